@@ -1,1 +1,15 @@
-//! squall-checkers
+//! Histories, models, checkers and verdicts.
+//!
+//! A *history* is what a test recorded: invocations and completions of operations by concurrent processes. A *checker*
+//! turns a history into a *verdict*: valid, invalid with an anomaly and its witness, or unknown with the reason.
+//! This crate is pure: no clock, no network, no threads that outlive a call. A verdict is a function of the bytes of
+//! a history. It is useful alone, without the rest of squall.
+
+pub mod checker;
+pub mod history;
+pub mod verdict;
+
+pub use checker::{Checker, from_fn};
+pub use history::{History, Op, Process, Type};
+pub use serde_json::Value;
+pub use verdict::{Anomaly, Edge, Valid, Verdict};

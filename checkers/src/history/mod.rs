@@ -1,0 +1,245 @@
+//! Histories: what a run recorded.
+
+mod op;
+mod value;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+pub use op::{Op, Process, Type};
+use serde_json::Value;
+use value::{Arena, Word};
+
+/// A completion that never came.
+const NONE: u32 = u32::MAX;
+
+/// A compact, append-only sequence of events in the order in which the controller saw them.
+///
+/// An event takes 32 bytes, plus its JSON text where its value is neither null, a boolean, an integer nor a pair of
+/// small integers. At most `u32::MAX - 1` events.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    records: Vec<Record>,
+    arena: Arena,
+    names: Names,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    time_ns: u64,
+    value: Word,
+    /// Client id, or `u32::MAX` for the nemesis.
+    process: u32,
+    /// 1 + index into the names, or 0.
+    error: u32,
+    f: u16,
+    kind: Type,
+}
+
+/// Interned `f`s and errors.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    names: Vec<Cow<'static, str>>,
+    index: HashMap<Cow<'static, str>, u32>,
+}
+
+impl Names {
+    fn intern(&mut self, name: Cow<'static, str>) -> u32 {
+        if let Some(&id) = self.index.get(&name) {
+            return id;
+        }
+        let id = self.names.len() as u32;
+        self.names.push(name.clone());
+        self.index.insert(name, id);
+        id
+    }
+}
+
+/// An event inside a [`History`]: cheap to copy, decoded on demand.
+#[derive(Clone, Copy, Debug)]
+pub struct OpRef<'a> {
+    history: &'a History,
+    index: usize,
+}
+
+impl History {
+    /// An empty history.
+    pub fn new() -> History {
+        History::default()
+    }
+
+    /// Appends an event. Its `index` is ignored: the position decides.
+    pub fn push(&mut self, op: &Op) {
+        assert!(self.records.len() < NONE as usize, "a history holds at most {} events", NONE - 1);
+        let f = self.names.intern(op.f.clone());
+        let record = Record {
+            time_ns: op.time_ns,
+            value: self.arena.encode(&op.value),
+            process: match op.process {
+                Process::Nemesis => u32::MAX,
+                Process::Client(id) => id,
+            },
+            error: op.error.as_ref().map_or(0, |e| 1 + self.names.intern(Cow::Owned(e.clone()))),
+            f: u16::try_from(f).expect("a history has at most 65,536 distinct function names"),
+            kind: op.kind,
+        };
+        self.records.push(record);
+    }
+
+    /// Number of events: invocations and completions.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The event at `index`, which must be below [`len`](History::len).
+    pub fn get(&self, index: usize) -> OpRef<'_> {
+        assert!(index < self.records.len(), "event {index} of a history of {}", self.records.len());
+        OpRef { history: self, index }
+    }
+
+    /// All events in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = OpRef<'_>> + Clone {
+        (0..self.len()).map(|index| OpRef { history: self, index })
+    }
+
+    /// Bytes that the events take in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.records.len() * size_of::<Record>() + self.arena.len()
+    }
+
+    /// For each event the index of its counterpart: an invocation's completion, a completion's invocation.
+    /// `None` for an invocation that never completed and for an event that stands alone (a log line).
+    pub fn pairs(&self) -> Pairs {
+        let mut pairs = vec![NONE; self.len()];
+        let mut open: HashMap<u32, u32> = HashMap::new();
+        for (index, record) in self.records.iter().enumerate() {
+            if record.kind == Type::Invoke {
+                open.insert(record.process, index as u32);
+            } else if let Some(invoke) = open.remove(&record.process) {
+                pairs[invoke as usize] = index as u32;
+                pairs[index] = invoke;
+            }
+        }
+        Pairs(pairs)
+    }
+}
+
+impl FromIterator<Op> for History {
+    fn from_iter<I: IntoIterator<Item = Op>>(ops: I) -> History {
+        let mut history = History::new();
+        for op in ops {
+            history.push(&op);
+        }
+        history
+    }
+}
+
+/// Which completion belongs to which invocation: see [`History::pairs`].
+#[derive(Clone, Debug)]
+pub struct Pairs(Vec<u32>);
+
+impl Pairs {
+    /// The index of the counterpart of the event at `index`.
+    pub fn of(&self, index: usize) -> Option<usize> {
+        match self.0[index] {
+            NONE => None,
+            other => Some(other as usize),
+        }
+    }
+}
+
+impl<'a> OpRef<'a> {
+    fn record(self) -> &'a Record {
+        &self.history.records[self.index]
+    }
+
+    /// Position in the history.
+    pub fn index(self) -> usize {
+        self.index
+    }
+
+    /// Nanoseconds since the start of the run.
+    pub fn time_ns(self) -> u64 {
+        self.record().time_ns
+    }
+
+    /// Who did it.
+    pub fn process(self) -> Process {
+        match self.record().process {
+            u32::MAX => Process::Nemesis,
+            id => Process::Client(id),
+        }
+    }
+
+    /// Invocation, or how it completed.
+    pub fn kind(self) -> Type {
+        self.record().kind
+    }
+
+    /// The function.
+    pub fn f(self) -> &'a str {
+        &self.history.names.names[usize::from(self.record().f)]
+    }
+
+    /// The value, decoded.
+    pub fn value(self) -> Value {
+        self.history.arena.decode(self.record().value)
+    }
+
+    /// Why it failed or is unknown.
+    pub fn error(self) -> Option<&'a str> {
+        match self.record().error {
+            0 => None,
+            id => Some(&self.history.names.names[id as usize - 1]),
+        }
+    }
+
+    /// Whether a client did it, not the nemesis.
+    pub fn is_client(self) -> bool {
+        self.process() != Process::Nemesis
+    }
+
+    /// A copy that stands alone.
+    pub fn to_op(self) -> Op {
+        Op {
+            index: self.index,
+            time_ns: self.time_ns(),
+            process: self.process(),
+            kind: self.kind(),
+            f: self.history.names.names[usize::from(self.record().f)].clone(),
+            value: self.value(),
+            error: self.error().map(str::to_owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_takes_32_bytes_and_comes_back_whole() {
+        assert_eq!(size_of::<Record>(), 32);
+        let mut op = Op::new("cas").value(serde_json::json!([4, [1, 2]])).at(7).kind(Type::Info);
+        op.error = Some("timeout".into());
+        let history: History = [Op::new("read"), op.clone()].into_iter().collect();
+        op.index = 1;
+        assert_eq!(history.get(1).to_op(), op);
+    }
+
+    #[test]
+    fn completions_pair_with_the_open_invocation_of_their_process() {
+        let by = |p, kind| Op::new("read").process(Process::Client(p)).kind(kind);
+        let history: History =
+            [by(0, Type::Invoke), by(1, Type::Invoke), by(0, Type::Ok), by(0, Type::Invoke)]
+                .into_iter()
+                .collect();
+        let pairs = history.pairs();
+        assert_eq!((pairs.of(0), pairs.of(1), pairs.of(2), pairs.of(3)), (Some(2), None, Some(0), None));
+    }
+}
