@@ -10,6 +10,6 @@ pub mod history;
 pub mod verdict;
 
 pub use checker::{Checker, from_fn};
-pub use history::{History, Op, Process, Type};
+pub use history::{FaultEvent, History, Op, Phase, Process, Receipt, Type};
 pub use serde_json::Value;
 pub use verdict::{Anomaly, Edge, Valid, Verdict};

@@ -1,1 +1,10 @@
-//! squall-targets
+//! What squall breaks: clusters of nodes, the agent on each node, and the systems that run on them.
+
+pub mod agent;
+pub mod cluster;
+pub mod target;
+
+pub use cluster::{Cluster, NodeHandle};
+pub use squall_checkers::Receipt;
+pub use squall_workloads::{Client, Completion, Node};
+pub use target::{Membership, Primaries, Target};

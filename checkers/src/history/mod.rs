@@ -1,11 +1,13 @@
 //! Histories: what a run recorded.
 
+mod fault;
 mod op;
 mod value;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+pub use fault::{FaultEvent, Phase, Receipt};
 pub use op::{Op, Process, Type};
 use serde_json::Value;
 use value::{Arena, Word};

@@ -1,0 +1,18 @@
+use serde_json::Value;
+use squall_checkers::Receipt;
+
+/// A fault as it acts on one node (or on the switch between them), run by the agent there.
+///
+/// One instance lives as long as its agent, so it may hold resources (a resident `nft`, a mount). Dropping it must
+/// leave nothing behind.
+pub trait NodeFault: Send {
+    /// Its kind, as requests name it: `signal`, `cut` …
+    fn kind(&self) -> &'static str;
+
+    /// Applies it, replacing what an earlier call applied, and measures that it took effect.
+    /// `pids` are the live processes of the node, the agent itself excluded.
+    fn inject(&mut self, args: &Value, pids: &[i32]) -> anyhow::Result<Receipt>;
+
+    /// Undoes it, and reports what was measured while it lasted. Idempotent: healing what is healthy is fine.
+    fn heal(&mut self, pids: &[i32]) -> anyhow::Result<Receipt>;
+}

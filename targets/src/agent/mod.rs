@@ -1,0 +1,11 @@
+//! The agent: the only thing that acts on a node.
+//!
+//! It spawns and supervises the target's processes and applies faults. Locally it is the init of the node's
+//! namespaces. Requests and replies are JSON lines on its standard input and output. When its input closes it heals
+//! everything it did, ends what it spawned, and exits.
+
+mod fault;
+mod protocol;
+
+pub use fault::NodeFault;
+pub use protocol::{Reply, Request, Spawn};

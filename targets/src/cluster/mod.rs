@@ -1,0 +1,116 @@
+//! Clusters: nodes, each with its agent, in an environment.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use serde_json::Value;
+use squall_checkers::Receipt;
+use squall_workloads::Node;
+
+use crate::agent::{Reply, Request, Spawn};
+
+/// The line to an agent.
+#[async_trait]
+pub trait AgentLink: Send + Sync {
+    /// Sends a request and waits for its reply, within a bound. An agent that is gone is an error.
+    async fn call(&self, request: Request) -> Result<Reply>;
+}
+
+/// A node and the line to its agent. Cheap to clone.
+#[derive(Clone)]
+pub struct NodeHandle {
+    /// Name and address.
+    pub node: Node,
+    agent: Arc<dyn AgentLink>,
+}
+
+/// The nodes of a run and what connects them.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The nodes, in order.
+    pub nodes: Vec<NodeHandle>,
+    /// The switch that all traffic between nodes crosses, if the environment has one: an agent that can cut links.
+    pub switch: Option<NodeHandle>,
+}
+
+impl Cluster {
+    /// The node of that name.
+    pub fn node(&self, name: &str) -> Option<&NodeHandle> {
+        self.nodes.iter().find(|handle| handle.node.name == name)
+    }
+
+    /// The names of all nodes, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.iter().map(|handle| handle.node.name.clone()).collect()
+    }
+}
+
+impl NodeHandle {
+    /// A node behind a line to its agent.
+    pub fn new(node: Node, agent: Arc<dyn AgentLink>) -> NodeHandle {
+        NodeHandle { node, agent }
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Starts a process on the node; its output goes to the node's `<name>.log`. Returns its pid there.
+    pub async fn spawn(&self, spawn: Spawn) -> Result<i32> {
+        match self.call(Request::Spawn(spawn)).await? {
+            Reply::Pid { pid } => Ok(pid),
+            other => self.unexpected("spawn", &other),
+        }
+    }
+
+    /// Kills every process of the node.
+    pub async fn kill(&self) -> Result<Receipt> {
+        self.receipt("kill", Request::Kill).await
+    }
+
+    /// The live processes of the node, by their ids there.
+    pub async fn pids(&self) -> Result<Vec<i32>> {
+        match self.call(Request::Pids).await? {
+            Reply::Pids { pids } => Ok(pids),
+            other => self.unexpected("pids", &other),
+        }
+    }
+
+    /// Deletes the node's data.
+    pub async fn wipe(&self) -> Result<()> {
+        match self.call(Request::Wipe).await? {
+            Reply::Done => Ok(()),
+            other => self.unexpected("wipe", &other),
+        }
+    }
+
+    /// Applies a fault of this kind on the node.
+    pub async fn inject(&self, fault: &str, args: Value) -> Result<Receipt> {
+        self.receipt("inject", Request::Inject { fault: fault.to_owned(), args }).await
+    }
+
+    /// Undoes the fault of this kind on the node.
+    pub async fn heal(&self, fault: &str) -> Result<Receipt> {
+        self.receipt("heal", Request::Heal { fault: fault.to_owned() }).await
+    }
+
+    async fn receipt(&self, asked: &str, request: Request) -> Result<Receipt> {
+        match self.call(request).await? {
+            Reply::Receipt(receipt) => Ok(receipt),
+            other => self.unexpected(asked, &other),
+        }
+    }
+
+    async fn call(&self, request: Request) -> Result<Reply> {
+        match self.agent.call(request).await? {
+            Reply::Error { message } => bail!("{}: {message}", self.node.name),
+            reply => Ok(reply),
+        }
+    }
+
+    fn unexpected<T>(&self, asked: &str, reply: &Reply) -> Result<T> {
+        bail!("{}: the agent answered {asked} with {reply:?}", self.node.name)
+    }
+}
