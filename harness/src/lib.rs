@@ -1,1 +1,5 @@
-//! squall
+//! squall: a fault-injection test harness for distributed systems, after Jepsen.
+
+pub mod event;
+pub mod interpreter;
+mod worker;
