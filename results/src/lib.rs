@@ -1,1 +1,21 @@
-//! squall-results
+//! What is left of a run: its directory, its report, and the pages that show both.
+//!
+//! A [`Store`] is a folder of runs. A [`Run`] is one directory that stands alone: `run.toml`, `history.jsonl.zst`,
+//! `faults.jsonl`, `verdict.json`, `report.html`, the nodes' logs. Nothing here judges: a failure to record or to
+//! report is an `Err` for the caller to mention, and never changes a verdict.
+
+mod config;
+mod files;
+mod index;
+mod run;
+mod store;
+mod summary;
+mod timestamp;
+mod totals;
+
+pub use config::{RunConfig, seed_hex};
+pub use run::{FaultJournal, Run};
+pub use store::{FindError, Store};
+pub use summary::{RunSummary, Status};
+pub use timestamp::Timestamp;
+pub use totals::Totals;

@@ -1,0 +1,93 @@
+use serde::{Deserialize, Serialize};
+use squall_checkers::{FaultEvent, History, Phase, Receipt, Type};
+
+/// A run in numbers, kept in `verdict.json` so that a list of runs need not read histories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// Client operations that were invoked.
+    pub ops: u64,
+    /// Those that are known to have taken effect.
+    pub ok: u64,
+    /// Those that are known not to have.
+    pub fail: u64,
+    /// Those of which nobody knows, with those that never completed.
+    pub info: u64,
+    /// From the start of the run to its last event, in nanoseconds.
+    pub duration_ns: u64,
+    /// Faults that were injected or meant to be.
+    pub faults: u64,
+    /// Those with a receipt that shows an effect.
+    pub faults_confirmed: u64,
+}
+
+impl Totals {
+    /// Counts a history and a fault journal.
+    pub fn of(history: &History, faults: &[FaultEvent]) -> Totals {
+        let mut totals = Totals::default();
+        for op in history.iter() {
+            totals.duration_ns = totals.duration_ns.max(op.time_ns());
+            match op.kind() {
+                _ if !op.is_client() => {}
+                Type::Invoke => totals.ops += 1,
+                Type::Ok => totals.ok += 1,
+                Type::Fail => totals.fail += 1,
+                Type::Info => {}
+            }
+        }
+        totals.info = totals.ops.saturating_sub(totals.ok + totals.fail);
+        let mut seen: Vec<u64> = faults.iter().map(|event| event.id).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        totals.faults = seen.len() as u64;
+        let confirmed = |id: &&u64| faults.iter().any(|event| event.id == **id && took_effect(event));
+        totals.faults_confirmed = seen.iter().filter(confirmed).count() as u64;
+        totals
+    }
+}
+
+/// Whether this line of the journal proves that its fault was in force.
+pub(crate) fn took_effect(event: &FaultEvent) -> bool {
+    let confirmed = |receipt: &Receipt| receipt.confirmed;
+    matches!(event.phase, Phase::Injected | Phase::Healed) && event.receipt.as_ref().is_some_and(confirmed)
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_checkers::{Op, Process};
+
+    use super::*;
+
+    #[test]
+    fn an_operation_that_never_completed_counts_as_info() {
+        let by = |process, kind, at| Op::new("read").process(Process::Client(process)).kind(kind).at(at);
+        let history: History = [
+            by(0, Type::Invoke, 1),
+            by(1, Type::Invoke, 2),
+            by(2, Type::Invoke, 3),
+            by(0, Type::Ok, 4),
+            by(1, Type::Info, 9),
+            Op::new("kill").process(Process::Nemesis).kind(Type::Info).at(5),
+        ]
+        .into_iter()
+        .collect();
+        let event = |id, phase, receipt| FaultEvent {
+            id,
+            time_ns: 1,
+            phase,
+            fault: "kill".into(),
+            what: "n1".into(),
+            nodes: vec!["n1".into()],
+            receipt,
+        };
+        let faults = [
+            event(1, Phase::Intent, None),
+            event(1, Phase::Injected, Some(Receipt::confirmed("pid 7 gone"))),
+            event(2, Phase::Injected, Some(Receipt::unconfirmed("no packet dropped"))),
+        ];
+        let totals = Totals::of(&history, &faults);
+        let expected =
+            Totals { ops: 3, ok: 1, fail: 0, info: 2, duration_ns: 9, faults: 2, faults_confirmed: 1 };
+        assert_eq!(totals, expected);
+    }
+}
