@@ -1,29 +1,49 @@
 //! Histories: what a run recorded.
 
+mod cursor;
+mod error;
 mod fault;
+mod format;
+mod frames;
+mod json;
+mod json_op;
+mod jsonl;
+mod jsonl_writer;
+mod label;
+mod loader;
 mod op;
+mod open_ops;
+mod read;
+mod validate;
 mod value;
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
+pub use error::ReadError;
 pub use fault::{FaultEvent, Phase, Receipt};
+pub use format::Format;
+pub use jsonl_writer::{JsonlWriter, write_jsonl};
+use label::Labels;
 pub use op::{Op, Process, Type};
+use open_ops::OpenOps;
+pub use read::{Parsed, read, read_as, read_file, read_from};
 use serde_json::Value;
+pub use validate::{Problem, validate};
 use value::{Arena, Word};
 
 /// A completion that never came.
 const NONE: u32 = u32::MAX;
 
+/// An index is 32 bits wide, and one value means none.
+const EVENTS_MAX: usize = NONE as usize;
+
 /// A compact, append-only sequence of events in the order in which the controller saw them.
 ///
-/// An event takes 32 bytes, plus its JSON text where its value is neither null, a boolean, an integer nor a pair of
-/// small integers. At most `u32::MAX - 1` events.
+/// An event takes 24 bytes, plus its JSON text where its value is neither null, a boolean, an integer nor a pair of
+/// small integers. At most `u32::MAX` events.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     records: Vec<Record>,
     arena: Arena,
-    names: Names,
+    labels: Labels,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,29 +52,8 @@ struct Record {
     value: Word,
     /// Client id, or `u32::MAX` for the nemesis.
     process: u32,
-    /// 1 + index into the names, or 0.
-    error: u32,
-    f: u16,
-    kind: Type,
-}
-
-/// Interned `f`s and errors.
-#[derive(Clone, Debug, Default)]
-struct Names {
-    names: Vec<Cow<'static, str>>,
-    index: HashMap<Cow<'static, str>, u32>,
-}
-
-impl Names {
-    fn intern(&mut self, name: Cow<'static, str>) -> u32 {
-        if let Some(&id) = self.index.get(&name) {
-            return id;
-        }
-        let id = self.names.len() as u32;
-        self.names.push(name.clone());
-        self.index.insert(name, id);
-        id
-    }
+    /// Type, function and error.
+    label: u32,
 }
 
 /// An event inside a [`History`]: cheap to copy, decoded on demand.
@@ -72,20 +71,19 @@ impl History {
 
     /// Appends an event. Its `index` is ignored: the position decides.
     pub fn push(&mut self, op: &Op) {
-        assert!(self.records.len() < NONE as usize, "a history holds at most {} events", NONE - 1);
-        let f = self.names.intern(op.f.clone());
-        let record = Record {
-            time_ns: op.time_ns,
-            value: self.arena.encode(&op.value),
-            process: match op.process {
-                Process::Nemesis => u32::MAX,
-                Process::Client(id) => id,
-            },
-            error: op.error.as_ref().map_or(0, |e| 1 + self.names.intern(Cow::Owned(e.clone()))),
-            f: u16::try_from(f).expect("a history has at most 65,536 distinct function names"),
-            kind: op.kind,
+        let label = self.labels.intern(op.kind, &op.f, || op.f.clone(), op.error.as_deref());
+        let value = self.arena.encode(&op.value);
+        self.push_record(op.time_ns, op.process, label, value);
+    }
+
+    /// Appends an event whose parts are interned already.
+    fn push_record(&mut self, time_ns: u64, process: Process, label: u32, value: Word) {
+        assert!(self.records.len() < EVENTS_MAX, "a history holds at most {EVENTS_MAX} events");
+        let process = match process {
+            Process::Nemesis => u32::MAX,
+            Process::Client(id) => id,
         };
-        self.records.push(record);
+        self.records.push(Record { time_ns, value, process, label });
     }
 
     /// Number of events: invocations and completions.
@@ -111,18 +109,18 @@ impl History {
 
     /// Bytes that the events take in memory.
     pub fn memory_bytes(&self) -> usize {
-        self.records.len() * size_of::<Record>() + self.arena.len()
+        self.records.len() * size_of::<Record>() + self.arena.len() + self.labels.memory_bytes()
     }
 
     /// For each event the index of its counterpart: an invocation's completion, a completion's invocation.
     /// `None` for an invocation that never completed and for an event that stands alone (a log line).
     pub fn pairs(&self) -> Pairs {
         let mut pairs = vec![NONE; self.len()];
-        let mut open: HashMap<u32, u32> = HashMap::new();
+        let mut open: OpenOps<u32> = OpenOps::default();
         for (index, record) in self.records.iter().enumerate() {
-            if record.kind == Type::Invoke {
+            if self.labels.kind(record.label) == Type::Invoke {
                 open.insert(record.process, index as u32);
-            } else if let Some(invoke) = open.remove(&record.process) {
+            } else if let Some(invoke) = open.remove(record.process) {
                 pairs[invoke as usize] = index as u32;
                 pairs[index] = invoke;
             }
@@ -180,12 +178,12 @@ impl<'a> OpRef<'a> {
 
     /// Invocation, or how it completed.
     pub fn kind(self) -> Type {
-        self.record().kind
+        self.history.labels.kind(self.record().label)
     }
 
     /// The function.
     pub fn f(self) -> &'a str {
-        &self.history.names.names[usize::from(self.record().f)]
+        self.history.labels.f(self.record().label)
     }
 
     /// The value, decoded.
@@ -193,12 +191,19 @@ impl<'a> OpRef<'a> {
         self.history.arena.decode(self.record().value)
     }
 
+    /// Whether the value is null: quicker than to decode it.
+    pub fn is_null(self) -> bool {
+        self.record().value == Word::NULL
+    }
+
+    /// Appends the value as JSON.
+    fn write_value(self, out: &mut Vec<u8>) {
+        self.history.arena.write_json(self.record().value, out);
+    }
+
     /// Why it failed or is unknown.
     pub fn error(self) -> Option<&'a str> {
-        match self.record().error {
-            0 => None,
-            id => Some(&self.history.names.names[id as usize - 1]),
-        }
+        self.history.labels.error(self.record().label)
     }
 
     /// Whether a client did it, not the nemesis.
@@ -213,7 +218,7 @@ impl<'a> OpRef<'a> {
             time_ns: self.time_ns(),
             process: self.process(),
             kind: self.kind(),
-            f: self.history.names.names[usize::from(self.record().f)].clone(),
+            f: self.history.labels.f(self.record().label).clone(),
             value: self.value(),
             error: self.error().map(str::to_owned),
         }
@@ -225,8 +230,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_takes_32_bytes_and_comes_back_whole() {
-        assert_eq!(size_of::<Record>(), 32);
+    fn an_event_takes_24_bytes_and_comes_back_whole() {
+        assert_eq!(size_of::<Record>(), 24);
         let mut op = Op::new("cas").value(serde_json::json!([4, [1, 2]])).at(7).kind(Type::Info);
         op.error = Some("timeout".into());
         let history: History = [Op::new("read"), op.clone()].into_iter().collect();

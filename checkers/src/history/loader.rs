@@ -1,0 +1,318 @@
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::error::{Fault, Parse};
+use super::validate::{Problem, Rules};
+use super::value::Word;
+use super::{EVENTS_MAX, Format, History, Process, Type};
+
+/// The fields of one event as a reader found them.
+#[derive(Clone, Debug)]
+pub(super) struct Fields<'a> {
+    /// Where the event begins in the text.
+    pub(super) at: usize,
+    pub(super) index: Option<u64>,
+    pub(super) time_ns: Option<u64>,
+    pub(super) process: Option<Process>,
+    pub(super) kind: Option<Type>,
+    pub(super) f: Option<Cow<'a, str>>,
+    pub(super) value: Word,
+    pub(super) error: Option<Cow<'a, str>>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(at: usize) -> Fields<'a> {
+        Fields {
+            at,
+            index: None,
+            time_ns: None,
+            process: None,
+            kind: None,
+            f: None,
+            value: Word::NULL,
+            error: None,
+        }
+    }
+
+    /// Takes the value of a field other than `value`; on failure says what that field holds.
+    pub(super) fn set(&mut self, field: Field, value: Value) -> Result<(), &'static str> {
+        if value.is_null() {
+            return Ok(());
+        }
+        match field {
+            Field::Index => self.index = Some(value.as_u64().ok_or("an integer from 0")?),
+            Field::Time => self.time_ns = Some(nanoseconds(&value).ok_or("nanoseconds, an integer from 0")?),
+            Field::Process => {
+                self.process = Some(process(&value).ok_or("an integer from 0 to 4294967294, or nemesis")?);
+            }
+            Field::Type => {
+                let kind = value.as_str().and_then(Type::from_name);
+                self.kind = Some(kind.ok_or("invoke, ok, fail or info")?);
+            }
+            Field::F => match value {
+                Value::String(name) => self.f = Some(Cow::Owned(name)),
+                _ => return Err("the name of a function"),
+            },
+            Field::Error => {
+                self.error = Some(Cow::Owned(match value {
+                    Value::String(text) => text,
+                    other => other.to_string(),
+                }));
+            }
+            Field::Value | Field::Key => unreachable!("the readers take values and keys themselves"),
+        }
+        Ok(())
+    }
+}
+
+fn nanoseconds(value: &Value) -> Option<u64> {
+    // Jepsen computed times as doubles for a while.
+    value.as_u64().or_else(|| value.as_f64().filter(|ns| (0.0..1e18).contains(ns)).map(|ns| ns as u64))
+}
+
+fn process(value: &Value) -> Option<Process> {
+    if value.as_str() == Some("nemesis") {
+        return Some(Process::Nemesis);
+    }
+    let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+    id.filter(|&id| id != u32::MAX).map(Process::Client)
+}
+
+/// The fields that are read; others are skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Index,
+    Time,
+    Process,
+    Type,
+    F,
+    Value,
+    Error,
+    /// In Porcupine's kv data.
+    Key,
+}
+
+impl Field {
+    pub(super) fn from_name(name: &str) -> Option<Field> {
+        Some(match name {
+            "index" => Field::Index,
+            "time" => Field::Time,
+            "process" => Field::Process,
+            "type" => Field::Type,
+            "f" => Field::F,
+            "value" => Field::Value,
+            "error" => Field::Error,
+            "key" => Field::Key,
+            _ => return None,
+        })
+    }
+}
+
+/// Puts events together to a history, and holds the rules that every history keeps.
+pub(super) struct Loader {
+    pub(super) history: History,
+    pub(super) warnings: Vec<String>,
+    pub(super) torn: bool,
+    format: Format,
+    rules: Rules,
+    lines: Lines,
+    last_index: Option<u64>,
+    renumbered: bool,
+    timed: bool,
+    time_problem: Option<(Problem, usize)>,
+    time_problems: usize,
+    anonymous: Anonymous,
+}
+
+/// Events without a process, as in hand-written examples of Elle: an invocation takes the next completion, and each pair is
+/// a process of its own.
+#[derive(Default)]
+struct Anonymous {
+    named: bool,
+    unnamed: u32,
+    open: bool,
+}
+
+impl Loader {
+    pub(super) fn new(format: Format) -> Loader {
+        Loader {
+            history: History::new(),
+            warnings: Vec::new(),
+            torn: false,
+            format,
+            rules: Rules::default(),
+            lines: Lines::default(),
+            last_index: None,
+            renumbered: false,
+            timed: false,
+            time_problem: None,
+            time_problems: 0,
+            anonymous: Anonymous::default(),
+        }
+    }
+
+    /// Whether keys are written as EDN keywords, in messages too.
+    fn key(&self, name: &str) -> String {
+        match self.format {
+            Format::Jsonl | Format::JsonArray => format!("\"{name}\""),
+            _ => format!(":{name}"),
+        }
+    }
+
+    /// The fault of a field that holds something else.
+    pub(super) fn wrong(&self, name: &str, holds: &str) -> String {
+        format!("{} to be {holds}", self.key(name))
+    }
+
+    fn missing(&self, name: &str, fields: &Fields<'_>) -> Box<Fault> {
+        Fault::new(fields.at, format!("an operation with {}", self.key(name)), "one without")
+    }
+
+    /// Appends the event that stands on `line`.
+    pub(super) fn push(&mut self, fields: &Fields<'_>, line: usize) -> Parse<()> {
+        let index = self.history.len();
+        if index >= EVENTS_MAX {
+            return Err(Fault::new(fields.at, format!("at most {EVENTS_MAX} events"), "one more"));
+        }
+        let kind = fields.kind.ok_or_else(|| self.missing("type", fields))?;
+        let process = self.process(fields, kind)?;
+        let f = self.f(fields)?;
+        self.check_index(fields, line)?;
+        let time_ns = self.time_ns(fields);
+        for problem in self.rules.event(index, time_ns, process, kind) {
+            self.judge(problem, fields, line)?;
+        }
+        self.lines.push(index, line);
+        let label = self.history.labels.intern(kind, f, || Cow::Owned(f.to_owned()), fields.error.as_deref());
+        self.history.push_record(time_ns, process, label, fields.value);
+        Ok(())
+    }
+
+    fn process(&mut self, fields: &Fields<'_>, kind: Type) -> Parse<Process> {
+        let Anonymous { named, unnamed, open } = &mut self.anonymous;
+        match fields.process {
+            Some(Process::Nemesis) => Ok(Process::Nemesis),
+            Some(process) if *unnamed == 0 => {
+                *named = true;
+                Ok(process)
+            }
+            None if !*named => {
+                if kind == Type::Invoke && !*open {
+                    *unnamed += 1;
+                }
+                *open = kind == Type::Invoke;
+                Ok(Process::Client(*unnamed - u32::from(*unnamed > 0)))
+            }
+            None => Err(self.missing("process", fields)),
+            Some(_) => {
+                let expected = format!("no {}, as on the lines before", self.key("process"));
+                Err(Fault::new(fields.at, expected, "an operation with one"))
+            }
+        }
+    }
+
+    /// The function; Elle's transactions may go without, and are `txn`.
+    fn f<'f>(&self, fields: &'f Fields<'_>) -> Parse<&'f str> {
+        match &fields.f {
+            Some(f) => Ok(f),
+            None if self.history.arena.is_array(fields.value) => Ok("txn"),
+            None => Err(self.missing("f", fields)),
+        }
+    }
+
+    /// Positions are the indices. Where the file's own do not agree the user hears of it; where they fall, the order of
+    /// events is not known.
+    fn check_index(&mut self, fields: &Fields<'_>, line: usize) -> Parse<()> {
+        let Some(index) = fields.index else { return Ok(()) };
+        if let Some(last) = self.last_index.filter(|&last| index <= last) {
+            let expected = format!("{} to be above {last}, as on the line before", self.key("index"));
+            return Err(Fault::new(fields.at, expected, index.to_string()));
+        }
+        if index != self.history.len() as u64 && !self.renumbered {
+            self.renumbered = true;
+            let position = self.history.len();
+            self.warnings.push(format!(
+                "line {line}: event {position} has index {index}; events are renumbered from 0"
+            ));
+        }
+        self.last_index = Some(index);
+        Ok(())
+    }
+
+    /// The time; where there is none, that of the event before, or the position in a history without any times.
+    fn time_ns(&mut self, fields: &Fields<'_>) -> u64 {
+        self.timed |= fields.time_ns.is_some();
+        match (fields.time_ns, self.history.records.last()) {
+            (Some(time_ns), _) => time_ns,
+            (None, Some(last)) if self.timed => last.time_ns,
+            (None, _) => self.history.len() as u64,
+        }
+    }
+
+    /// Other tools take the time before they take the place in the history, so only in our own format is a time that runs
+    /// backwards an error.
+    fn judge(&mut self, problem: Problem, fields: &Fields<'_>, line: usize) -> Parse<()> {
+        let fault = |expected: String, got: String| Err(Fault::new(fields.at, expected, got));
+        match problem {
+            Problem::NotInvoked { process, .. } => fault(
+                format!("process {process} to invoke an operation before it completes one"),
+                format!("\"{}\"", fields.kind.map_or("", Type::name)),
+            ),
+            Problem::StillOpen { open, process, .. } => fault(
+                format!("process {process} to complete its operation of line {} first", self.lines.of(open)),
+                "\"invoke\"".into(),
+            ),
+            Problem::TimeBackwards { index, time_ns, before_ns } if self.format == Format::Jsonl => fault(
+                format!(
+                    "{} to be at least {before_ns}, as on line {}",
+                    self.key("time"),
+                    self.lines.of(index - 1)
+                ),
+                time_ns.to_string(),
+            ),
+            Problem::TimeBackwards { .. } => {
+                self.time_problems += 1;
+                self.time_problem.get_or_insert((problem, line));
+                Ok(())
+            }
+        }
+    }
+
+    /// Says what is to be said of the whole.
+    pub(super) fn finish(&mut self) {
+        if let Some((problem, line)) = self.time_problem.take() {
+            let more = match self.time_problems - 1 {
+                0 => String::new(),
+                n => format!("; {n} more"),
+            };
+            self.warnings.push(format!("line {line}: time runs backwards: {problem}{more}"));
+        }
+        if self.torn {
+            let n = self.history.len();
+            self.warnings.push(format!(
+                "the file ends in the middle of a record: the {n} whole events before it were read"
+            ));
+        }
+    }
+}
+
+/// The line of each event: runs of one event a line, `(index, line)` of the first.
+#[derive(Default)]
+struct Lines {
+    runs: Vec<(usize, usize)>,
+}
+
+impl Lines {
+    fn push(&mut self, index: usize, line: usize) {
+        let expected = self.runs.last().map(|run| run.1 + index - run.0);
+        if expected != Some(line) {
+            self.runs.push((index, line));
+        }
+    }
+
+    fn of(&self, index: usize) -> usize {
+        let run = self.runs[self.runs.partition_point(|run| run.0 <= index) - 1];
+        run.1 + index - run.0
+    }
+}
