@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::error::{Fault, Parse};
+use super::error::{Misread, Parse};
 
 /// Nesting beyond this is an error: no recorded value comes near, and what uses a value may recurse.
 pub(super) const DEPTH_MAX: usize = 512;
@@ -41,14 +41,14 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Parse<()> {
-        if self.eat(byte) { Ok(()) } else { Err(self.fault(expected)) }
+        if self.eat(byte) { Ok(()) } else { Err(self.misread(expected)) }
     }
 
     /// Steps over `word` or faults at the first byte that differs.
     pub(super) fn literal(&mut self, word: &'static str) -> Parse<()> {
         for &byte in word.as_bytes() {
             if !self.eat(byte) {
-                return Err(self.fault(word));
+                return Err(self.misread(word));
             }
         }
         Ok(())
@@ -73,19 +73,19 @@ impl<'a> Cursor<'a> {
         self.at - start
     }
 
-    /// The fault of not finding `expected` here.
+    /// The misread of not finding `expected` here.
     #[cold]
-    pub(super) fn fault(&self, expected: impl Into<Cow<'static, str>>) -> Box<Fault> {
-        let mut fault = Fault::new(self.at, expected, self.describe(self.at));
-        fault.at_end = self.at >= self.text.len();
-        fault
+    pub(super) fn misread(&self, expected: impl Into<Cow<'static, str>>) -> Box<Misread> {
+        let mut misread = Misread::new(self.at, expected, self.describe(self.at));
+        misread.at_end = self.at >= self.text.len();
+        misread
     }
 
-    /// The fault of not finding `expected` at `start`, where a whole token stands that ends here.
+    /// The misread of not finding `expected` at `start`, where a whole token stands that ends here.
     #[cold]
-    pub(super) fn fault_since(&self, start: usize, expected: impl Into<Cow<'static, str>>) -> Box<Fault> {
+    pub(super) fn misread_since(&self, start: usize, expected: impl Into<Cow<'static, str>>) -> Box<Misread> {
         let got = if start < self.at { quote(&self.text[start..self.at]) } else { self.describe(start) };
-        Fault::new(start, expected, got)
+        Misread::new(start, expected, got)
     }
 
     /// What stands at `at`, up to where a token would end.

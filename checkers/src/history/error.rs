@@ -27,7 +27,7 @@ impl std::error::Error for ReadError {}
 
 /// A [`ReadError`] before its offset became a line and a column.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct Misread {
     /// Byte offset into the text under the cursor.
     pub(super) at: usize,
     pub(super) expected: Cow<'static, str>,
@@ -37,18 +37,18 @@ pub(super) struct Fault {
 }
 
 /// Boxed, because the hot paths return it by value.
-pub(super) type Parse<T> = Result<T, Box<Fault>>;
+pub(super) type Parse<T> = Result<T, Box<Misread>>;
 
-impl Fault {
+impl Misread {
     pub(super) fn new(
         at: usize,
         expected: impl Into<Cow<'static, str>>,
         got: impl Into<String>,
-    ) -> Box<Fault> {
-        Box::new(Fault { at, expected: expected.into(), got: got.into(), at_end: false })
+    ) -> Box<Misread> {
+        Box::new(Misread { at, expected: expected.into(), got: got.into(), at_end: false })
     }
 
-    /// The error of a fault in `text`, whose first line is line `first_line` of `file`.
+    /// The error of a misread in `text`, whose first line is line `first_line` of `file`.
     pub(super) fn locate(self, file: &str, text: &[u8], first_line: usize) -> ReadError {
         let before = &text[..self.at.min(text.len())];
         let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);

@@ -19,7 +19,7 @@ pub(super) fn value(c: &mut Cursor<'_>, depth_max: usize) -> Parse<Value> {
         c.skip_space();
         let mut done = match c.peek() {
             Some(b'[' | b'{') if stack.len() == depth_max => {
-                return Err(c.fault(format!("at most {depth_max} levels of nesting")));
+                return Err(c.misread(format!("at most {depth_max} levels of nesting")));
             }
             Some(b'[') => {
                 c.at += 1;
@@ -88,7 +88,7 @@ fn scalar(c: &mut Cursor<'_>) -> Parse<Value> {
         Some(b't') => c.literal("true").map(|()| Value::Bool(true)),
         Some(b'f') => c.literal("false").map(|()| Value::Bool(false)),
         Some(b'-' | b'0'..=b'9') => number(c),
-        _ => Err(c.fault("a JSON value")),
+        _ => Err(c.misread("a JSON value")),
     }
 }
 
@@ -98,23 +98,23 @@ fn number(c: &mut Cursor<'_>) -> Parse<Value> {
     let leading_zero = c.peek() == Some(b'0');
     let digits = c.skip_digits();
     if digits == 0 {
-        return Err(c.fault("a digit"));
+        return Err(c.misread("a digit"));
     }
     if leading_zero && digits > 1 {
-        return Err(c.fault_since(start, "a number without leading zeros"));
+        return Err(c.misread_since(start, "a number without leading zeros"));
     }
     let mut integer = true;
     if c.eat(b'.') {
         integer = false;
         if c.skip_digits() == 0 {
-            return Err(c.fault("a digit"));
+            return Err(c.misread("a digit"));
         }
     }
     if c.eat(b'e') || c.eat(b'E') {
         integer = false;
         let _ = c.eat(b'-') || c.eat(b'+');
         if c.skip_digits() == 0 {
-            return Err(c.fault("a digit"));
+            return Err(c.misread("a digit"));
         }
     }
     let text = str::from_utf8(&c.text[start..c.at]).expect("digits are ASCII");
@@ -127,7 +127,7 @@ fn number(c: &mut Cursor<'_>) -> Parse<Value> {
         }
     }
     let number = text.parse().ok().and_then(Number::from_f64);
-    number.map(Value::Number).ok_or_else(|| c.fault_since(start, "a number that fits 64 bits"))
+    number.map(Value::Number).ok_or_else(|| c.misread_since(start, "a number that fits 64 bits"))
 }
 
 /// The next string, borrowed unless it has escapes.
@@ -151,8 +151,8 @@ pub(super) fn string<'a>(c: &mut Cursor<'a>, expected: &'static str) -> Parse<Co
                 c.at += 1;
                 out.push(escape(c)?);
             }
-            None => return Err(c.fault("a closing quote")),
-            Some(_) => return Err(c.fault("a closing quote or no bare control character")),
+            None => return Err(c.misread("a closing quote")),
+            Some(_) => return Err(c.misread("a closing quote or no bare control character")),
         }
         let start = c.at;
         skip_plain(c);
@@ -169,14 +169,14 @@ fn skip_plain(c: &mut Cursor<'_>) {
 fn utf8<'a>(c: &Cursor<'a>, start: usize) -> Parse<&'a str> {
     str::from_utf8(&c.text[start..c.at]).map_err(|e| {
         let at = start + e.valid_up_to();
-        super::error::Fault::new(at, "UTF-8 text", format!("the byte 0x{:02x}", c.text[at]))
+        super::error::Misread::new(at, "UTF-8 text", format!("the byte 0x{:02x}", c.text[at]))
     })
 }
 
 /// As [`utf8`]; where the text ends, a torn character counts as missing input.
 fn utf8_so_far<'a>(c: &Cursor<'a>, start: usize) -> Parse<&'a str> {
     match str::from_utf8(&c.text[start..c.at]) {
-        Err(e) if e.error_len().is_none() && c.at == c.text.len() => Err(c.fault("a closing quote")),
+        Err(e) if e.error_len().is_none() && c.at == c.text.len() => Err(c.misread("a closing quote")),
         _ => utf8(c, start),
     }
 }
@@ -195,7 +195,7 @@ fn escape(c: &mut Cursor<'_>) -> Parse<char> {
             c.at += 1;
             return unicode(c);
         }
-        _ => return Err(c.fault("an escape: one of \" \\ / b f n r t u")),
+        _ => return Err(c.misread("an escape: one of \" \\ / b f n r t u")),
     };
     c.at += 1;
     Ok(plain)
@@ -210,19 +210,19 @@ pub(super) fn unicode(c: &mut Cursor<'_>) -> Parse<char> {
             c.literal("\\u")?;
             match hex4(c)? {
                 low @ 0xDC00..=0xDFFF => 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00),
-                _ => return Err(c.fault_since(start, "a whole surrogate pair")),
+                _ => return Err(c.misread_since(start, "a whole surrogate pair")),
             }
         }
         code => code,
     };
-    char::from_u32(code).ok_or_else(|| c.fault_since(start, "a Unicode character"))
+    char::from_u32(code).ok_or_else(|| c.misread_since(start, "a Unicode character"))
 }
 
 fn hex4(c: &mut Cursor<'_>) -> Parse<u32> {
     let mut code = 0;
     for _ in 0..4 {
         let digit = c.peek().and_then(|b| char::from(b).to_digit(16));
-        code = code << 4 | digit.ok_or_else(|| c.fault("four hexadecimal digits"))?;
+        code = code << 4 | digit.ok_or_else(|| c.misread("four hexadecimal digits"))?;
         c.at += 1;
     }
     Ok(code)
@@ -306,7 +306,7 @@ mod tests {
         let mut c = Cursor::new(text.as_bytes());
         let value = value(&mut c, DEPTH_MAX)?;
         c.skip_space();
-        if c.at < text.len() { Err(c.fault("the end")) } else { Ok(value) }
+        if c.at < text.len() { Err(c.misread("the end")) } else { Ok(value) }
     }
 
     #[test]
@@ -369,8 +369,8 @@ mod tests {
     fn nesting_is_limited_without_recursion() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(parse(&nested(DEPTH_MAX)).is_ok());
-        let fault = parse(&nested(DEPTH_MAX + 1)).unwrap_err();
-        assert_eq!((fault.at, &*fault.expected), (DEPTH_MAX, "at most 512 levels of nesting"));
+        let misread = parse(&nested(DEPTH_MAX + 1)).unwrap_err();
+        assert_eq!((misread.at, &*misread.expected), (DEPTH_MAX, "at most 512 levels of nesting"));
         assert!(parse(&"[".repeat(1_000_000)).is_err());
     }
 

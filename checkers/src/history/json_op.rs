@@ -25,7 +25,7 @@ pub(super) fn op<'a>(c: &mut Cursor<'a>, loader: &mut Loader) -> Parse<Fields<'a
         if let Some(field) = field {
             let bit = 1 << field as u32;
             if seen & bit != 0 {
-                return Err(c.fault_since(start, "each key once"));
+                return Err(c.misread_since(start, "each key once"));
             }
             seen |= bit;
         }
@@ -97,7 +97,7 @@ fn slow(
     match field {
         None | Some(Field::Key) => Ok(()),
         Some(field) => {
-            fields.set(field, value).map_err(|holds| c.fault_since(start, loader.wrong(name, holds)))
+            fields.set(field, value).map_err(|holds| c.misread_since(start, loader.wrong(name, holds)))
         }
     }
 }
@@ -123,7 +123,7 @@ pub(super) fn array(c: &mut Cursor<'_>, loader: &mut Loader) -> Parse<()> {
         }
     }
     c.skip_space();
-    if c.rest().is_empty() { Ok(()) } else { Err(c.fault("the end of the file after the array")) }
+    if c.rest().is_empty() { Ok(()) } else { Err(c.misread("the end of the file after the array")) }
 }
 
 impl super::History {

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::cursor::Cursor;
-use super::error::{Fault, ReadError};
+use super::error::{Misread, ReadError};
 use super::json_op;
 use super::loader::Loader;
 
@@ -20,9 +20,9 @@ pub(super) fn read_lines(mut source: impl Read, file: &str, loader: &mut Loader)
     loop {
         if len == buffer.len() {
             if len >= LINE_BYTES_MAX {
-                let fault =
-                    Fault::new(0, format!("a line of at most {LINE_BYTES_MAX} bytes"), "a longer one");
-                return Err(fault.locate(file, b"", line));
+                let misread =
+                    Misread::new(0, format!("a line of at most {LINE_BYTES_MAX} bytes"), "a longer one");
+                return Err(misread.locate(file, b"", line));
             }
             buffer.resize(2 * len, 0);
         }
@@ -30,7 +30,7 @@ pub(super) fn read_lines(mut source: impl Read, file: &str, loader: &mut Loader)
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => {
                 lines(&buffer[..whole_lines(&buffer[..len])], file, &mut line, loader)?;
-                return Err(Fault::new(0, "readable data", e.to_string()).locate(file, b"", line));
+                return Err(Misread::new(0, "readable data", e.to_string()).locate(file, b"", line));
             }
             Ok(read) => read,
         };
@@ -58,9 +58,9 @@ fn lines(text: &[u8], file: &str, line: &mut usize, loader: &mut Loader) -> Resu
     let mut c = Cursor { text, at: 0, one_line: true };
     while c.at < text.len() {
         let start = c.at;
-        one(&mut c, *line, loader).map_err(|mut fault| {
-            fault.at -= start;
-            fault.locate(file, &text[start..], *line)
+        one(&mut c, *line, loader).map_err(|mut misread| {
+            misread.at -= start;
+            misread.locate(file, &text[start..], *line)
         })?;
         c.at += 1;
         *line += 1;
@@ -75,16 +75,16 @@ fn last_line(text: &[u8], file: &str, line: usize, loader: &mut Loader) -> Resul
         return Ok(());
     }
     match one(&mut Cursor { text, at: 0, one_line: true }, line, loader) {
-        Err(fault) if fault.at_end => {
+        Err(misread) if misread.at_end => {
             loader.torn = true;
             Ok(())
         }
-        other => other.map_err(|fault| fault.locate(file, text, line)),
+        other => other.map_err(|misread| misread.locate(file, text, line)),
     }
 }
 
 /// Reads one line and stops before its newline.
-fn one(c: &mut Cursor<'_>, line: usize, loader: &mut Loader) -> Result<(), Box<Fault>> {
+fn one(c: &mut Cursor<'_>, line: usize, loader: &mut Loader) -> Result<(), Box<Misread>> {
     c.skip_space();
     if !matches!(c.peek(), None | Some(b'\n')) {
         let fields = json_op::op(c, loader)?;
@@ -93,6 +93,6 @@ fn one(c: &mut Cursor<'_>, line: usize, loader: &mut Loader) -> Result<(), Box<F
     }
     match c.peek() {
         None | Some(b'\n') => Ok(()),
-        Some(_) => Err(c.fault("the end of the line after the operation")),
+        Some(_) => Err(c.misread("the end of the line after the operation")),
     }
 }

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::error::{Fault, Parse};
+use super::error::{Misread, Parse};
 use super::validate::{Problem, Rules};
 use super::value::Word;
 use super::{EVENTS_MAX, Format, History, Process, Type};
@@ -160,20 +160,20 @@ impl Loader {
         }
     }
 
-    /// The fault of a field that holds something else.
+    /// What was expected of a field that holds something else.
     pub(super) fn wrong(&self, name: &str, holds: &str) -> String {
         format!("{} to be {holds}", self.key(name))
     }
 
-    fn missing(&self, name: &str, fields: &Fields<'_>) -> Box<Fault> {
-        Fault::new(fields.at, format!("an operation with {}", self.key(name)), "one without")
+    fn missing(&self, name: &str, fields: &Fields<'_>) -> Box<Misread> {
+        Misread::new(fields.at, format!("an operation with {}", self.key(name)), "one without")
     }
 
     /// Appends the event that stands on `line`.
     pub(super) fn push(&mut self, fields: &Fields<'_>, line: usize) -> Parse<()> {
         let index = self.history.len();
         if index >= EVENTS_MAX {
-            return Err(Fault::new(fields.at, format!("at most {EVENTS_MAX} events"), "one more"));
+            return Err(Misread::new(fields.at, format!("at most {EVENTS_MAX} events"), "one more"));
         }
         let kind = fields.kind.ok_or_else(|| self.missing("type", fields))?;
         let process = self.process(fields, kind)?;
@@ -207,7 +207,7 @@ impl Loader {
             None => Err(self.missing("process", fields)),
             Some(_) => {
                 let expected = format!("no {}, as on the lines before", self.key("process"));
-                Err(Fault::new(fields.at, expected, "an operation with one"))
+                Err(Misread::new(fields.at, expected, "an operation with one"))
             }
         }
     }
@@ -227,7 +227,7 @@ impl Loader {
         let Some(index) = fields.index else { return Ok(()) };
         if let Some(last) = self.last_index.filter(|&last| index <= last) {
             let expected = format!("{} to be above {last}, as on the line before", self.key("index"));
-            return Err(Fault::new(fields.at, expected, index.to_string()));
+            return Err(Misread::new(fields.at, expected, index.to_string()));
         }
         if index != self.history.len() as u64 && !self.renumbered {
             self.renumbered = true;
@@ -253,17 +253,17 @@ impl Loader {
     /// Other tools take the time before they take the place in the history, so only in our own format is a time that runs
     /// backwards an error.
     fn judge(&mut self, problem: Problem, fields: &Fields<'_>, line: usize) -> Parse<()> {
-        let fault = |expected: String, got: String| Err(Fault::new(fields.at, expected, got));
+        let misread = |expected: String, got: String| Err(Misread::new(fields.at, expected, got));
         match problem {
-            Problem::NotInvoked { process, .. } => fault(
+            Problem::NotInvoked { process, .. } => misread(
                 format!("process {process} to invoke an operation before it completes one"),
                 format!("\"{}\"", fields.kind.map_or("", Type::name)),
             ),
-            Problem::StillOpen { open, process, .. } => fault(
+            Problem::StillOpen { open, process, .. } => misread(
                 format!("process {process} to complete its operation of line {} first", self.lines.of(open)),
                 "\"invoke\"".into(),
             ),
-            Problem::TimeBackwards { index, time_ns, before_ns } if self.format == Format::Jsonl => fault(
+            Problem::TimeBackwards { index, time_ns, before_ns } if self.format == Format::Jsonl => misread(
                 format!(
                     "{} to be at least {before_ns}, as on line {}",
                     self.key("time"),

@@ -3,7 +3,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::cursor::Cursor;
-use super::error::{Fault, Parse, ReadError};
+use super::error::{Misread, Parse, ReadError};
 use super::frames::Frames;
 use super::loader::Loader;
 use super::{Format, History, json_op, jsonl};
@@ -49,8 +49,8 @@ pub fn read_as(source: impl Read, name: &str, format: Option<Format>) -> Result<
         Some(format) => format,
         None => {
             let names = Format::ALL.map(Format::name).join(", ");
-            let fault = Cursor::new(&head).fault(format!("a history in one of the formats {names}"));
-            return Err(fault.locate(name, &head, 1));
+            let misread = Cursor::new(&head).misread(format!("a history in one of the formats {names}"));
+            return Err(misread.locate(name, &head, 1));
         }
     };
     let mut loader = Loader::new(format);
@@ -59,7 +59,7 @@ pub fn read_as(source: impl Read, name: &str, format: Option<Format>) -> Result<
     } else {
         let mut text = head;
         frames.read_to_end(&mut text).map_err(|e| unreadable(name, &e))?;
-        whole(format, &text, &mut loader).map_err(|fault| fault.locate(name, &text, 1))?;
+        whole(format, &text, &mut loader).map_err(|misread| misread.locate(name, &text, 1))?;
     }
     loader.torn |= frames.torn();
     loader.finish();
@@ -71,10 +71,10 @@ fn whole(format: Format, text: &[u8], loader: &mut Loader) -> Parse<()> {
     match format {
         Format::Jsonl => unreachable!("JSON lines are streamed"),
         Format::JsonArray => json_op::array(&mut c, loader),
-        _ => Err(c.fault("JSON: EDN and logs are not read yet")),
+        _ => Err(c.misread("JSON: EDN and logs are not read yet")),
     }
 }
 
 fn unreadable(name: &str, error: &io::Error) -> ReadError {
-    Fault::new(0, "a readable file", error.to_string()).locate(name, b"", 1)
+    Misread::new(0, "a readable file", error.to_string()).locate(name, b"", 1)
 }
