@@ -63,11 +63,14 @@ impl Args {
             bail!("unknown design {:?}; the designs are: {}", self.design, names.join(", "));
         }
         if self.heartbeat_ms >= self.election_timeout_ms {
-            bail!("--heartbeat-ms must be less than --election-timeout-ms, or every follower campaigns all the time");
+            bail!(
+                "--heartbeat-ms must be less than --election-timeout-ms, or every follower campaigns all the time"
+            );
         }
         let mut members = Members::new();
         for item in self.cluster.split(',') {
-            let Some((id, host)) = item.trim().split_once('=').filter(|(id, host)| !id.is_empty() && !host.is_empty())
+            let Some((id, host)) =
+                item.trim().split_once('=').filter(|(id, host)| !id.is_empty() && !host.is_empty())
             else {
                 bail!("--cluster: expected NAME=HOST[:PORT], found {item:?}");
             };
@@ -121,7 +124,9 @@ pub fn with_port(host: &str, port: u16) -> Result<String> {
         None => host.find(':').map_or((host, ""), |colon| host.split_at(colon)),
     };
     match given.strip_prefix(':') {
-        Some(given) if given.parse::<u16>().is_ok_and(|port| port > 0) && !name.is_empty() => Ok(host.to_owned()),
+        Some(given) if given.parse::<u16>().is_ok_and(|port| port > 0) && !name.is_empty() => {
+            Ok(host.to_owned())
+        }
         None if given.is_empty() && !name.is_empty() => Ok(format!("{name}:{port}")),
         _ => bail!("{host:?} is not HOST or HOST:PORT (an IPv6 address needs brackets)"),
     }
@@ -156,7 +161,9 @@ mod tests {
 
     #[test]
     fn malformed_lists_are_refused() {
-        for list in ["n1", "n1=", "=h", "n1=h:", "n1=h:x", "n1=h:0", "n1=fd00::1", "n1=[fd00::1", "n1=[x]", "n1=:1"] {
+        for list in
+            ["n1", "n1=", "=h", "n1=h:", "n1=h:x", "n1=h:0", "n1=fd00::1", "n1=[fd00::1", "n1=[x]", "n1=:1"]
+        {
             assert!(cluster(list).is_err(), "{list}");
         }
         assert!(cluster("n1=a,n1=b").unwrap_err().to_string().contains("twice"));

@@ -221,7 +221,11 @@ mod tests {
             assert!(DESIGNS.iter().any(|design| design.name == bug.design), "{}: unknown design", bug.name);
             assert!(["register", "set", "append"].contains(&bug.workload), "{}: unknown workload", bug.name);
             for nemesis in bug.nemesis.split(',') {
-                assert!(["partition", "kill", "pause", "membership"].contains(&nemesis), "{}: {nemesis}", bug.name);
+                assert!(
+                    ["partition", "kill", "pause", "membership"].contains(&nemesis),
+                    "{}: {nemesis}",
+                    bug.name
+                );
             }
         }
     }

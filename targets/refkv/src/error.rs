@@ -80,7 +80,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = json!({"error": self.code.code, "definite": self.code.definite, "message": self.message});
+        let mut body =
+            json!({"error": self.code.code, "definite": self.code.definite, "message": self.message});
         if let Value::Object(fields) = &mut body {
             fields.extend(self.extra);
         }

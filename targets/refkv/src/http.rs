@@ -100,7 +100,12 @@ async fn cas_key(State(api): State<Api>, Path(key): Path<String>, headers: Heade
     api.write(&headers, Command::Cas { key, old, new }).await
 }
 
-async fn append_key(State(api): State<Api>, Path(key): Path<String>, headers: HeaderMap, body: Body) -> Outcome {
+async fn append_key(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Outcome {
     let ValueBody { value } = parse(body)?;
     api.write(&headers, Command::Append { key, value }).await
 }

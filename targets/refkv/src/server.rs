@@ -144,7 +144,7 @@ impl Driver {
             heartbeat_ms: args.heartbeat_ms,
             snapshot_every: args.snapshot_every,
             request_timeout_ms: args.request_timeout_ms,
-            seed: args.seed.unwrap_or_else(rand::random),
+            seed: args.seed.unwrap_or(boot ^ u64::from(std::process::id())),
             boot,
             bugs,
         };
@@ -155,8 +155,17 @@ impl Driver {
             watch::channel(View { status, wal: wal.stats(), sent: 0, dropped: 0, connects: 0 });
         let lazy = bugs.has(BugKind::AckBeforeFsync);
         let tickets = HashMap::new();
-        let driver =
-            Driver { node, wal: Some(wal), links, begin, next_ticket: 0, tickets, view, lazy, last_sync: begin };
+        let driver = Driver {
+            node,
+            wal: Some(wal),
+            links,
+            begin,
+            next_ticket: 0,
+            tickets,
+            view,
+            lazy,
+            last_sync: begin,
+        };
         (driver, watcher)
     }
 

@@ -72,7 +72,8 @@ impl Sessions {
     }
 
     fn evict(&mut self) {
-        let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used).map(|(name, _)| name.clone());
+        let oldest =
+            self.sessions.iter().min_by_key(|(_, session)| session.used).map(|(name, _)| name.clone());
         if let Some(name) = oldest {
             self.sessions.remove(&name);
         }

@@ -164,8 +164,11 @@ impl Store {
     }
 
     fn txn(&mut self, ops: &[TxnOp]) -> Reply {
-        let before: BTreeMap<&String, Option<Value>> =
-            ops.iter().filter(|op| op.0 != TxnFn::Read).map(|op| (&op.1, self.keys.get(&op.1).cloned())).collect();
+        let before: BTreeMap<&String, Option<Value>> = ops
+            .iter()
+            .filter(|op| op.0 != TxnFn::Read)
+            .map(|op| (&op.1, self.keys.get(&op.1).cloned()))
+            .collect();
         let mut done = Vec::with_capacity(ops.len());
         for op @ TxnOp(f, key, value) in ops {
             match f {
@@ -233,7 +236,8 @@ mod tests {
     fn a_transaction_reads_its_own_writes_and_undoes_itself_when_it_fails() {
         let mut store = Store::default();
         let ops = |json: Value| -> Vec<TxnOp> { serde_json::from_value(json).unwrap() };
-        let reply = store.apply(&Command::Txn { ops: ops(json!([["append", "x", 1], ["r", "x", null], ["w", "y", 2]])) });
+        let reply = store
+            .apply(&Command::Txn { ops: ops(json!([["append", "x", 1], ["r", "x", null], ["w", "y", 2]])) });
         assert_eq!(reply, Reply::Txn(ops(json!([["append", "x", 1], ["r", "x", [1]], ["w", "y", 2]]))));
 
         let failing = ops(json!([["append", "x", 2], ["w", "z", 3], ["append", "y", 1]]));

@@ -52,7 +52,8 @@ impl Wal {
     ///
     /// When the disk fails, when the file is something else, or when a record before the last one is damaged.
     pub fn open(dir: &Path) -> Result<(Wal, Durable)> {
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
         let path = dir.join("wal");
         if !path.exists() {
             replace(&path, MAGIC).with_context(|| format!("cannot make {}", path.display()))?;
@@ -312,6 +313,9 @@ mod tests {
         let mut bytes = file_of_records();
         bytes[MAGIC.len() + HEADER_BYTES + 2] ^= 1;
         let error = replay(&bytes).unwrap_err().to_string();
-        assert!(error.contains("the record at byte 12 is damaged") && error.contains("add it again"), "{error}");
+        assert!(
+            error.contains("the record at byte 12 is damaged") && error.contains("add it again"),
+            "{error}"
+        );
     }
 }

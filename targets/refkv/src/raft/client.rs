@@ -7,7 +7,7 @@ use super::message::{Body, Members, NodeId, Payload, Proposal, Refusal};
 use super::node::{Config, Node, Role};
 use crate::bug::BugKind;
 use crate::session::{RequestId, Seen};
-use crate::store::{Command, Query, Reply};
+use crate::store::{Query, Reply};
 use std::collections::BTreeMap;
 
 /// How many numbers back the replies of a client's own session are remembered.
@@ -164,7 +164,9 @@ impl Node {
 
     /// Gives a pending write to the leader, if there is one.
     fn dispatch(&mut self, key: &Key) {
-        let (Some(leader), Some(write)) = (self.leader.clone(), self.gateway.writes.get_mut(key)) else { return };
+        let (Some(leader), Some(write)) = (self.leader.clone(), self.gateway.writes.get_mut(key)) else {
+            return;
+        };
         write.sent = Some((leader.clone(), self.now));
         write.copies += 1;
         let id = RequestId { session: key.0.clone(), seq: key.1, low: write.low };
@@ -246,7 +248,8 @@ impl Node {
 
     /// After a snapshot was installed: entries that are in it are never applied here, but their replies are in it too.
     pub(super) fn answer_from_sessions(&mut self) {
-        let keys: Vec<(Key, u64)> = self.gateway.writes.iter().map(|(key, write)| (key.clone(), write.low)).collect();
+        let keys: Vec<(Key, u64)> =
+            self.gateway.writes.iter().map(|(key, write)| (key.clone(), write.low)).collect();
         for ((session, seq), low) in keys {
             let id = RequestId { session, seq, low };
             if let Seen::Done(reply) = self.machine.seen(&id) {
@@ -279,7 +282,9 @@ impl Node {
             Some((to, _)) if to != leader => true,
             // In this node's own log it cannot be lost, and a change need not be asked for twice.
             Some((to, at_ms)) => {
-                !self.is_me(to) && matches!(write.proposal, Proposal::Write(_)) && self.now >= at_ms + patience_ms
+                !self.is_me(to)
+                    && matches!(write.proposal, Proposal::Write(_))
+                    && self.now >= at_ms + patience_ms
             }
         };
         let writes = self.gateway.writes.iter();

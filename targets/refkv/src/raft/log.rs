@@ -42,7 +42,11 @@ impl Log {
 
     /// The term at `index`: known for the entries held and for the base.
     pub fn term_at(&self, index: u64) -> Option<u64> {
-        if index == self.base.index { Some(self.base.term) } else { self.get(index).map(|entry| entry.pos.term) }
+        if index == self.base.index {
+            Some(self.base.term)
+        } else {
+            self.get(index).map(|entry| entry.pos.term)
+        }
     }
 
     /// The place at `index`, if its term is known.

@@ -36,7 +36,11 @@ impl MemberLog {
 
     /// The members in force at `index`.
     pub(super) fn at(&self, index: u64) -> &Members {
-        self.sets.iter().rev().find(|(since, _)| *since <= index).map_or(&self.sets[0].1, |(_, members)| members)
+        self.sets
+            .iter()
+            .rev()
+            .find(|(since, _)| *since <= index)
+            .map_or(&self.sets[0].1, |(_, members)| members)
     }
 
     /// Whether a change stands in the log after `index`.

@@ -108,7 +108,8 @@ impl Durable {
             Record::Vote(vote) => self.vote = vote,
             Record::Checkpoint(durable) => *self = durable,
             Record::Entry(entry) => {
-                let after = self.entries.iter().rposition(|e| e.pos.index < entry.pos.index).map_or(0, |at| at + 1);
+                let after =
+                    self.entries.iter().rposition(|e| e.pos.index < entry.pos.index).map_or(0, |at| at + 1);
                 self.entries.truncate(after);
                 self.entries.push(entry);
             }

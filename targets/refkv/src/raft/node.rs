@@ -3,7 +3,9 @@
 use super::client::{Answer, Gateway, Request};
 use super::log::Log;
 use super::membership::MemberLog;
-use super::message::{Body, Durable, Entry, LogPos, Members, Message, NodeId, Payload, Record, Snapshot, Vote};
+use super::message::{
+    Body, Durable, Entry, LogPos, Members, Message, NodeId, Payload, Record, Snapshot, Vote,
+};
 use super::replication::Leadership;
 use crate::bug::{BugKind, Bugs};
 use crate::machine::Machine;
@@ -124,7 +126,8 @@ impl Node {
     /// A node that starts with what its disk holds.
     pub fn new(config: Config, durable: Durable, now_ms: u64) -> Node {
         let Durable { vote, snapshot, entries } = durable;
-        let first = if snapshot.members.is_empty() { config.members.clone() } else { snapshot.members.clone() };
+        let first =
+            if snapshot.members.is_empty() { config.members.clone() } else { snapshot.members.clone() };
         let mut members = MemberLog::new(first);
         for entry in &entries {
             members.observe(entry);
@@ -211,7 +214,9 @@ impl Node {
             Body::Append { prev, entries, commit, round } => {
                 self.on_append(from, term, prev, entries, commit, round);
             }
-            Body::InstallSnapshot { snapshot, round } => self.on_install_snapshot(from, term, *snapshot, round),
+            Body::InstallSnapshot { snapshot, round } => {
+                self.on_install_snapshot(from, term, *snapshot, round)
+            }
             Body::AppendReply { result, round } => self.on_append_reply(from, term, result, round),
             Body::Forward { id, proposal } => self.on_forward(from, id, proposal),
             Body::ForwardRefused { session, seq, refusal } => self.on_refused(&from, (session, seq), refusal),

@@ -68,9 +68,9 @@ impl Node {
         let me = self.config.id.clone();
         let Role::Leader(leadership) = &mut self.role else { return };
         let progress = &leadership.progress;
-        let confirmed = self
-            .members
-            .quorum_index(|id| if *id == me { u64::MAX } else { progress.get(id).map_or(0, |peer| peer.round) });
+        let confirmed = self.members.quorum_index(|id| {
+            if *id == me { u64::MAX } else { progress.get(id).map_or(0, |peer| peer.round) }
+        });
         let mut done = Vec::new();
         leadership.reads.retain_mut(|read| {
             if knows {

@@ -190,8 +190,9 @@ impl Node {
     pub(super) fn advance_commit(&mut self) {
         let Role::Leader(leadership) = &self.role else { return };
         let last = self.log.last().index;
-        let matched =
-            |id: &NodeId| if self.is_me(id) { last } else { leadership.progress.get(id).map_or(0, |p| p.matched) };
+        let matched = |id: &NodeId| {
+            if self.is_me(id) { last } else { leadership.progress.get(id).map_or(0, |p| p.matched) }
+        };
         let replicated = self.members.quorum_index(matched);
         // Broken under the bug: an old term's entry on a majority can still be overwritten (paper, Figure 8).
         let own_term = self.log.term_at(replicated) == Some(self.vote.term);
@@ -242,7 +243,9 @@ impl Node {
             Payload::Members { id, members } => {
                 self.answer_write(id, super::Answer::Members(members.clone()));
                 // A leader that is no longer a member leads until the change is committed (thesis, §4.2.2).
-                if matches!(self.role, Role::Leader(_)) && !self.members.current().contains_key(&self.config.id) {
+                if matches!(self.role, Role::Leader(_))
+                    && !self.members.current().contains_key(&self.config.id)
+                {
                     self.become_follower(self.vote.term, None);
                 }
             }
