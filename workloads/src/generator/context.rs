@@ -27,6 +27,13 @@ impl Threads {
         Threads::range(0, clients + 1)
     }
 
+    /// Every client worker there can be: meet it with a context's threads to have those of the run.
+    pub fn clients() -> Threads {
+        let mut set = Threads([u64::MAX; WORDS]);
+        set.remove(Threads::NEMESIS);
+        set
+    }
+
     /// The nemesis thread alone.
     pub fn nemesis() -> Threads {
         Threads::range(0, 1)
@@ -82,8 +89,8 @@ impl Threads {
         })
     }
 
-    /// The `n`-th thread in ascending order.
-    fn nth(&self, mut n: usize) -> Option<usize> {
+    /// The `n`-th thread in ascending order, from 0; `None` if the set has fewer.
+    pub fn nth(&self, mut n: usize) -> Option<usize> {
         for (i, &word) in self.0.iter().enumerate() {
             let count = word.count_ones() as usize;
             if n < count {
@@ -94,6 +101,14 @@ impl Threads {
             n -= count;
         }
         None
+    }
+}
+
+impl FromIterator<usize> for Threads {
+    fn from_iter<I: IntoIterator<Item = usize>>(threads: I) -> Threads {
+        let mut set = Threads::none();
+        threads.into_iter().for_each(|thread| set.insert(thread));
+        set
     }
 }
 
@@ -130,6 +145,17 @@ impl Context<'_> {
             time_ns: self.time_ns,
             threads: self.threads,
             free: self.free,
+            processes: self.processes,
+            rng,
+        }
+    }
+
+    /// The same moment as seen by a generator with threads and randomness of its own.
+    pub(super) fn lane<'b>(&'b self, threads: &Threads, rng: &'b mut ChaCha8Rng) -> Context<'b> {
+        Context {
+            time_ns: self.time_ns,
+            threads: self.threads.and(threads),
+            free: self.free.and(threads),
             processes: self.processes,
             rng,
         }
