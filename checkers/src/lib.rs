@@ -5,10 +5,16 @@
 //! This crate is pure: no clock, no network, no threads that outlive a call. A verdict is a function of the bytes of
 //! a history. It is useful alone, without the rest of squall.
 
+pub mod causal;
 pub mod checker;
+mod graph;
 pub mod history;
+mod intern;
+#[cfg(test)]
+mod testing;
 pub mod verdict;
 
+pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};
 pub use history::{FaultEvent, History, Op, Phase, Process, Receipt, Type};
 pub use serde_json::Value;

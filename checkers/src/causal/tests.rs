@@ -1,0 +1,347 @@
+use super::oracle::{self, Tiny};
+use super::*;
+use crate::testing::Rng;
+use crate::{Op, Process, Type, Valid};
+use Type::{Fail, Info, Invoke, Ok};
+use serde_json::json;
+
+const MODELS: [CausalModel; 3] = [CausalModel::Cc, CausalModel::Ccv, CausalModel::Cm];
+
+fn judge(model: CausalModel, history: &History) -> Valid {
+    Causal::new(model).check(history).valid
+}
+
+fn agrees(ops: &[Tiny], expected: impl Fn(CausalModel) -> bool) {
+    let history = oracle::record(ops);
+    for model in MODELS {
+        let verdict = Causal::new(model).check(&history);
+        let valid = if expected(model) { Valid::True } else { Valid::False };
+        assert_eq!(verdict.valid, valid, "{model:?} {ops:#?} {verdict:#?}");
+        for anomaly in &verdict.anomalies {
+            assert!(!anomaly.witness.is_empty() && !anomaly.sentence.is_empty());
+        }
+    }
+}
+
+/// Fills `ops` in every way: session shape by session shape, each op any write, read or cas; written values are the
+/// position plus one, read values are the initial one or any written to that key.
+fn every(sessions: &[usize], keys: usize, cas: bool, visit: &mut impl FnMut(&[Tiny])) {
+    let n = sessions.len();
+    let kinds = if cas { 3 } else { 2 };
+    for code in 0..(keys * kinds).pow(n as u32) {
+        let mut rest = code;
+        let mut ops = Vec::new();
+        for (at, &session) in sessions.iter().enumerate() {
+            let (key, kind) = (rest % keys, rest / keys % kinds);
+            rest /= keys * kinds;
+            let read = (kind != 0).then_some(0);
+            let write = (kind != 1).then_some(at as u8 + 1);
+            ops.push(Tiny { session, key, read, write });
+        }
+        values(&mut ops, 0, visit);
+    }
+}
+
+fn values(ops: &mut Vec<Tiny>, at: usize, visit: &mut impl FnMut(&[Tiny])) {
+    if at == ops.len() {
+        return visit(ops);
+    }
+    if ops[at].read.is_none() {
+        return values(ops, at + 1, visit);
+    }
+    let key = ops[at].key;
+    let others = |(w, op): (usize, &Tiny)| if w != at && op.key == key { op.write } else { None };
+    let options: Vec<u8> = std::iter::once(0).chain(ops.iter().enumerate().filter_map(others)).collect();
+    for value in options {
+        ops[at].read = Some(value);
+        values(ops, at + 1, visit);
+    }
+}
+
+#[test]
+fn every_history_of_four_operations_agrees_with_the_definitions() {
+    let shapes: [&[usize]; 12] = [
+        &[0],
+        &[0, 0],
+        &[0, 1],
+        &[0, 0, 0],
+        &[0, 0, 1],
+        &[0, 1, 2],
+        &[0, 0, 0, 0],
+        &[0, 0, 0, 1],
+        &[0, 0, 1, 1],
+        &[0, 0, 1, 2],
+        &[0, 1, 1, 1],
+        &[0, 1, 2, 3],
+    ];
+    let mut count = 0;
+    for shape in shapes {
+        let orders = oracle::partial_orders(shape.len());
+        let mut visit = |ops: &[Tiny]| {
+            count += 1;
+            agrees(ops, |model| oracle::holds(model, ops, &orders));
+        };
+        every(shape, 2, false, &mut visit);
+        every(shape, 1, true, &mut visit);
+    }
+    assert!(count > 10_000, "{count}");
+}
+
+fn random(rng: &mut Rng, n: usize) -> Vec<Tiny> {
+    let (sessions, keys) = (1 + rng.below(4), 1 + rng.below(2));
+    let mut ops: Vec<Tiny> = (0..n)
+        .map(|at| {
+            let kind = rng.below(7);
+            let read = (kind >= 3).then_some(0);
+            let write = (kind < 4).then_some(at as u8 + 1);
+            Tiny { session: rng.below(sessions), key: rng.below(keys), read, write }
+        })
+        .collect();
+    let mut store = [0; 2];
+    for at in 0..n {
+        if ops[at].read.is_some() {
+            let key = ops[at].key;
+            let others: Vec<u8> = (0..n)
+                .filter(|&w| w != at && ops[w].key == key)
+                .filter_map(|w| ops[w].write)
+                .chain([0])
+                .collect();
+            // Mostly what a single copy would say, so that the verdicts are mixed.
+            ops[at].read = Some(if rng.below(3) > 0 { store[key] } else { others[rng.below(others.len())] });
+        }
+        store[ops[at].key] = ops[at].write.unwrap_or(store[ops[at].key]);
+    }
+    ops
+}
+
+#[test]
+fn random_histories_of_five_operations_agree_with_every_causal_order() {
+    let orders = oracle::partial_orders(5);
+    assert_eq!(orders.len(), 4231);
+    let mut rng = Rng(5);
+    for _ in 0..400 {
+        let ops = random(&mut rng, 5);
+        agrees(&ops, |model| oracle::holds(model, &ops, &orders));
+    }
+}
+
+#[test]
+fn random_histories_of_up_to_eight_operations_agree_with_the_least_causal_order() {
+    let mut rng = Rng(8);
+    let mut seen = std::collections::BTreeMap::new();
+    for round in 0..12_000 {
+        let ops = random(&mut rng, 6 + round % 3);
+        let least = oracle::least_order(&ops);
+        let holds = |model| least.as_ref().is_some_and(|co| oracle::holds_with(model, &ops, co));
+        agrees(&ops, holds);
+        let [cc, ccv, cm] = MODELS.map(holds);
+        assert!(cc || !(ccv || cm), "CCv and CM each imply CC");
+        assert!(!oracle::sequential(&ops) || (ccv && cm), "sequential consistency implies all");
+        *seen.entry((cc, ccv, cm)).or_insert(0) += 1;
+    }
+    assert!(seen.len() >= 4 && seen.values().all(|&count| count > 10), "the verdicts are mixed: {seen:?}");
+}
+
+fn read(session: usize, key: usize, value: u8) -> Tiny {
+    Tiny { session, key, read: Some(value), write: None }
+}
+
+fn write(session: usize, key: usize, value: u8) -> Tiny {
+    Tiny { session, key, read: None, write: Some(value) }
+}
+
+/// The examples of POPL 2017, figure 3.
+#[test]
+fn the_models_differ_as_in_the_paper() {
+    let cases: [(&[Tiny], [bool; 3]); 4] = [
+        (&[write(0, 0, 1), write(1, 0, 2), read(0, 0, 2), read(1, 0, 1)], [true, false, true]),
+        (
+            &[
+                write(0, 2, 1),
+                write(0, 0, 1),
+                write(0, 1, 1),
+                write(1, 0, 2),
+                read(1, 2, 0),
+                read(1, 1, 1),
+                read(1, 0, 2),
+            ],
+            [true, true, false],
+        ),
+        (&[write(0, 0, 1), write(1, 0, 2), read(1, 0, 1), read(1, 0, 2)], [true, false, false]),
+        (
+            &[write(0, 0, 1), write(0, 1, 1), read(1, 1, 1), write(1, 0, 2), read(2, 0, 2), read(2, 0, 1)],
+            [false, false, false],
+        ),
+    ];
+    for (ops, expected) in cases {
+        agrees(ops, |model| expected[MODELS.iter().position(|&m| m == model).unwrap()]);
+    }
+}
+
+fn event(process: u32, kind: Type, f: &'static str, value: serde_json::Value) -> Op {
+    Op::new(f).process(Process::Client(process)).kind(kind).value(value)
+}
+
+fn history(events: &[(u32, Type, &'static str, serde_json::Value)]) -> History {
+    let mut time = 0;
+    events
+        .iter()
+        .map(|(process, kind, f, value)| {
+            time += 1_000_000;
+            event(*process, *kind, f, value.clone()).at(time)
+        })
+        .collect()
+}
+
+#[test]
+fn an_overwritten_value_is_told_in_a_sentence_with_its_edges() {
+    let verdict = Causal::new(CausalModel::Cc).check(&history(&[
+        (1, Invoke, "write", json!([2, 7])),
+        (1, Ok, "write", json!([2, 7])),
+        (1, Invoke, "write", json!([2, 9])),
+        (1, Ok, "write", json!([2, 9])),
+        (3, Invoke, "read", json!([2, null])),
+        (3, Ok, "read", json!([2, 9])),
+        (3, Invoke, "read", json!([2, null])),
+        (3, Ok, "read", json!([2, 7])),
+    ]));
+    let [anomaly] = verdict.anomalies.as_slice() else { panic!("{verdict:#?}") };
+    assert_eq!(anomaly.kind, "write-co-read");
+    assert_eq!(
+        anomaly.sentence,
+        "process 3 read 7 from key 2 at 0.008 s after reading 9, although 7 was causally overwritten by 9"
+    );
+    assert_eq!((anomaly.witness.as_slice(), anomaly.key.as_ref()), (&[1, 3, 7][..], Some(&json!(2))));
+    let edges: Vec<_> = anomaly.edges.iter().map(|e| (e.from, e.to, e.kind.as_str())).collect();
+    assert_eq!(edges, [(1, 3, "session order"), (3, 7, "causal"), (1, 7, "reads from")]);
+}
+
+#[test]
+fn a_write_of_unknown_outcome_counts_only_if_it_was_read() {
+    // Unread, it may never have happened: the second read of null stands.
+    let unread = [
+        (0, Invoke, "write", json!(1)),
+        (0, Info, "write", json!(1)),
+        (1, Invoke, "read", json!(null)),
+        (1, Ok, "read", json!(null)),
+    ];
+    let mut seen = unread.to_vec();
+    seen.splice(2..2, [(1, Invoke, "read", json!(null)), (1, Ok, "read", json!(1))]);
+    for model in MODELS {
+        assert_eq!(judge(model, &history(&unread)), Valid::True);
+        assert_eq!(judge(model, &history(&seen)), Valid::False);
+    }
+}
+
+#[test]
+fn a_cas_of_unknown_outcome_that_was_read_makes_its_old_value_count() {
+    let verdict = Causal::new(CausalModel::Cc).check(&history(&[
+        (0, Invoke, "write", json!(1)),
+        (0, Info, "write", json!(1)),
+        (1, Invoke, "cas", json!([1, 2])),
+        (1, Info, "cas", json!([1, 2])),
+        (2, Invoke, "read", json!(null)),
+        (2, Ok, "read", json!(2)),
+        (2, Invoke, "read", json!(null)),
+        (2, Ok, "read", json!(1)),
+    ]));
+    assert_eq!(verdict.anomalies[0].kind, "write-co-read", "{verdict:#?}");
+}
+
+#[test]
+fn an_operation_of_unknown_outcome_ends_its_session() {
+    // The write may take effect after the read that the same process id made next.
+    let events = [
+        (0, Invoke, "write", json!(1)),
+        (0, Info, "write", json!(1)),
+        (0, Invoke, "read", json!(null)),
+        (0, Ok, "read", json!(null)),
+        (1, Invoke, "read", json!(null)),
+        (1, Ok, "read", json!(1)),
+    ];
+    assert_eq!(MODELS.map(|model| judge(model, &history(&events))), [Valid::True; 3]);
+}
+
+#[test]
+fn a_read_of_a_failed_write_is_aborted_and_the_advice_says_when_info_would_do() {
+    let events = [
+        (0, Invoke, "write", json!([0, 1])),
+        (0, Fail, "write", json!([0, 1])),
+        (1, Invoke, "read", json!([0, null])),
+        (1, Ok, "read", json!([0, 1])),
+    ];
+    let verdict = Causal::new(CausalModel::Cm).check(&history(&events));
+    let anomaly = &verdict.anomalies[0];
+    assert_eq!((anomaly.kind.as_str(), anomaly.witness.as_slice()), ("aborted-read", &[0, 3][..]));
+    assert!(anomaly.steps.iter().any(|step| step.contains("info")), "{anomaly:#?}");
+    let worse: Vec<_> = events
+        .into_iter()
+        .chain([(1, Invoke, "read", json!([0, null])), (1, Ok, "read", json!([0, null]))])
+        .collect();
+    let verdict = Causal::new(CausalModel::Cm).check(&history(&worse));
+    assert!(!verdict.anomalies[0].steps.iter().any(|step| step.contains("info")));
+}
+
+#[test]
+fn two_writes_of_a_value_are_unknown_only_where_they_matter() {
+    let twice = [
+        (0, Invoke, "write", json!([0, 1])),
+        (0, Ok, "write", json!([0, 1])),
+        (1, Invoke, "write", json!([0, 1])),
+        (1, Ok, "write", json!([0, 1])),
+    ];
+    let then = |more: &[(u32, Type, &'static str, serde_json::Value)]| {
+        Causal::new(CausalModel::Cc).check(&history(&[&twice[..], more].concat()))
+    };
+    assert_eq!(then(&[]).valid, Valid::True);
+    let read = [(2, Invoke, "read", json!([0, null])), (2, Ok, "read", json!([0, 1]))];
+    let verdict = then(&read);
+    assert_eq!(verdict.valid, Valid::Unknown);
+    assert_eq!(
+        verdict.reason.as_deref(),
+        Some("event 5 read 1 from key 0, which events 0 and 2 both wrote; write each value to a key once")
+    );
+    let stale = [(1, Invoke, "read", json!([0, null])), (1, Ok, "read", json!([0, null]))];
+    assert_eq!(then(&[&read[..], &stale[..]].concat()).valid, Valid::False);
+    // A read that ended before the second write began saw the first.
+    let early = [&twice[..2], &read[..], &twice[2..]].concat();
+    assert_eq!(judge(CausalModel::Cc, &history(&early)), Valid::True);
+    // A write of the initial value makes reads of it ambiguous.
+    let null = [(0, Invoke, "write", json!([0, null])), (0, Ok, "write", json!([0, null]))];
+    let verdict = Causal::new(CausalModel::Cc).check(&history(&[&null[..], &stale[..]].concat()));
+    assert!(verdict.reason.unwrap().contains("initial value"));
+}
+
+#[test]
+fn values_that_do_not_fit_are_a_reason_and_no_panic() {
+    let odd: [&[(u32, Type, &'static str, serde_json::Value)]; 5] = [
+        &[(0, Invoke, "cas", json!(5)), (0, Ok, "cas", json!(5))],
+        &[(0, Invoke, "write", json!([1, 2])), (1, Invoke, "write", json!(3))],
+        &[(0, Invoke, "write", json!([1, 2])), (1, Invoke, "cas", json!([1, 2]))],
+        &[(0, Ok, "read", json!([1, 2])), (1, Ok, "read", json!({"a": 1}))],
+        &[
+            (0, Invoke, "write", json!([1, 2])),
+            (0, Info, "write", json!([1, 2])),
+            (1, Fail, "write", json!([1])),
+        ],
+    ];
+    for (case, events) in odd.iter().enumerate() {
+        let verdict = Causal::new(CausalModel::Cm).check(&history(events));
+        let expected = if case == 4 { Valid::True } else { Valid::Unknown };
+        assert_eq!(
+            (verdict.valid, verdict.reason.is_some()),
+            (expected, case < 4),
+            "case {case}: {verdict:?}"
+        );
+    }
+    assert_eq!(MODELS.map(|model| judge(model, &History::new())), [Valid::True; 3]);
+}
+
+#[test]
+fn the_caps_give_unknown_with_the_reason() {
+    let ops = [write(0, 0, 1), write(1, 0, 2), read(0, 0, 2), read(1, 0, 1)];
+    let verdict = Causal::new(CausalModel::Cc).memory_cap_bytes(15).check(&oracle::record(&ops));
+    assert!(verdict.reason.unwrap().contains("would take 16 bytes and the cap is 15"));
+    let verdict = Causal::new(CausalModel::Cm).work_cap(0).check(&oracle::record(&ops));
+    assert!(verdict.reason.unwrap().contains("0 of 2 sessions decided"));
+}
