@@ -10,6 +10,8 @@ pub mod checker;
 mod graph;
 pub mod history;
 mod intern;
+pub mod linear;
+pub mod model;
 #[cfg(test)]
 mod testing;
 pub mod verdict;
@@ -17,5 +19,7 @@ pub mod verdict;
 pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};
 pub use history::{FaultEvent, History, Op, Phase, Process, Receipt, Type};
+pub use linear::Linearizable;
+pub use model::Model;
 pub use serde_json::Value;
 pub use verdict::{Anomaly, Edge, Valid, Verdict};

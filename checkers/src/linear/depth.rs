@@ -1,0 +1,109 @@
+//! Depth-first search for an order (Wing & Gong 1993, with Lowe's memory of configurations, 2017).
+//!
+//! Porcupine and its ports remember for each configuration a bitset over the whole history. Here a configuration is
+//! the frontier, a window of pending operations and the state, so that memory is linear in the history.
+
+use super::cache::{Cache, Config};
+use super::engine::{Board, Found, Limits, Report};
+use super::problem::Problem;
+use super::window::Window;
+use crate::model::Model;
+
+/// A configuration on the way from the start, and the next move to try from it.
+struct Frame<const N: usize> {
+    config: Config<N>,
+    /// 0: the operation that returns at the frontier; then one for each slot; then one for each crashed class.
+    next: u32,
+}
+
+/// Searches for an order of all operations.
+pub(crate) fn search<M: Model, const N: usize>(
+    model: &M,
+    problem: &Problem<M::Op>,
+    limits: &Limits,
+) -> Report {
+    let mut board: Board<'_, '_, M, N> = Board::new(model, problem);
+    let mut cache = Cache::<N>::new();
+    let mut report = Report { found: Found::Illegal, steps: 0, reached: 0, memory_bytes: 0 };
+    let mut stack: Vec<Frame<N>> = Vec::new();
+    let mut child = Some(board.start());
+    loop {
+        if let Some(mut config) = child.take() {
+            if advance(&mut board, &mut config, &mut report) {
+                report.found = Found::Linearizable;
+                break;
+            }
+            report.steps += 1;
+            if cache.insert(config, &board.bags) {
+                stack.push(Frame { config, next: 0 });
+            }
+            let memory =
+                || cache.memory_bytes() + board.memory_bytes() + stack.capacity() * size_of::<Frame<N>>();
+            if let Some(limit) = limits.exceeded(report.steps, memory) {
+                report.found = Found::Exhausted(limit);
+                break;
+            }
+        }
+        let Some(frame) = stack.last_mut() else { break };
+        board.cursor.seek(frame.config.position as usize);
+        child = try_next(&mut board, frame);
+        if child.is_none() {
+            stack.pop();
+        }
+    }
+    report.memory_bytes =
+        cache.memory_bytes() + board.memory_bytes() + stack.capacity() * size_of::<Frame<N>>();
+    report
+}
+
+/// Passes every return that `config` may pass; whether it came to the end.
+fn advance<M: Model, const N: usize>(
+    board: &mut Board<'_, '_, M, N>,
+    config: &mut Config<N>,
+    report: &mut Report,
+) -> bool {
+    board.cursor.seek(config.position as usize);
+    while !board.cursor.at_end() && board.passes(config) {
+        board.pass(config);
+    }
+    report.reached = report.reached.max(board.cursor.position());
+    board.cursor.at_end()
+}
+
+/// The configuration after the frame's next legal move.
+fn try_next<M: Model, const N: usize>(
+    board: &mut Board<'_, '_, M, N>,
+    frame: &mut Frame<N>,
+) -> Option<Config<N>> {
+    let config = frame.config;
+    let slots = board.problem.width;
+    let first = board.cursor.frontier().slot as usize;
+    // An operation that only reads and was not legal when the state came about is not legal now.
+    let open: Window<N> = board.cursor.pending().minus(board.cursor.observers()).minus(&config.window);
+    if frame.next == 0 {
+        frame.next = 1;
+        if open.contains(first)
+            && let Some(child) = board.take(&config, first)
+        {
+            return Some(child);
+        }
+    }
+    while (frame.next as usize) <= slots {
+        let Some(slot) = open.next(frame.next as usize - 1) else { break };
+        frame.next = slot as u32 + 2;
+        if slot != first
+            && let Some(child) = board.take(&config, slot)
+        {
+            return Some(child);
+        }
+    }
+    frame.next = frame.next.max(slots as u32 + 1);
+    while (frame.next as usize) <= slots + board.problem.classes.len() {
+        let class = frame.next as usize - slots - 1;
+        frame.next += 1;
+        if let Some(child) = board.take_crashed(&config, class) {
+            return Some(child);
+        }
+    }
+    None
+}

@@ -1,0 +1,146 @@
+//! What the engines share: the moves between configurations, and the limits.
+
+use super::bags::Bags;
+use super::cache::Config;
+use super::cursor::Cursor;
+use super::problem::{Entry, Problem};
+use super::space::Space;
+use super::window::Window;
+use crate::model::Model;
+
+/// What an engine may spend on one object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Configurations.
+    pub(crate) steps: u64,
+    /// Bytes of configurations, states and transitions.
+    pub(crate) memory_bytes: usize,
+    /// Moment after which it gives up, where it was given one.
+    pub(crate) deadline: Option<std::time::Instant>,
+}
+
+/// What an engine found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// An order exists.
+    Linearizable,
+    /// None exists.
+    Illegal,
+    /// It ran into this limit.
+    Exhausted(Limit),
+}
+
+/// A limit of [`Limits`], or of the engine itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Steps,
+    Memory,
+    Time,
+    Width,
+}
+
+/// An engine's answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) found: Found,
+    /// Configurations explored.
+    pub(crate) steps: u64,
+    /// The farthest position in the schedule that an order reached: the history up to the return there is
+    /// linearizable, and, when nothing is, not with it.
+    pub(crate) reached: usize,
+    /// Most bytes held.
+    pub(crate) memory_bytes: usize,
+}
+
+/// What an engine works with.
+pub(crate) struct Board<'p, 'm, M: Model, const N: usize> {
+    pub(crate) problem: &'p Problem<M::Op>,
+    pub(crate) cursor: Cursor<'p, M::Op, N>,
+    pub(crate) space: Space<'m, M>,
+    pub(crate) bags: Bags,
+}
+
+impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
+    pub(crate) fn new(model: &'m M, problem: &'p Problem<M::Op>) -> Board<'p, 'm, M, N> {
+        Board { problem, cursor: Cursor::new(problem), space: Space::new(model), bags: Bags::new() }
+    }
+
+    /// Nothing has taken effect yet.
+    pub(crate) fn start(&mut self) -> Config<N> {
+        let mut config =
+            Config { position: self.cursor.position() as u32, state: 0, used: 0, window: Window::EMPTY };
+        self.observe(&mut config);
+        config
+    }
+
+    /// Lets every pending operation that only reads take effect where it is legal now.
+    ///
+    /// This loses nothing: in any order that continues from here, move such an operation to the front. It leaves the
+    /// state as it is, so the others stay legal; it was called already and only returns later, so real time is kept.
+    pub(crate) fn observe(&mut self, config: &mut Config<N>) {
+        for slot in self.cursor.observers().minus(&config.window).iter() {
+            if self.space.step(self.problem, config.state, self.cursor.kind(slot)).is_some() {
+                config.window.insert(slot);
+            }
+        }
+    }
+
+    /// The configuration after the pending operation in `slot`, where that is legal.
+    pub(crate) fn take(&mut self, config: &Config<N>, slot: usize) -> Option<Config<N>> {
+        let state = self.space.step(self.problem, config.state, self.cursor.kind(slot))?;
+        let mut next = Config { state, ..*config };
+        next.window.insert(slot);
+        if state != config.state {
+            self.observe(&mut next);
+        }
+        Some(next)
+    }
+
+    /// The configuration after one more crashed operation of `class`, where there is one left and it changes something.
+    pub(crate) fn take_crashed(&mut self, config: &Config<N>, class: usize) -> Option<Config<N>> {
+        if self.cursor.crashed(class) <= self.bags.count(config.used, class as u32) {
+            return None;
+        }
+        let state = self.space.step(self.problem, config.state, self.problem.classes[class])?;
+        if state == config.state {
+            return None;
+        }
+        let mut next = Config { state, used: self.bags.with(config.used, class as u32), ..*config };
+        self.observe(&mut next);
+        Some(next)
+    }
+
+    /// Whether the operation that returns at the frontier has taken effect. Not at the end.
+    pub(crate) fn passes(&self, config: &Config<N>) -> bool {
+        config.window.contains(self.cursor.frontier().slot as usize)
+    }
+
+    /// Passes the return at the frontier, for a configuration that may.
+    pub(crate) fn pass(&mut self, config: &mut Config<N>) {
+        let Entry { slot, .. } = self.cursor.frontier();
+        config.window.remove(slot as usize);
+        self.cursor.forward();
+        config.position = self.cursor.position() as u32;
+        self.observe(config);
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.space.memory_bytes() + self.bags.memory_bytes()
+    }
+}
+
+impl Limits {
+    /// The limit that is reached, if one is.
+    pub(crate) fn exceeded(&self, steps: u64, memory_bytes: impl FnOnce() -> usize) -> Option<Limit> {
+        if steps >= self.steps {
+            return Some(Limit::Steps);
+        }
+        if !steps.is_multiple_of(1024) {
+            return None;
+        }
+        if memory_bytes() > self.memory_bytes {
+            return Some(Limit::Memory);
+        }
+        self.deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline).then_some(Limit::Time)
+    }
+}

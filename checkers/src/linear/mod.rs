@@ -1,0 +1,184 @@
+//! Linearizability (Herlihy & Wing 1990): whether some order of the operations, one that respects real time, is legal
+//! for a sequential model.
+//!
+//! A history is split into independent objects, each is judged alone and in parallel, and a failure is explained by a
+//! small witness. Operations whose outcome is unknown may take effect at any time after their invocation, or never.
+
+mod bags;
+mod breadth;
+mod cache;
+mod cursor;
+mod depth;
+mod engine;
+mod explain;
+mod interner;
+mod portfolio;
+mod problem;
+mod space;
+mod split;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use engine::{Found, Limits, Report};
+use explain::Explainer;
+use split::{Keys, Part};
+
+use crate::model::Model;
+use crate::{Anomaly, Checker, History, Verdict};
+
+/// Configurations that a key may cost, where nothing else is said.
+const STEPS_MAX: u64 = 50_000_000;
+
+/// Bytes that a key may take, where nothing else is said.
+const MEMORY_BYTES_MAX: usize = 1 << 30;
+
+/// Failing keys that are explained with a witness; further ones are counted.
+const EXPLAINED_MAX: usize = 8;
+
+/// Checks that a history is linearizable with respect to a model.
+///
+/// ```
+/// use squall_checkers::model::Register;
+/// use squall_checkers::{Checker, History, Linearizable, Op, Type, Valid};
+///
+/// let history: History = [
+///     Op::new("write").value(1),
+///     Op::new("write").value(1).kind(Type::Ok),
+///     Op::new("read"),
+///     Op::new("read").value(2).kind(Type::Ok),
+/// ]
+/// .into_iter()
+/// .collect();
+/// assert_eq!(Linearizable::new("register", Register).check(&history).valid, Valid::False);
+/// ```
+pub struct Linearizable<M> {
+    name: String,
+    model: M,
+    keys: Keys,
+    steps_max: u64,
+    memory_bytes_max: usize,
+    time_max: Option<Duration>,
+}
+
+impl<M: Model> Linearizable<M> {
+    /// A checker of that name, of one object or of the objects into which the model partitions a history.
+    pub fn new(name: impl Into<String>, model: M) -> Linearizable<M> {
+        Linearizable {
+            name: name.into(),
+            model,
+            keys: Keys::Model,
+            steps_max: STEPS_MAX,
+            memory_bytes_max: MEMORY_BYTES_MAX,
+            time_max: None,
+        }
+    }
+
+    /// Of independent objects: every value is `[key, value]`, and the model sees `value` only.
+    pub fn independent(self) -> Linearizable<M> {
+        Linearizable { keys: Keys::Independent, ..self }
+    }
+
+    /// Gives up on a key after this many configurations.
+    pub fn steps_max(self, steps_max: u64) -> Linearizable<M> {
+        Linearizable { steps_max, ..self }
+    }
+
+    /// Gives up on a key that needs more memory than this, in bytes.
+    pub fn memory_bytes_max(self, memory_bytes_max: usize) -> Linearizable<M> {
+        Linearizable { memory_bytes_max, ..self }
+    }
+
+    /// Gives up on what is not decided after this long. The one limit that makes a verdict depend on more than the
+    /// history; without it there is none on time.
+    pub fn time_max(self, time_max: Duration) -> Linearizable<M> {
+        Linearizable { time_max: Some(time_max), ..self }
+    }
+
+    fn judge(&self, parts: &[Part<M>]) -> Vec<Report> {
+        let limits = Limits {
+            steps: self.steps_max,
+            memory_bytes: self.memory_bytes_max,
+            deadline: self.time_max.map(|time| Instant::now() + time),
+        };
+        in_parallel(parts, |part| portfolio::solve(&self.model, &part.problem, &limits))
+    }
+}
+
+impl<M: Model> Checker for Linearizable<M> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn check(&self, history: &History) -> Verdict {
+        let parts = match split::split(&self.model, self.keys, history) {
+            Ok(parts) => parts,
+            Err(why) => return Verdict::unknown(&self.name, why),
+        };
+        let reports = self.judge(&parts);
+        let explainer = Explainer { model: &self.model, keys: self.keys, history };
+        let judged = || parts.iter().zip(&reports);
+        let failing: Vec<_> = judged().filter(|(_, report)| report.found == Found::Illegal).collect();
+        let anomalies: Vec<Anomaly> =
+            in_parallel(&failing[..failing.len().min(EXPLAINED_MAX)], |(part, report)| {
+                explainer.anomaly(part, report)
+            });
+        let undecided = judged().find_map(|(part, report)| match report.found {
+            Found::Exhausted(limit) => Some(explainer.undecided(part, report, limit)),
+            _ => None,
+        });
+        let ops: usize = parts.iter().map(|part| part.problem.entries.len()).sum();
+        let verdict = if !anomalies.is_empty() {
+            let summary = format!("{} of {} not linearizable", failing.len(), count(parts.len(), "key"));
+            Verdict::invalid(&self.name, summary, anomalies)
+        } else if let Some(reason) = undecided {
+            Verdict::unknown(&self.name, reason)
+        } else {
+            let summary = format!("{} on {} linearizable", count(ops, "op"), count(parts.len(), "key"));
+            Verdict::valid(&self.name, summary)
+        };
+        verdict
+            .stat("keys", parts.len())
+            .stat("ops", ops)
+            .stat("keys_invalid", failing.len())
+            .stat("keys_unknown", judged().filter(|(_, r)| matches!(r.found, Found::Exhausted(_))).count())
+            .stat("configurations", reports.iter().map(|report| report.steps).sum::<u64>())
+            .stat("search_bytes_max", reports.iter().map(|report| report.memory_bytes).max().unwrap_or(0))
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The results of `work` on every item, in order, on all cores.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { break };
+                    let result = work(item);
+                    *done[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                }
+            });
+        }
+    });
+    done.into_iter()
+        .map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .map(|result| result.expect("a worker that panics is re-raised by the scope"))
+        .collect()
+}

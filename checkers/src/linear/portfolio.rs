@@ -1,0 +1,69 @@
+//! Which engine judges an object, and for how long.
+
+use super::engine::{Found, Limit, Limits, Report};
+use super::problem::Problem;
+use super::{breadth, depth};
+use crate::model::Model;
+
+/// Which search to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Depth,
+    Breadth,
+}
+
+/// Configurations that the first engine may explore before the second gets its turn.
+const FIRST_TURN: u64 = 1 << 16;
+
+/// How much longer each turn is than the one before.
+const TURN_GROWTH: u64 = 8;
+
+/// Runs the engines in turns of growing length until one answers. A turn starts anew: the next is so much longer
+/// that all earlier ones weigh little.
+///
+/// Depth first finds an order fast where there is one; breadth first needs little memory and sees sooner that there
+/// is none. Turns are counted in configurations, not in time, so the answer depends on the history alone.
+pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limits) -> Report {
+    let mut turn = FIRST_TURN.max(problem.returns as u64 * 4);
+    let mut total = Report { found: Found::Illegal, steps: 0, reached: 0, memory_bytes: 0 };
+    loop {
+        for engine in [Engine::Depth, Engine::Breadth] {
+            let steps = turn.min(limits.steps.saturating_sub(total.steps));
+            let report = run(engine, model, problem, &Limits { steps, ..*limits });
+            total.steps += report.steps;
+            total.reached = total.reached.max(report.reached);
+            total.memory_bytes = total.memory_bytes.max(report.memory_bytes);
+            total.found = report.found;
+            match report.found {
+                Found::Exhausted(Limit::Steps) if total.steps < limits.steps => {}
+                // The other engine may do with less.
+                Found::Exhausted(Limit::Memory) if engine == Engine::Depth => {}
+                _ => return total,
+            }
+        }
+        turn = turn.saturating_mul(TURN_GROWTH);
+    }
+}
+
+/// Runs one engine with a window that is wide enough.
+pub(crate) fn run<M: Model>(engine: Engine, model: &M, problem: &Problem<M::Op>, limits: &Limits) -> Report {
+    match problem.width {
+        0..=64 => run_wide::<M, 1>(engine, model, problem, limits),
+        65..=128 => run_wide::<M, 2>(engine, model, problem, limits),
+        129..=512 => run_wide::<M, 8>(engine, model, problem, limits),
+        513..=4096 => run_wide::<M, 64>(engine, model, problem, limits),
+        _ => Report { found: Found::Exhausted(Limit::Width), steps: 0, reached: 0, memory_bytes: 0 },
+    }
+}
+
+fn run_wide<M: Model, const N: usize>(
+    engine: Engine,
+    model: &M,
+    problem: &Problem<M::Op>,
+    limits: &Limits,
+) -> Report {
+    match engine {
+        Engine::Depth => depth::search::<M, N>(model, problem, limits),
+        Engine::Breadth => breadth::search::<M, N>(model, problem, limits),
+    }
+}

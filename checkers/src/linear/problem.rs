@@ -1,0 +1,128 @@
+//! The operations on one object as a schedule of calls and returns.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::interner::Interner;
+
+/// The completion of an operation that never returned.
+pub(crate) const NEVER: u32 = u32::MAX;
+
+/// An operation with the indices of its events in the whole history.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw<O> {
+    pub(crate) op: O,
+    pub(crate) invoke: u32,
+    /// Or [`NEVER`]: it may take effect at any time after its invocation, or not at all.
+    pub(crate) complete: u32,
+}
+
+/// An operation of a [`Problem`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) invoke: u32,
+    pub(crate) complete: u32,
+    /// Which distinct operation it is.
+    pub(crate) kind: u32,
+    /// The place that it holds among the pending operations from its call to its return; of an operation that never
+    /// returns, the number of its class: operations with equal effect are interchangeable.
+    pub(crate) slot: u32,
+    /// Whether it may be left out, as the background of a witness may.
+    pub(crate) optional: bool,
+}
+
+/// A call or a return, in the order of the history.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// An operation that will return takes its slot.
+    Call(u32),
+    /// It must have taken effect by here.
+    Return(u32),
+    /// An operation that never returns.
+    Crash(u32),
+}
+
+/// Everything an engine needs to know of one object's operations.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem<O> {
+    /// In the order of their invocations.
+    pub(crate) entries: Vec<Entry>,
+    /// In the order of the history. Ends with a return: what is called after the last return decides nothing.
+    pub(crate) steps: Vec<Step>,
+    /// The distinct operations.
+    pub(crate) kinds: Arc<Interner<O>>,
+    /// For each kind whether it only reads.
+    pub(crate) read_only: Arc<[bool]>,
+    /// For each class of crashed operations its kind.
+    pub(crate) classes: Vec<u32>,
+    /// Number of slots: the most operations pending at once, those that never return apart.
+    pub(crate) width: usize,
+    /// Number of operations that return.
+    pub(crate) returns: usize,
+}
+
+impl<O: Clone + Eq + Hash> Problem<O> {
+    /// From operations in the order of their invocations.
+    pub(crate) fn new(raw: Vec<Raw<O>>, read_only: impl Fn(&O) -> bool) -> Problem<O> {
+        let mut kinds = Interner::default();
+        let mut entries: Vec<Entry> = Vec::with_capacity(raw.len());
+        for Raw { op, invoke, complete } in raw {
+            entries.push(Entry { invoke, complete, kind: kinds.intern(op).0, slot: 0, optional: false });
+        }
+        let read_only = kinds.items().iter().map(read_only).collect();
+        let mut problem = Problem {
+            entries,
+            steps: vec![],
+            kinds: Arc::new(kinds),
+            read_only,
+            classes: vec![],
+            width: 0,
+            returns: 0,
+        };
+        problem.schedule();
+        problem
+    }
+
+    fn schedule(&mut self) {
+        let mut events: Vec<(u32, Step)> = Vec::with_capacity(self.entries.len() * 2);
+        for (at, entry) in self.entries.iter().enumerate() {
+            if entry.complete == NEVER {
+                events.push((entry.invoke, Step::Crash(at as u32)));
+            } else {
+                events.push((entry.invoke, Step::Call(at as u32)));
+                events.push((entry.complete, Step::Return(at as u32)));
+                self.returns += 1;
+            }
+        }
+        events.sort_unstable_by_key(|&(time, _)| time);
+        let end = events.iter().rposition(|(_, step)| matches!(step, Step::Return(_))).map_or(0, |at| at + 1);
+        events.truncate(end);
+        self.steps = events.into_iter().map(|(_, step)| step).collect();
+        self.assign_slots();
+    }
+
+    fn assign_slots(&mut self) {
+        let mut free: Vec<u32> = Vec::new();
+        let mut class_of: Vec<Option<u32>> = vec![None; self.kinds.len()];
+        for step in &self.steps {
+            match *step {
+                Step::Call(at) => {
+                    let slot = free.pop().unwrap_or_else(|| {
+                        self.width += 1;
+                        self.width as u32 - 1
+                    });
+                    self.entries[at as usize].slot = slot;
+                }
+                Step::Return(at) => free.push(self.entries[at as usize].slot),
+                Step::Crash(at) => {
+                    let entry = &mut self.entries[at as usize];
+                    let class = class_of[entry.kind as usize].get_or_insert_with(|| {
+                        self.classes.push(entry.kind);
+                        self.classes.len() as u32 - 1
+                    });
+                    entry.slot = *class;
+                }
+            }
+        }
+    }
+}

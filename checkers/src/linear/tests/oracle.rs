@@ -1,0 +1,185 @@
+//! Every small history, and many random ones, against brute force.
+
+use super::brute;
+use crate::linear::engine::{Found, Limits};
+use crate::linear::portfolio::{Engine, run, solve};
+use crate::linear::problem::{NEVER, Problem, Raw};
+use crate::model::{Kv, KvOp, KvValue, Model, Mutex, MutexOp, Register, RegisterOp, Symbol};
+use crate::testing::Rng;
+
+const LIMITS: Limits = Limits { steps: 1 << 20, memory_bytes: 1 << 28, deadline: None };
+
+/// Asserts that each engine and their portfolio say what brute force says, and returns that.
+fn agree<M: Model>(model: &M, raw: &[Raw<M::Op>]) -> bool
+where
+    M::Op: std::fmt::Debug,
+{
+    let expected = brute::linearizable(model, raw);
+    let found = if expected { Found::Linearizable } else { Found::Illegal };
+    let problem = Problem::new(raw.to_vec(), |op| model.read_only(op));
+    let depth = run(Engine::Depth, model, &problem, &LIMITS);
+    let breadth = run(Engine::Breadth, model, &problem, &LIMITS);
+    assert_eq!((depth.found, breadth.found), (found, found), "{raw:?}");
+    assert_eq!(depth.reached, breadth.reached, "{raw:?}");
+    assert_eq!(solve(model, &problem, &LIMITS).found, found);
+    expected
+}
+
+/// Every way in which `count` operations can be called, in order, and return: pairs of times.
+fn intervals(count: usize, open_max: usize) -> Vec<Vec<(u32, u32)>> {
+    let mut all = Vec::new();
+    let mut stack = vec![(0, Vec::<(u32, u32)>::new())];
+    while let Some((time, ops)) = stack.pop() {
+        let open: Vec<usize> = (0..ops.len()).filter(|&at| ops[at].1 == NEVER).collect();
+        if ops.len() == count && open.is_empty() {
+            all.push(ops);
+            continue;
+        }
+        if ops.len() < count && open.len() < open_max {
+            let mut more = ops.clone();
+            more.push((time, NEVER));
+            stack.push((time + 1, more));
+        }
+        for at in open {
+            let mut more = ops.clone();
+            more[at].1 = time;
+            stack.push((time + 1, more));
+        }
+    }
+    all
+}
+
+/// Runs all histories of `count` operations of these kinds (operation, whether it returns), and counts the legal ones.
+fn exhaust<M: Model>(model: &M, count: usize, kinds: &[(M::Op, bool)]) -> (usize, usize)
+where
+    M::Op: std::fmt::Debug,
+{
+    let (mut legal, mut all) = (0, 0);
+    for times in intervals(count, 3) {
+        for mut choice in 0..kinds.len().pow(count as u32) {
+            let mut raw: Vec<Raw<M::Op>> = Vec::new();
+            for &(invoke, complete) in &times {
+                let (op, returns) = &kinds[choice % kinds.len()];
+                choice /= kinds.len();
+                raw.push(Raw { op: op.clone(), invoke, complete: if *returns { complete } else { NEVER } });
+            }
+            legal += usize::from(agree(model, &raw));
+            all += 1;
+        }
+    }
+    (legal, all)
+}
+
+const A: Symbol = Symbol(1);
+const B: Symbol = Symbol(2);
+
+fn register_ops() -> Vec<RegisterOp> {
+    let values = [Symbol::NIL, A, B];
+    let mut ops: Vec<RegisterOp> = values.map(RegisterOp::Read).to_vec();
+    ops.extend([A, B].map(RegisterOp::Write));
+    ops.extend([
+        RegisterOp::Cas(A, B),
+        RegisterOp::Cas(B, A),
+        RegisterOp::Cas(A, A),
+        RegisterOp::Mismatch(A),
+    ]);
+    ops
+}
+
+fn kv_ops() -> Vec<KvOp> {
+    let text = |s: &str| KvValue::Text(s.into());
+    let mut ops: Vec<KvOp> = ["", "x", "y", "xy", "yx", "xx"].map(|s| KvOp::Get(text(s))).to_vec();
+    ops.extend([
+        KvOp::Append("x".into()),
+        KvOp::Append("y".into()),
+        KvOp::Put(text("x")),
+        KvOp::Put(text("")),
+    ]);
+    ops.push(KvOp::Put(KvValue::Json(A)));
+    ops
+}
+
+#[test]
+fn all_registers_of_up_to_three_operations() {
+    let mut kinds: Vec<(RegisterOp, bool)> = register_ops().into_iter().map(|op| (op, true)).collect();
+    kinds.extend([RegisterOp::Write(A), RegisterOp::Cas(Symbol::NIL, A)].map(|op| (op, false)));
+    for count in 1..=3 {
+        let (legal, all) = exhaust(&Register, count, &kinds);
+        assert!(0 < legal && legal < all, "{legal} of {all}");
+    }
+}
+
+#[test]
+fn all_registers_of_four_operations() {
+    let kinds = [
+        (RegisterOp::Read(Symbol::NIL), true),
+        (RegisterOp::Read(A), true),
+        (RegisterOp::Write(A), true),
+        (RegisterOp::Write(B), true),
+        (RegisterOp::Write(A), false),
+        (RegisterOp::Cas(A, B), true),
+    ];
+    let (legal, all) = exhaust(&Register, 4, &kinds);
+    assert!(0 < legal && legal < all, "{legal} of {all}");
+}
+
+#[test]
+fn all_locks_of_four_operations() {
+    let kinds = [
+        (MutexOp::Acquire, true),
+        (MutexOp::Release, true),
+        (MutexOp::Acquire, false),
+        (MutexOp::Release, false),
+    ];
+    let (legal, all) = exhaust(&Mutex, 4, &kinds);
+    assert!(0 < legal && legal < all, "{legal} of {all}");
+}
+
+/// A random history of these operations; about one in five never returns.
+fn random_history<O: Clone>(random: &mut Rng, ops: &[O], count: usize, width: usize) -> Vec<Raw<O>> {
+    let mut raw: Vec<Raw<O>> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    for time in 0.. {
+        if raw.len() < count && (open.is_empty() || (open.len() < width && random.below(2) == 0)) {
+            if random.below(5) > 0 {
+                open.push(raw.len());
+            }
+            raw.push(Raw { op: ops[random.below(ops.len())].clone(), invoke: time, complete: NEVER });
+        } else if open.is_empty() {
+            break;
+        } else {
+            let at = open.swap_remove(random.below(open.len()));
+            raw[at].complete = time;
+        }
+    }
+    raw
+}
+
+fn random_agreement<M: Model>(model: &M, ops: &[M::Op], seed: u64, histories: usize)
+where
+    M::Op: std::fmt::Debug,
+{
+    let mut random = Rng(seed);
+    let mut legal = 0;
+    for _ in 0..histories {
+        let (count, width) = (2 + random.below(7), 1 + random.below(4));
+        let raw = random_history(&mut random, ops, count, width);
+        legal += usize::from(agree(model, &raw));
+    }
+    assert!(histories / 20 < legal && legal < histories * 19 / 20, "{legal} of {histories}");
+}
+
+#[test]
+fn random_registers_agree_with_brute_force() {
+    random_agreement(&Register, &register_ops()[..5], 1, 10_000);
+}
+
+#[test]
+fn random_cas_registers_agree_with_brute_force() {
+    random_agreement(&Register, &register_ops(), 2, 10_000);
+}
+
+#[test]
+fn random_kvs_agree_with_brute_force() {
+    random_agreement(&Kv, &kv_ops(), 3, 10_000);
+}

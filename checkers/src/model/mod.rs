@@ -1,0 +1,108 @@
+//! Sequential models: what an object does when one operation at a time acts on it.
+//!
+//! A model needs an initial state and a step; the rest is optional. A lock, whole:
+//!
+//! ```
+//! use squall_checkers::model::{Call, Model};
+//!
+//! struct Lock;
+//!
+//! impl Model for Lock {
+//!     type State = bool;
+//!     type Op = Call;
+//!     fn init(&self) -> bool {
+//!         false
+//!     }
+//!     fn step(&self, held: &bool, op: &Call) -> Option<bool> {
+//!         match op.f.as_str() {
+//!             "acquire" => (!held).then_some(true),
+//!             "release" => held.then_some(false),
+//!             _ => None,
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! [`Call`] is the recorded operation as it stands, with JSON values. A model that must be fast names a compact
+//! operation type instead and says in [`Operation::decode`] how a call becomes one.
+
+mod call;
+mod counter;
+mod kv;
+mod mutex;
+mod register;
+mod values;
+
+use std::hash::Hash;
+
+pub use call::{Call, Outcome};
+pub use counter::{Counter, CounterOp};
+pub use kv::{Kv, KvOp, KvValue};
+pub use mutex::{Mutex, MutexOp};
+pub use register::{Register, RegisterOp};
+use serde_json::Value;
+pub use values::{Symbol, Values};
+
+/// A sequential object: the specification against which a concurrent history is judged.
+pub trait Model: Send + Sync {
+    /// A state. Equal states must behave alike: configurations are told apart by equality.
+    type State: Clone + Eq + Hash + Send;
+
+    /// An operation with what is known of its outcome.
+    type Op: Operation;
+
+    /// The state before the first operation.
+    fn init(&self) -> Self::State;
+
+    /// The state after `op`, or `None` where `op` could not have had its recorded outcome in `state`.
+    /// With an unknown outcome the operation takes whatever effect it has in `state`.
+    fn step(&self, state: &Self::State, op: &Self::Op) -> Option<Self::State>;
+
+    /// The object that a call acts on, where the model is many independent objects: each is then checked alone.
+    /// An operation without a key belongs to one unnamed object.
+    fn partition(&self, _call: &Call) -> Option<Value> {
+        None
+    }
+
+    /// The call in words, such as `write 3`.
+    fn describe(&self, call: &Call) -> String {
+        call.to_string()
+    }
+
+    /// Whether `op` leaves every state in which it is legal as it was. Optional: `false` is always right, `true`
+    /// lets the checker take the operation as soon as it can and drop it when its outcome is unknown.
+    fn read_only(&self, _op: &Self::Op) -> bool {
+        false
+    }
+
+    /// Whether the effect of `earlier` can make `later` legal. Optional: `true` is always right. `false` promises
+    /// that `later` never needs `earlier` as the last effect before it; witnesses are then found faster.
+    fn enables(&self, _earlier: &Self::Op, _later: &Self::Op) -> bool {
+        true
+    }
+
+    /// The operation as one on a read-write register, where it is one. Optional: it opens the near-linear check of
+    /// registers whose writes are unique, and names the anomaly (`stale-read` …) where there is one.
+    fn as_register(&self, _op: &Self::Op) -> Option<RegisterOp> {
+        None
+    }
+}
+
+/// How a recorded call becomes a model's operation.
+pub trait Operation: Clone + Eq + Hash + Send + Sync + Sized {
+    /// The operation, or `None` where the call says nothing: it failed, or it only reads and its result is unknown.
+    /// Values are interned in `values`, which is shared by the calls on one object.
+    ///
+    /// # Errors
+    /// A call that the model does not have, in a few words.
+    fn decode(call: &Call, values: &mut Values) -> Result<Option<Self>, String>;
+}
+
+impl Operation for Call {
+    fn decode(call: &Call, _values: &mut Values) -> Result<Option<Call>, String> {
+        Ok(match call.outcome {
+            Outcome::Fail(_) => None,
+            _ => Some(call.clone()),
+        })
+    }
+}

@@ -1,0 +1,128 @@
+use serde_json::Value;
+
+use super::{Call, Model, Operation, Outcome, Symbol, Values};
+
+/// A read-write register with compare-and-set. Any JSON value; `null` at first.
+///
+/// `read` returns the value; `write v` sets it; `cas [old, new]` sets `new` where the value is `old`. A cas that
+/// failed with the error `cas-mismatch` says that the value was not `old`; other failures say nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Register;
+
+/// An operation of [`Register`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RegisterOp {
+    /// It returned this value.
+    Read(Symbol),
+    /// It sets this value.
+    Write(Symbol),
+    /// It sets the second value where the first was found.
+    Cas(Symbol, Symbol),
+    /// It found another value than this one.
+    Mismatch(Symbol),
+}
+
+/// The error of a failed cas that proves a different value.
+const CAS_MISMATCH: &str = "cas-mismatch";
+
+impl RegisterOp {
+    /// The value that the register must hold before, where it must be one.
+    pub fn observes(self) -> Option<Symbol> {
+        match self {
+            RegisterOp::Read(v) | RegisterOp::Cas(v, _) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The value that the register holds after, where the operation sets it.
+    pub fn sets(self) -> Option<Symbol> {
+        match self {
+            RegisterOp::Write(v) | RegisterOp::Cas(_, v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// Whether it is legal on a register that holds `value`.
+    pub fn accepts(self, value: Symbol) -> bool {
+        match self {
+            RegisterOp::Read(v) | RegisterOp::Cas(v, _) => v == value,
+            RegisterOp::Mismatch(v) => v != value,
+            RegisterOp::Write(_) => true,
+        }
+    }
+}
+
+impl Model for Register {
+    type State = Symbol;
+    type Op = RegisterOp;
+
+    fn init(&self) -> Symbol {
+        Symbol::NIL
+    }
+
+    fn step(&self, state: &Symbol, op: &RegisterOp) -> Option<Symbol> {
+        op.accepts(*state).then(|| op.sets().unwrap_or(*state))
+    }
+
+    fn describe(&self, call: &Call) -> String {
+        match (call.f.as_str(), &call.outcome) {
+            ("read", Outcome::Ok(value)) => format!("read {value}"),
+            ("cas", outcome) => {
+                let suffix = match outcome {
+                    Outcome::Ok(_) => "",
+                    Outcome::Fail(_) => " (failed)",
+                    Outcome::Unknown => " (outcome unknown)",
+                };
+                match call.input.as_array().map(Vec::as_slice) {
+                    Some([old, new]) => format!("cas {old} to {new}{suffix}"),
+                    _ => call.to_string(),
+                }
+            }
+            ("write", Outcome::Ok(_)) => format!("write {}", call.input),
+            _ => call.to_string(),
+        }
+    }
+
+    fn read_only(&self, op: &RegisterOp) -> bool {
+        match op {
+            RegisterOp::Read(_) | RegisterOp::Mismatch(_) => true,
+            RegisterOp::Cas(old, new) => old == new,
+            RegisterOp::Write(_) => false,
+        }
+    }
+
+    fn enables(&self, earlier: &RegisterOp, later: &RegisterOp) -> bool {
+        !matches!(later, RegisterOp::Write(_)) && earlier.sets().is_some_and(|v| later.accepts(v))
+    }
+
+    fn as_register(&self, op: &RegisterOp) -> Option<RegisterOp> {
+        Some(*op)
+    }
+}
+
+impl Operation for RegisterOp {
+    fn decode(call: &Call, values: &mut Values) -> Result<Option<RegisterOp>, String> {
+        Ok(match (call.f.as_str(), &call.outcome) {
+            ("read", Outcome::Ok(value)) => Some(RegisterOp::Read(values.intern(value))),
+            ("read" | "write", Outcome::Fail(_)) | ("read", Outcome::Unknown) => None,
+            ("write", _) => Some(RegisterOp::Write(values.intern(&call.input))),
+            ("cas", outcome) => {
+                let (old, new) = pair(&call.input)?;
+                let (old, new) = (values.intern(old), values.intern(new));
+                match outcome {
+                    Outcome::Fail(Some(error)) if error == CAS_MISMATCH => Some(RegisterOp::Mismatch(old)),
+                    Outcome::Fail(_) => None,
+                    _ => Some(RegisterOp::Cas(old, new)),
+                }
+            }
+            (f, _) => return Err(format!("a register has no `{f}`: it has read, write and cas")),
+        })
+    }
+}
+
+fn pair(value: &Value) -> Result<(&Value, &Value), String> {
+    match value.as_array().map(Vec::as_slice) {
+        Some([old, new]) => Ok((old, new)),
+        _ => Err(format!("a cas takes [old, new], not {value}")),
+    }
+}
