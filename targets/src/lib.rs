@@ -2,9 +2,10 @@
 
 pub mod agent;
 pub mod cluster;
+mod sys;
 pub mod target;
 
-pub use cluster::{Cluster, NodeHandle};
+pub use cluster::{Cluster, NodeHandle, Unavailable};
 pub use squall_checkers::Receipt;
 pub use squall_workloads::{Client, Completion, Node};
 pub use target::{Membership, Primaries, Target};

@@ -3,8 +3,14 @@ use squall_checkers::Receipt;
 
 /// A fault as it acts on one node (or on the switch between them), run by the agent there.
 ///
-/// One instance lives as long as its agent, so it may hold resources (a resident `nft`, a mount). Dropping it must
-/// leave nothing behind.
+/// One instance lives as long as its agent, so it may hold resources (a resident `nft`, a mount), but only from its
+/// first injection on: it is made before the agent moves into its node. Dropping it must leave nothing behind.
+///
+/// Processes that a fault starts stay in the agent's own session, which is how the agent tells them from the target's:
+/// they are neither killed with the target nor among `pids`, and the fault must wait for them itself.
+///
+/// An error that is an [`Unavailable`](crate::cluster::Unavailable) says that this machine cannot do it; it reaches the
+/// controller as such.
 pub trait NodeFault: Send {
     /// Its kind, as requests name it: `signal`, `cut` …
     fn kind(&self) -> &'static str;

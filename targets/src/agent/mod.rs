@@ -5,7 +5,15 @@
 //! everything it did, ends what it spawned, and exits.
 
 mod fault;
+mod lines;
+mod node;
+mod process_table;
 mod protocol;
+mod serve;
 
 pub use fault::NodeFault;
-pub use protocol::{Reply, Request, Spawn};
+pub use protocol::{Numbered, Reply, Request, Setup, Spawn};
+pub use serve::run;
+
+/// The hidden sub-command of the binary that runs the agent: it must call [`run`] before any thread is started.
+pub const COMMAND: &str = "agent";

@@ -1,17 +1,47 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_checkers::Receipt;
 
-/// A process to start on a node.
+use crate::cluster::Unavailable;
+use crate::cluster::local::LocalNode;
+
+/// A message with the number that a reply shares with its request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Numbered<T> {
+    /// The number.
+    pub id: u64,
+    /// The request or the reply.
+    #[serde(flatten)]
+    pub message: T,
+}
+
+/// What an agent must know before anything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The node's name.
+    pub node: String,
+    /// The node's data directory, made if it is not there.
+    pub data: PathBuf,
+    /// Where the logs go, made if it is not there: `<name>.log` for each process, `agent.log` for the agent itself.
+    pub logs: PathBuf,
+    /// The namespaces to make and to become the init of; without, the agent acts where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enter: Option<LocalNode>,
+}
+
+/// A process to start on a node, in the node's data directory, which it finds in `SQUALL_DATA`. Its standard input is
+/// empty, and it leads a session of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spawn {
     /// Names the process within the node; its output goes to `<name>.log`.
     pub name: String,
-    /// The program and its arguments. The program `squall` is this very binary.
+    /// The program and its arguments. The program `squall` is this very binary. In arguments
+    /// [`DATA_DIR`](crate::cluster::DATA_DIR) becomes the node's data directory.
     pub argv: Vec<String>,
-    /// Environment variables in addition to the agent's.
+    /// Environment variables in addition to the agent's; [`DATA_DIR`](crate::cluster::DATA_DIR) as in arguments.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
 }
@@ -20,7 +50,9 @@ pub struct Spawn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Request {
-    /// Are you there?
+    /// Settle in. The first request, and only the first. Reply: `Done`.
+    Setup(Setup),
+    /// Are you there? Reply: `Done`.
     Ping,
     /// Start a process. Reply: `Pid`.
     Spawn(Spawn),
@@ -62,6 +94,8 @@ pub enum Reply {
     },
     /// A fault was applied or undone.
     Receipt(Receipt),
+    /// The node's machine cannot do it.
+    Unavailable(Unavailable),
     /// It could not be done.
     Error {
         /// Why, and what to do.

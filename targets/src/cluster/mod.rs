@@ -1,5 +1,9 @@
 //! Clusters: nodes, each with its agent, in an environment.
 
+pub mod local;
+mod pipe;
+mod unavailable;
+
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -8,13 +12,24 @@ use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_workloads::Node;
 
+pub use pipe::PipeLink;
+pub use unavailable::Unavailable;
+
 use crate::agent::{Reply, Request, Spawn};
+
+/// In the arguments and environment values of a [`Spawn`], what stands for the node's data directory:
+/// `--data {data}`. The process also finds the directory in the environment variable `SQUALL_DATA`, and starts in it.
+/// It is what `wipe` empties.
+pub const DATA_DIR: &str = "{data}";
 
 /// The line to an agent.
 #[async_trait]
 pub trait AgentLink: Send + Sync {
     /// Sends a request and waits for its reply, within a bound. An agent that is gone is an error.
     async fn call(&self, request: Request) -> Result<Reply>;
+
+    /// Ends the agent, which first heals and ends everything that it did, and waits until it is gone.
+    async fn close(&self) {}
 }
 
 /// A node and the line to its agent. Cheap to clone.
@@ -38,6 +53,13 @@ impl Cluster {
     /// The node of that name.
     pub fn node(&self, name: &str) -> Option<&NodeHandle> {
         self.nodes.iter().find(|handle| handle.node.name == name)
+    }
+
+    /// Ends all agents, and so everything on the nodes.
+    pub async fn close(&self) {
+        for handle in self.nodes.iter().chain(&self.switch) {
+            handle.agent.close().await;
+        }
     }
 
     /// The names of all nodes, in order.
@@ -106,6 +128,9 @@ impl NodeHandle {
     async fn call(&self, request: Request) -> Result<Reply> {
         match self.agent.call(request).await? {
             Reply::Error { message } => bail!("{}: {message}", self.node.name),
+            Reply::Unavailable(what) => {
+                Err(anyhow::Error::from(what).context(format!("{} cannot do it", self.node.name)))
+            }
             reply => Ok(reply),
         }
     }

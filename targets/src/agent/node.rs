@@ -1,0 +1,234 @@
+//! A node in its agent's hands: its processes, its data, its faults.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getpid, setsid};
+use serde_json::json;
+use squall_checkers::Receipt;
+
+use super::process_table::{self, Entry};
+use super::{NodeFault, Reply, Request, Setup, Spawn};
+use crate::cluster::DATA_DIR;
+
+/// How long a killed process may take to be gone: longer only in uninterruptible sleep or in a frozen cgroup.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often to look whether it is.
+const KILL_POLL: Duration = Duration::from_millis(2);
+
+pub(super) struct Node {
+    name: String,
+    data: PathBuf,
+    /// Held open, since a node's own mounts may hide its path.
+    logs: File,
+    /// Names of the processes that were spawned and have not been reaped.
+    spawned: BTreeMap<i32, String>,
+    /// How those of the processes that the last `kill` met ended.
+    ended: BTreeMap<i32, ExitStatus>,
+    faults: Vec<Box<dyn NodeFault>>,
+}
+
+impl Node {
+    pub(super) fn set_up(setup: Setup, faults: Vec<Box<dyn NodeFault>>) -> Result<Node> {
+        fs::create_dir_all(&setup.logs).with_context(|| format!("making {}", setup.logs.display()))?;
+        let logs = File::open(&setup.logs).with_context(|| format!("opening {}", setup.logs.display()))?;
+        let own_log = log(&logs, "agent")?;
+        dup2_stdout(&own_log)?;
+        dup2_stderr(&own_log)?;
+        match &setup.enter {
+            Some(local) => local.enter(&setup.data)?,
+            None => {
+                fs::create_dir_all(&setup.data).with_context(|| format!("making {}", setup.data.display()))?
+            }
+        }
+        // An init gets its orphans anyway. The session may be its own already.
+        prctl::set_child_subreaper(true)?;
+        let _ = setsid();
+        eprintln!("agent of {} up as pid {}", setup.node, getpid());
+        let (spawned, ended) = Default::default();
+        Ok(Node { name: setup.node, data: setup.data, logs, spawned, ended, faults })
+    }
+
+    pub(super) fn perform(&mut self, request: Request) -> Result<Reply> {
+        self.reap();
+        match request {
+            Request::Setup(_) => bail!("the agent is set up already"),
+            Request::Ping => Ok(Reply::Done),
+            Request::Spawn(spawn) => Ok(Reply::Pid { pid: self.spawn(&spawn)? }),
+            Request::Kill => Ok(Reply::Receipt(self.kill()?)),
+            Request::Pids => Ok(Reply::Pids { pids: live() }),
+            Request::Wipe => self.wipe().map(|()| Reply::Done),
+            Request::Inject { fault, args } => {
+                let pids = live();
+                Ok(Reply::Receipt(self.fault(&fault)?.inject(&args, &pids)?))
+            }
+            Request::Heal { fault } => Ok(Reply::Receipt(self.fault(&fault)?.heal(&live())?)),
+        }
+    }
+
+    /// Heals every fault and kills every process.
+    pub(super) fn end(&mut self) {
+        for mut fault in std::mem::take(&mut self.faults) {
+            if let Err(error) = fault.heal(&live()) {
+                eprintln!("healing {}: {error:#}", fault.kind());
+            }
+        }
+        if let Err(error) = self.kill() {
+            eprintln!("ending the target: {error:#}");
+        }
+    }
+
+    /// Reaps the target's processes that ended, orphans too. Those of the faults are left to the faults.
+    pub(super) fn reap(&mut self) {
+        let own = getpid().as_raw();
+        for entry in process_table::target().into_iter().filter(|e| e.is_zombie() && e.parent == own) {
+            let status = match waitpid(Pid::from_raw(entry.pid), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => ExitStatus::from_raw(code << 8),
+                Ok(WaitStatus::Signaled(_, signal, _)) => ExitStatus::from_raw(signal as i32),
+                _ => continue,
+            };
+            if let Some(name) = self.spawned.remove(&entry.pid) {
+                eprintln!("{name} (pid {}) ended: {status}", entry.pid);
+            }
+            self.ended.insert(entry.pid, status);
+        }
+    }
+
+    fn spawn(&mut self, spawn: &Spawn) -> Result<i32> {
+        if let Some((pid, _)) = self.spawned.iter().find(|(_, name)| **name == spawn.name) {
+            bail!("{} runs already, as pid {pid}", spawn.name);
+        }
+        let data = self.data.to_string_lossy();
+        let argv: Vec<String> = spawn.argv.iter().map(|arg| arg.replace(DATA_DIR, &data)).collect();
+        let [program, arguments @ ..] = argv.as_slice() else { bail!("{}: no program", spawn.name) };
+        let output = log(&self.logs, &spawn.name)?;
+        let mut command = Command::new(if program == "squall" { "/proc/self/exe" } else { program });
+        command
+            .arg0(program)
+            .args(arguments)
+            .envs(spawn.env.iter().map(|(name, value)| (name, value.replace(DATA_DIR, &data))))
+            .env("SQUALL_NODE", &self.name)
+            .env("SQUALL_DATA", &self.data)
+            .current_dir(&self.data)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        crate::sys::detach(&mut command);
+        let child = command.spawn().with_context(|| self.cannot_start(program))?;
+        let pid = child.id() as i32;
+        eprintln!("{} started as pid {pid}: {}", spawn.name, argv.join(" "));
+        self.spawned.insert(pid, spawn.name.clone());
+        Ok(pid)
+    }
+
+    fn cannot_start(&self, program: &str) -> String {
+        let hidden =
+            getpid() == Pid::from_raw(1) && (program.starts_with("/tmp/") || program.starts_with("/run/"));
+        let hint = if hidden { " (a local node has a /tmp and a /run of its own)" } else { "" };
+        format!("starting {program}{hint}")
+    }
+
+    fn kill(&mut self) -> Result<Receipt> {
+        self.ended.clear();
+        let mut killed: Vec<i32> = Vec::new();
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        loop {
+            let remaining = process_table::target();
+            for pid in remaining.iter().filter(|entry| !entry.is_zombie()).map(|entry| entry.pid) {
+                match kill(Pid::from_raw(pid), Signal::SIGKILL) {
+                    Ok(()) if !killed.contains(&pid) => killed.push(pid),
+                    Ok(()) | Err(Errno::ESRCH) => {}
+                    Err(errno) => bail!("killing pid {pid}: {}", errno.desc()),
+                }
+            }
+            if remaining.is_empty() {
+                break;
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "pids {} still there {} s after SIGKILL",
+                    list(&pids(&remaining)),
+                    KILL_TIMEOUT.as_secs()
+                );
+            }
+            sleep(KILL_POLL);
+            self.reap();
+        }
+        Ok(self.kill_receipt(killed))
+    }
+
+    fn kill_receipt(&mut self, killed: Vec<i32>) -> Receipt {
+        if killed.is_empty() {
+            return Receipt::unconfirmed("no process was running");
+        }
+        let mut evidence = match killed.as_slice() {
+            [pid] => format!("pid {pid} gone (SIGKILL)"),
+            pids => format!("pids {} gone (SIGKILL)", list(pids)),
+        };
+        for (pid, status) in std::mem::take(&mut self.ended) {
+            if killed.contains(&pid) && status.signal() != Some(Signal::SIGKILL as i32) {
+                evidence.push_str(&format!(", pid {pid} before it could ({status})"));
+            }
+        }
+        Receipt::confirmed(evidence).with("pids", json!(killed))
+    }
+
+    /// Empties the data directory, which may be a mount point.
+    fn wipe(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.data).with_context(|| format!("reading {}", self.data.display()))? {
+            let path = entry?.path();
+            remove(&path).with_context(|| format!("deleting {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, kind: &str) -> Result<&mut Box<dyn NodeFault>> {
+        let known: Vec<&str> = self.faults.iter().map(|fault| fault.kind()).collect();
+        match known.iter().position(|&name| name == kind) {
+            Some(index) => Ok(&mut self.faults[index]),
+            None => bail!("no fault is called {kind}; known: {}", known.join(", ")),
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
+
+/// The live processes of the target.
+fn live() -> Vec<i32> {
+    let table = process_table::target();
+    pids(&table.into_iter().filter(|entry| !entry.is_zombie()).collect::<Vec<_>>())
+}
+
+fn pids(table: &[Entry]) -> Vec<i32> {
+    table.iter().map(|entry| entry.pid).collect()
+}
+
+fn list(pids: &[i32]) -> String {
+    pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Opens `<name>.log` to append to.
+fn log(directory: &File, name: &str) -> Result<File> {
+    let plain = !name.is_empty()
+        && name != ".."
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if !plain {
+        bail!("a process name is made of letters, digits, '-', '_' and '.', not {name:?}");
+    }
+    let path = format!("/proc/self/fd/{}/{name}.log", directory.as_raw_fd());
+    OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("opening {name}.log"))
+}

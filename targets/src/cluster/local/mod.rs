@@ -1,0 +1,41 @@
+//! The local environment: a cluster of namespaces on this machine that cannot outlive its controller.
+//!
+//! [`enter`] moves the program into a *cell* of namespaces; [`LocalCluster::start`] makes nodes inside it. No root is
+//! needed where unprivileged user namespaces are allowed; [`probe`] says what is missing.
+//!
+//! Interfaces in the cell: the bridge [`BRIDGE`], with the controller's own addresses, and one port for each node,
+//! named as the node is. A node sees `lo` and `eth0`.
+
+mod cell;
+mod mounts;
+mod namespaces;
+mod node;
+mod probe;
+mod rtnl;
+mod start;
+
+use std::{env, io};
+
+pub use cell::{Place, enter};
+use nix::errno::Errno;
+pub use node::LocalNode;
+pub use probe::{Probe, probe};
+pub use start::{BRIDGE, CONTROLLER_IP, CONTROLLER_IP6, LocalCluster, ip, ip6};
+
+/// A machine without IPv6 gets a cluster without it.
+fn tolerate_no_ipv6(result: io::Result<()>) -> io::Result<()> {
+    const OFF: [Errno; 4] = [Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT, Errno::EACCES, Errno::EPERM];
+    match result {
+        Err(error) if OFF.iter().any(|&errno| error.raw_os_error() == Some(errno as i32)) => Ok(()),
+        other => other,
+    }
+}
+
+/// `nft` and its like lie where the path of an ordinary user may not lead.
+fn path_with_sbin() -> String {
+    const SYSTEM: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
+    match env::var("PATH") {
+        Ok(path) if !path.is_empty() => format!("{path}:{SYSTEM}"),
+        _ => SYSTEM.to_owned(),
+    }
+}
