@@ -14,6 +14,7 @@ pub mod linear;
 pub mod model;
 #[cfg(test)]
 mod testing;
+pub mod unknown;
 pub mod verdict;
 
 pub use causal::{Causal, CausalModel};
@@ -22,4 +23,5 @@ pub use history::{FaultEvent, History, Op, Phase, Process, Receipt, Type};
 pub use linear::Linearizable;
 pub use model::Model;
 pub use serde_json::Value;
+pub use unknown::Unknown;
 pub use verdict::{Anomaly, Edge, Valid, Verdict};
