@@ -2,8 +2,12 @@
 
 mod common;
 
-use common::{ops, random_history};
-use squall_checkers::history::{Format, History, JsonlWriter, read, write_jsonl};
+use common::random_history;
+use squall_checkers::history::{Format, History, JsonlWriter, Op, read, write_edn, write_jsonl};
+
+fn ops(history: &History) -> Vec<Op> {
+    history.iter().map(|op| op.to_op()).collect()
+}
 
 fn jsonl(history: &History) -> Vec<u8> {
     let mut text = Vec::new();
@@ -35,6 +39,36 @@ fn json_lines_come_back_byte_for_byte() {
         assert_eq!(ops(&parsed.history), ops(&history), "seed {seed}");
         assert_eq!(jsonl(&parsed.history), text, "seed {seed}");
     }
+}
+
+fn edn(history: &History) -> String {
+    let mut text = Vec::new();
+    write_edn(history, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn edn_comes_back_whole() {
+    for seed in 0..200 {
+        let history = random_history(seed, 60);
+        let text = edn(&history);
+        let parsed = read(text.as_bytes(), "h.edn").unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        assert_eq!(parsed.format, Format::Edn);
+        assert_eq!(ops(&parsed.history), ops(&history), "seed {seed}");
+        assert_eq!(edn(&parsed.history), text, "seed {seed}");
+    }
+}
+
+#[test]
+fn edn_looks_as_jepsen_writes_it() {
+    let text = concat!(
+        "{:index 0, :time 5, :type :invoke, :process 0, :f :txn, :value [[:append 1 2] [:r \"x\" nil]]}\n",
+        "{:index 1, :time 6, :type :info, :process :nemesis, :f :start, :value nil}\n",
+        "{:index 2, :time 7, :type :invoke, :process 1, :f :read, :value [3 {0 100, :a \"b\", \"c d\" 1.5}]}\n",
+        "{:index 3, :time 8, :type :fail, :process 0, :f :txn, :value nil, :error :not-held}\n",
+        "{:index 4, :time 9, :type :info, :process 1, :f :read, :value nil, :error \"connection refused\"}\n",
+    );
+    assert_eq!(edn(&read(text.as_bytes(), "h.edn").unwrap().history), text);
 }
 
 #[test]

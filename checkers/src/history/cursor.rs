@@ -92,6 +92,7 @@ impl<'a> Cursor<'a> {
     fn describe(&self, at: usize) -> String {
         let rest = &self.text[at.min(self.text.len())..];
         match rest.first() {
+            None if self.one_line => "the end of the line".into(),
             None => "the end of the file".into(),
             Some(b'\n') => "the end of the line".into(),
             Some(b'"') => {

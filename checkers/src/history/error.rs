@@ -62,6 +62,25 @@ impl Misread {
     }
 }
 
-pub(super) fn count_newlines(text: &[u8]) -> usize {
+/// The line of an offset, for offsets that rise.
+#[derive(Debug)]
+pub(super) struct LineCounter {
+    line: usize,
+    counted: usize,
+}
+
+impl LineCounter {
+    pub(super) fn new() -> LineCounter {
+        LineCounter { line: 1, counted: 0 }
+    }
+
+    pub(super) fn line(&mut self, text: &[u8], at: usize) -> usize {
+        self.line += count_newlines(&text[self.counted..at]);
+        self.counted = at;
+        self.line
+    }
+}
+
+fn count_newlines(text: &[u8]) -> usize {
     text.iter().filter(|&&b| b == b'\n').count()
 }

@@ -39,7 +39,7 @@ impl Format {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// The format of a history that begins with `text`, decompressed; a kilobyte is enough. `None` if it looks like none of
+    /// The format of a history that begins with `text`, decompressed; a few kilobytes are enough. `None` if it looks like none of
     /// them. An empty text is an empty [`Jsonl`](Format::Jsonl) history.
     pub fn detect(text: &[u8]) -> Option<Format> {
         let text = skip_blank(text);
@@ -85,8 +85,7 @@ fn has_key(text: &[u8]) -> bool {
 }
 
 fn is_log(text: &[u8]) -> bool {
-    let end = text.iter().position(|&b| b == b'\n').unwrap_or(text.len());
-    text[..end].windows(LOG_MARK.len()).any(|w| w == LOG_MARK.as_bytes())
+    text.windows(LOG_MARK.len()).any(|w| w == LOG_MARK.as_bytes())
 }
 
 #[cfg(test)]

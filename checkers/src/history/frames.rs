@@ -1,4 +1,5 @@
 use std::io::{self, Read};
+use std::ops::Range;
 
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
@@ -12,8 +13,9 @@ const INPUT_BYTES: usize = 1 << 17;
 pub(super) struct Frames<R> {
     source: R,
     input: Vec<u8>,
-    at: usize,
-    /// Bytes of the source before `input`.
+    /// Where in `input` the bytes lie that were not used yet.
+    left: Range<usize>,
+    /// Offset in the source of the first byte of `input`.
     passed: u64,
     decoder: Option<Decoder<'static>>,
     in_frame: bool,
@@ -22,21 +24,14 @@ pub(super) struct Frames<R> {
 
 impl<R: Read> Frames<R> {
     pub(super) fn new(source: R) -> io::Result<Frames<R>> {
-        let mut frames = Frames {
-            source,
-            input: Vec::new(),
-            at: 0,
-            passed: 0,
-            decoder: None,
-            in_frame: false,
-            torn: false,
-        };
-        while frames.input.len() < MAGIC.len() && frames.fill()? {}
-        if frames.input.starts_with(&MAGIC) {
+        let input = vec![0; INPUT_BYTES];
+        let mut frames =
+            Frames { source, input, left: 0..0, passed: 0, decoder: None, in_frame: false, torn: false };
+        while frames.left().len() < MAGIC.len() && frames.fill()? {}
+        if frames.left().starts_with(&MAGIC) {
             frames.decoder = Some(Decoder::new()?);
-        } else if !frames.input.is_empty() && MAGIC.starts_with(&frames.input) {
+        } else if !frames.left().is_empty() && MAGIC.starts_with(frames.left()) {
             frames.torn = true;
-            frames.input.clear();
         }
         Ok(frames)
     }
@@ -48,23 +43,28 @@ impl<R: Read> Frames<R> {
 
     /// Reads more input behind what is left; false at the end of the source.
     fn fill(&mut self) -> io::Result<bool> {
-        self.passed += self.at as u64;
-        self.input.drain(..self.at);
-        self.at = 0;
-        let len = self.input.len();
-        self.input.resize(len + INPUT_BYTES, 0);
-        let read = loop {
-            match self.source.read(&mut self.input[len..]) {
+        self.input.copy_within(self.left.clone(), 0);
+        self.passed += self.left.start as u64;
+        self.left = 0..self.left.len();
+        loop {
+            match self.source.read(&mut self.input[self.left.end..]) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
+                Err(e) => return Err(e),
+                Ok(read) => {
+                    self.left.end += read;
+                    return Ok(read > 0);
+                }
             }
-        };
-        self.input.truncate(len + *read.as_ref().unwrap_or(&0));
-        Ok(read? > 0)
+        }
     }
 
     fn left(&self) -> &[u8] {
-        &self.input[self.at..]
+        &self.input[self.left.clone()]
+    }
+
+    /// Offset in the source of what is left.
+    fn offset(&self) -> u64 {
+        self.passed + self.left.start as u64
     }
 
     /// Whether another frame begins; at the end of the source and before a tail of zeros none does.
@@ -78,9 +78,9 @@ impl<R: Read> Frames<R> {
             return Ok(false);
         }
         if self.left()[0] == 0 {
-            let offset = self.passed + self.at as u64;
+            let offset = self.offset();
             while self.left().iter().all(|&b| b == 0) {
-                self.at = self.input.len();
+                self.left.start = self.left.end;
                 if !self.fill()? {
                     self.torn = true;
                     return Ok(false);
@@ -97,13 +97,13 @@ impl<R: Read> Frames<R> {
             if !self.in_frame && !self.next_frame()? {
                 return Ok(0);
             }
-            let offset = self.passed + self.at as u64;
+            let offset = self.offset();
             let decoder = self.decoder.as_mut().expect("a compressed source has a decoder");
-            let mut input = InBuffer::around(&self.input[self.at..]);
+            let mut input = InBuffer::around(&self.input[self.left.clone()]);
             let mut output = OutBuffer::around(out);
             let hint = decoder.run(&mut input, &mut output).map_err(|e| corrupt(offset, &e.to_string()))?;
             let (read, written) = (input.pos(), output.pos());
-            self.at += read;
+            self.left.start += read;
             self.in_frame = hint != 0;
             if written > 0 {
                 return Ok(written);
@@ -129,8 +129,8 @@ impl<R: Read> Read for Frames<R> {
             return Ok(0);
         }
         let len = self.left().len().min(out.len());
-        out[..len].copy_from_slice(&self.input[self.at..self.at + len]);
-        self.at += len;
+        out[..len].copy_from_slice(&self.left()[..len]);
+        self.left.start += len;
         Ok(len)
     }
 }

@@ -132,9 +132,14 @@ fn number(c: &mut Cursor<'_>) -> Parse<Value> {
 
 /// The next string, borrowed unless it has escapes.
 pub(super) fn string<'a>(c: &mut Cursor<'a>, expected: &'static str) -> Parse<Cow<'a, str>> {
+    quoted(c, expected, true)
+}
+
+/// As [`string`]; control characters may stand in it unless it is `strict`.
+pub(super) fn quoted<'a>(c: &mut Cursor<'a>, expected: &'static str, strict: bool) -> Parse<Cow<'a, str>> {
     c.expect(b'"', expected)?;
     let start = c.at;
-    skip_plain(c);
+    skip_plain(c, strict);
     if c.peek() == Some(b'"') {
         let text = utf8(c, start)?;
         c.at += 1;
@@ -155,15 +160,15 @@ pub(super) fn string<'a>(c: &mut Cursor<'a>, expected: &'static str) -> Parse<Co
             Some(_) => return Err(c.misread("a closing quote or no bare control character")),
         }
         let start = c.at;
-        skip_plain(c);
+        skip_plain(c, strict);
         out.push_str(utf8_so_far(c, start)?);
     }
 }
 
 #[inline]
-fn skip_plain(c: &mut Cursor<'_>) {
+fn skip_plain(c: &mut Cursor<'_>, strict: bool) {
     let rest = c.rest();
-    c.at += rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20).unwrap_or(rest.len());
+    c.at += rest.iter().position(|&b| b == b'"' || b == b'\\' || (strict && b < 0x20)).unwrap_or(rest.len());
 }
 
 fn utf8<'a>(c: &Cursor<'a>, start: usize) -> Parse<&'a str> {
@@ -235,12 +240,12 @@ pub(super) fn canonical_array(text: &[u8]) -> Option<usize> {
     let mut depth = 0;
     loop {
         if text.get(at) == Some(&b'[') {
+            if depth == DEPTH_MAX {
+                return None;
+            }
             at += 1;
             if text.get(at) != Some(&b']') {
                 depth += 1;
-                if depth > DEPTH_MAX {
-                    return None;
-                }
                 continue;
             }
             at += 1;

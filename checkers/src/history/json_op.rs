@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, DEPTH_MAX};
-use super::error::{Parse, count_newlines};
+use super::error::{LineCounter, Parse};
 use super::json::{self, small_integer};
 use super::loader::{Field, Fields, Loader};
-use super::value::Word;
 use super::{Process, Type};
 
 /// Reads the object under the cursor.
@@ -33,9 +32,9 @@ pub(super) fn op<'a>(c: &mut Cursor<'a>, loader: &mut Loader) -> Parse<Fields<'a
         c.expect(b':', "\":\"")?;
         c.skip_space();
         match field {
-            Some(Field::Value) => fields.value = loader.history.read_json(c)?,
+            Some(Field::Value) => fields.value = loader.history.arena.read_json(c)?,
             Some(field) if fast(c, field, &mut fields) => {}
-            _ => slow(c, field, &name, &mut fields, loader)?,
+            _ => slow(c, field, &mut fields, loader)?,
         }
         c.skip_space();
         if !c.eat(b',') {
@@ -85,20 +84,14 @@ fn fast<'a>(c: &mut Cursor<'a>, field: Field, fields: &mut Fields<'a>) -> bool {
 }
 
 #[cold]
-fn slow(
-    c: &mut Cursor<'_>,
-    field: Option<Field>,
-    name: &str,
-    fields: &mut Fields<'_>,
-    loader: &Loader,
-) -> Parse<()> {
+fn slow(c: &mut Cursor<'_>, field: Option<Field>, fields: &mut Fields<'_>, loader: &Loader) -> Parse<()> {
     let start = c.at;
     let value = json::value(c, DEPTH_MAX)?;
     match field {
         None | Some(Field::Key) => Ok(()),
-        Some(field) => {
-            fields.set(field, value).map_err(|holds| c.misread_since(start, loader.wrong(name, holds)))
-        }
+        Some(field) => fields
+            .set(field, value)
+            .map_err(|holds| c.misread_since(start, loader.wrong(field.name(), holds))),
     }
 }
 
@@ -107,14 +100,12 @@ pub(super) fn array(c: &mut Cursor<'_>, loader: &mut Loader) -> Parse<()> {
     c.skip_space();
     c.expect(b'[', "a JSON array of operations")?;
     c.skip_space();
-    let (mut line, mut counted) = (1, 0);
+    let mut lines = LineCounter::new();
     if !c.eat(b']') {
         loop {
             c.skip_space();
-            line += count_newlines(&c.text[counted..c.at]);
-            counted = c.at;
             let fields = op(c, loader)?;
-            loader.push(&fields, line)?;
+            loader.push(&fields, lines.line(c.text, fields.at))?;
             c.skip_space();
             if !c.eat(b',') {
                 c.expect(b']', "\",\" or \"]\"")?;
@@ -124,10 +115,4 @@ pub(super) fn array(c: &mut Cursor<'_>, loader: &mut Loader) -> Parse<()> {
     }
     c.skip_space();
     if c.rest().is_empty() { Ok(()) } else { Err(c.misread("the end of the file after the array")) }
-}
-
-impl super::History {
-    fn read_json(&mut self, c: &mut Cursor<'_>) -> Parse<Word> {
-        self.arena.read_json(c)
-    }
 }

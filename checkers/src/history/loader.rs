@@ -50,19 +50,19 @@ impl<'a> Fields<'a> {
                 let kind = value.as_str().and_then(Type::from_name);
                 self.kind = Some(kind.ok_or("invoke, ok, fail or info")?);
             }
-            Field::F => match value {
-                Value::String(name) => self.f = Some(Cow::Owned(name)),
-                _ => return Err("the name of a function"),
-            },
-            Field::Error => {
-                self.error = Some(Cow::Owned(match value {
-                    Value::String(text) => text,
-                    other => other.to_string(),
-                }));
-            }
+            Field::F => self.f = Some(Cow::Owned(text(value))),
+            Field::Error => self.error = Some(Cow::Owned(text(value))),
             Field::Value | Field::Key => unreachable!("the readers take values and keys themselves"),
         }
         Ok(())
+    }
+}
+
+/// A name or message as it stands; anything richer as JSON.
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }
 
@@ -94,18 +94,31 @@ pub(super) enum Field {
 }
 
 impl Field {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Field::Index => "index",
+            Field::Time => "time",
+            Field::Process => "process",
+            Field::Type => "type",
+            Field::F => "f",
+            Field::Value => "value",
+            Field::Error => "error",
+            Field::Key => "key",
+        }
+    }
+
     pub(super) fn from_name(name: &str) -> Option<Field> {
-        Some(match name {
-            "index" => Field::Index,
-            "time" => Field::Time,
-            "process" => Field::Process,
-            "type" => Field::Type,
-            "f" => Field::F,
-            "value" => Field::Value,
-            "error" => Field::Error,
-            "key" => Field::Key,
-            _ => return None,
-        })
+        const ALL: [Field; 8] = [
+            Field::Index,
+            Field::Time,
+            Field::Process,
+            Field::Type,
+            Field::F,
+            Field::Value,
+            Field::Error,
+            Field::Key,
+        ];
+        ALL.into_iter().find(|field| field.name() == name)
     }
 }
 
@@ -226,7 +239,7 @@ impl Loader {
     fn check_index(&mut self, fields: &Fields<'_>, line: usize) -> Parse<()> {
         let Some(index) = fields.index else { return Ok(()) };
         if let Some(last) = self.last_index.filter(|&last| index <= last) {
-            let expected = format!("{} to be above {last}, as on the line before", self.key("index"));
+            let expected = format!("{} to be above {last}, that of the event before", self.key("index"));
             return Err(Misread::new(fields.at, expected, index.to_string()));
         }
         if index != self.history.len() as u64 && !self.renumbered {

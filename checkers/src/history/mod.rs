@@ -1,10 +1,14 @@
 //! Histories: what a run recorded.
 
 mod cursor;
+mod edn;
+mod edn_op;
+mod edn_writer;
 mod error;
 mod fault;
 mod format;
 mod frames;
+mod jepsen_log;
 mod json;
 mod json_op;
 mod jsonl;
@@ -17,6 +21,9 @@ mod read;
 mod validate;
 mod value;
 
+use std::fmt;
+
+pub use edn_writer::write_edn;
 pub use error::ReadError;
 pub use fault::{FaultEvent, Phase, Receipt};
 pub use format::Format;
@@ -39,7 +46,7 @@ const EVENTS_MAX: usize = NONE as usize;
 ///
 /// An event takes 24 bytes, plus its JSON text where its value is neither null, a boolean, an integer nor a pair of
 /// small integers. At most `u32::MAX` events.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct History {
     records: Vec<Record>,
     arena: Arena,
@@ -126,6 +133,13 @@ impl History {
             }
         }
         Pairs(pairs)
+    }
+}
+
+impl fmt::Debug for History {
+    /// The number of events: all of them would be too many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History").field("events", &self.len()).finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,7 @@ use super::cursor::Cursor;
 use super::error::{Misread, Parse, ReadError};
 use super::frames::Frames;
 use super::loader::Loader;
-use super::{Format, History, json_op, jsonl};
+use super::{Format, History, edn_op, jepsen_log, json_op, jsonl};
 
 /// What the beginning of a text must show to tell its format.
 const HEAD_BYTES: usize = 4096;
@@ -71,7 +71,9 @@ fn whole(format: Format, text: &[u8], loader: &mut Loader) -> Parse<()> {
     match format {
         Format::Jsonl => unreachable!("JSON lines are streamed"),
         Format::JsonArray => json_op::array(&mut c, loader),
-        _ => Err(c.misread("JSON: EDN and logs are not read yet")),
+        Format::Edn => edn_op::history(&mut c, false, loader),
+        Format::KvEdn => edn_op::history(&mut c, true, loader),
+        Format::JepsenLog => jepsen_log::history(text, loader),
     }
 }
 

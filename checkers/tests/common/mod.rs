@@ -90,8 +90,3 @@ pub(crate) fn random_history(seed: u64, events: usize) -> History {
     }
     history
 }
-
-/// The events, for comparison.
-pub(crate) fn ops(history: &History) -> Vec<Op> {
-    history.iter().map(|op| op.to_op()).collect()
-}
