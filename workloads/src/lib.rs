@@ -10,4 +10,4 @@ pub mod workload;
 pub use client::{Client, Completion, Node};
 pub use generator::{Context, Generator, Next};
 pub use squall_checkers::{Op, Process, Type, Value};
-pub use workload::{Options, Workload};
+pub use workload::{Options, Workload, append, register, set};

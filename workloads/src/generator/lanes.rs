@@ -34,7 +34,7 @@ impl<G: Generator> Lanes<G> {
         let mut lanes = Lanes {
             rng: ChaCha8Rng::from_rng(ctx.rng),
             lanes: Vec::new(),
-            owner: vec![0; Threads::CLIENTS_MAX + 1],
+            owner: vec![0; ctx.processes.len() + 1],
             open: Threads::none(),
             turn: None,
         };

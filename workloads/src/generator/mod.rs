@@ -71,6 +71,8 @@ pub use keys::{ConcurrentKeys, SequentialKeys, concurrent_keys, sequential_keys}
 pub use leaf::{Forever, FromFn, Log, Nothing, Ops, forever, from_fn, log, nothing, once, ops};
 pub use limit::{Limit, ProcessLimit, UntilOk};
 pub use sequence::{Cycle, FlipFlop, Seq, Synchronize, cycle_with, flip_flop, phases, seq};
+#[cfg(test)]
+pub(crate) use simulate::assert_text;
 pub use simulate::{Reply, Schedule, Simulation};
 use squall_checkers::Op;
 pub use threads::{

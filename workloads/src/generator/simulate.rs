@@ -281,7 +281,7 @@ pub(super) fn assert_schedule(simulation: &Simulation, generator: impl Generator
 /// Compares with the expected text, whose lines may be indented.
 #[cfg(test)]
 #[track_caller]
-pub(super) fn assert_text(schedule: &Schedule, expected: &str) {
+pub(crate) fn assert_text(schedule: &Schedule, expected: &str) {
     let schedule = schedule.to_string();
     let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(schedule.lines().collect::<Vec<_>>(), expected, "\n{schedule}");

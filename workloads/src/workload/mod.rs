@@ -1,5 +1,22 @@
-//! What a workload is.
+//! Workloads: what clients do, and what judges it.
+//!
+//! A workload is made for the [`Options`] of a run. The ready-made ones are in [`ALL`], one file each:
+//!
+//! | workload | what it shows |
+//! |---|---|
+//! | [`register()`] | single-key linearizability and causal consistency: stale reads, lost and reordered writes |
+//! | [`set()`] | durability: acknowledged elements that are gone, or come late |
+//! | [`append()`] | transactions: every isolation anomaly that Elle knows |
 
+mod append;
+mod register;
+mod registry;
+mod set;
+
+pub use append::append;
+pub use register::register;
+pub use registry::{ALL, Entry, Unknown, find};
+pub use set::set;
 use squall_checkers::Checker;
 
 use crate::Generator;
@@ -67,4 +84,10 @@ impl Workload {
         self.checkers.push(checker);
         self
     }
+}
+
+#[cfg(test)]
+fn test_options(concurrency: usize, nodes: usize, ops_per_key: usize) -> Options {
+    let nodes = (1..=nodes).map(|i| format!("n{i}")).collect();
+    Options { concurrency, nodes, ops_per_key }
 }
