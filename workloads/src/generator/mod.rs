@@ -100,8 +100,8 @@ pub trait Generator: Send {
     /// The next operation for one of the context's free threads.
     fn next(&mut self, ctx: &mut Context<'_>) -> Next;
 
-    /// Takes note of an event: every invocation and completion in the history, in order. It comes after the threads of
-    /// the context were brought up to date, and before an `info` gives a thread a new process.
+    /// Takes note of an event: every invocation and completion, in order, but no log line. The context already shows
+    /// the thread as busy or free; a process that an `info` retires is still on its thread.
     fn update(&mut self, ctx: &mut Context<'_>, event: &Op) {
         let _ = (ctx, event);
     }

@@ -21,29 +21,32 @@ pub struct Reply {
     pub completion: Completion,
 }
 
-impl Reply {
-    fn new(completion: Completion) -> Reply {
+impl From<Completion> for Reply {
+    /// This after a millisecond.
+    fn from(completion: Completion) -> Reply {
         Reply { after: Duration::from_millis(1), completion }
     }
+}
 
+impl Reply {
     /// `ok` after a millisecond.
     pub fn ok() -> Reply {
-        Reply::new(Completion::ok())
+        Reply::from(Completion::ok())
     }
 
     /// `ok` with this result, after a millisecond.
     pub fn value(value: impl Into<Value>) -> Reply {
-        Reply::new(Completion::value(value))
+        Reply::from(Completion::value(value))
     }
 
     /// `fail` after a millisecond.
     pub fn fail() -> Reply {
-        Reply::new(Completion::fail("simulated"))
+        Reply::from(Completion::fail("simulated"))
     }
 
     /// `info` after a millisecond.
     pub fn info() -> Reply {
-        Reply::new(Completion::info("simulated"))
+        Reply::from(Completion::info("simulated"))
     }
 }
 
@@ -229,20 +232,23 @@ impl<G: Generator, R: FnMut(&Op, &mut ChaCha8Rng) -> Reply> Run<G, R> {
     }
 
     fn begin(&mut self, op: Op) {
-        if op.kind == Type::Invoke {
-            let thread = self.thread(op.process);
-            self.free.remove(thread);
-            let Reply { after, completion } = (self.reply)(&op, &mut self.client_rng);
-            let end_ns = self.time_ns.saturating_add(nanos(after));
-            let ending = Op {
-                time_ns: end_ns,
-                kind: completion.kind,
-                value: completion.value.unwrap_or_else(|| op.value.clone()),
-                error: completion.error,
-                ..op.clone()
-            };
-            self.open.push(Reverse((end_ns, self.events.len(), Ending(ending))));
+        if op.kind == Type::Info {
+            self.record(op);
+            return;
         }
+        let thread = self.thread(op.process);
+        self.free.remove(thread);
+        let Reply { after, completion } = (self.reply)(&op, &mut self.client_rng);
+        let end_ns = self.time_ns.saturating_add(nanos(after));
+        let ending = Op {
+            time_ns: end_ns,
+            kind: completion.kind,
+            value: completion.value.unwrap_or_else(|| op.value.clone()),
+            error: completion.error,
+            ..op.clone()
+        };
+        self.open.push(Reverse((end_ns, self.events.len(), Ending(ending))));
+        self.tell(&op);
         self.record(op);
     }
 
@@ -256,6 +262,7 @@ impl<G: Generator, R: FnMut(&Op, &mut ChaCha8Rng) -> Reply> Run<G, R> {
         let thread = self.thread(op.process);
         self.free.insert(thread);
         let retired = op.kind == Type::Info && thread != Threads::NEMESIS;
+        self.tell(&op);
         self.record(op);
         if retired {
             self.processes[thread - 1] += self.processes.len() as u32;
@@ -263,11 +270,14 @@ impl<G: Generator, R: FnMut(&Op, &mut ChaCha8Rng) -> Reply> Run<G, R> {
         true
     }
 
-    fn record(&mut self, mut op: Op) {
-        op.index = self.events.len();
+    fn tell(&mut self, event: &Op) {
         let (generator, mut ctx) = self.split();
-        generator.update(&mut ctx, &op);
-        self.events.push(op);
+        generator.update(&mut ctx, event);
+    }
+
+    fn record(&mut self, op: Op) {
+        let index = self.events.len();
+        self.events.push(Op { index, ..op });
     }
 }
 

@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::generator::{Simulation, assert_text, clients};
-    use crate::workload::test_options;
+    use crate::workload::testing::test_options;
 
     #[test]
     fn transactions_look_like_this() {

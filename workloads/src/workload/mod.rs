@@ -12,6 +12,8 @@ mod append;
 mod register;
 mod registry;
 mod set;
+#[cfg(test)]
+mod testing;
 
 pub use append::append;
 pub use register::register;
@@ -84,10 +86,4 @@ impl Workload {
         self.checkers.push(checker);
         self
     }
-}
-
-#[cfg(test)]
-fn test_options(concurrency: usize, nodes: usize, ops_per_key: usize) -> Options {
-    let nodes = (1..=nodes).map(|i| format!("n{i}")).collect();
-    Options { concurrency, nodes, ops_per_key }
 }

@@ -32,7 +32,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use squall_checkers::{Op, Type, Value};
+use squall_checkers::model::Register as Model;
+use squall_checkers::{Causal, CausalModel, Linearizable, Op, Type, Value};
 
 use super::{Options, Workload};
 use crate::Generator;
@@ -122,7 +123,12 @@ pub fn register(options: &Options) -> Workload {
     let count = begun.clone();
     let keys = (0_u64..).inspect(move |key| count.store(key + 1, Ordering::Relaxed));
     let main = concurrent_keys(threads, keys, move |_| one_key(threads).limit(ops_per_key));
-    Workload::new("register", main).finally(last_reads(begun))
+    Workload::new("register", main)
+        .finally(last_reads(begun))
+        .check(Box::new(Linearizable::new("linearizable", Model).independent()))
+        .check(Box::new(Causal::new(CausalModel::Cc)))
+        .check(Box::new(Causal::new(CausalModel::Ccv)))
+        .check(Box::new(Causal::new(CausalModel::Cm)))
 }
 
 /// One thread a key, until it was read or five tries have failed.
@@ -139,45 +145,26 @@ fn last_reads(begun: Arc<AtomicU64>) -> impl Generator {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{HashMap, HashSet};
+    use std::collections::HashSet;
+
+    use squall_checkers::{Valid, Verdict};
 
     use super::*;
-    use crate::generator::{Reply, Simulation, assert_text, clients};
-    use crate::workload::test_options;
+    use crate::client::{AtomClient, Fault};
+    use crate::generator::{Reply, Schedule, Simulation, assert_text, clients};
+    use crate::workload::testing::{simulate, test_options};
 
-    fn play(concurrency: usize, nodes: usize) -> crate::generator::Schedule {
-        let workload = register(&test_options(concurrency, nodes, 100));
-        let main = workload.generator.rate(1000.0).limit(2000);
-        let all = clients(main.then(workload.final_generator.unwrap()));
-        let mut store: HashMap<Value, Value> = HashMap::new();
-        Simulation::new(concurrency).run_with(all, |op, _| reply(&mut store, op)).unwrap()
-    }
-
-    /// A perfect register.
-    fn reply(store: &mut HashMap<Value, Value>, op: &Op) -> Reply {
-        let key = op.value[0].clone();
-        let now = store.entry(key.clone()).or_insert(Value::Null);
-        match op.f.as_ref() {
-            "read" => Reply::value(Value::Array(vec![key, now.clone()])),
-            "write" => {
-                *now = op.value[1].clone();
-                Reply::ok()
-            }
-            "cas" if *now == op.value[1][0] => {
-                *now = op.value[1][1].clone();
-                Reply::ok()
-            }
-            "cas" => Reply::fail(),
-            other => panic!("not an operation of a register: {other}"),
-        }
+    fn play(concurrency: usize, nodes: usize) -> Schedule {
+        let options = test_options(concurrency, nodes, 100);
+        simulate(&options, register(&options), &AtomClient::new(), 1000.0, 2000).0
     }
 
     #[test]
     fn a_key_looks_like_this() {
-        let mut store = HashMap::new();
         let workload = register(&test_options(4, 2, 8));
+        let client = AtomClient::new();
         let schedule = Simulation::new(4)
-            .run_with(clients(workload.generator.limit(12)), |op, _| reply(&mut store, op))
+            .run_with(clients(workload.generator.limit(12)), |op, _| Reply::from(client.apply(op)))
             .unwrap();
         assert_text(
             &schedule,
@@ -232,5 +219,22 @@ mod tests {
         let schedule = play(1, 5);
         let fs: HashSet<_> = schedule.invocations().map(|op| op.f.clone()).collect();
         assert_eq!(fs.len(), 3);
+    }
+
+    fn judge(fault: Fault) -> Verdict {
+        let options = test_options(10, 5, 100);
+        simulate(&options, register(&options), &AtomClient::with_fault(fault), 1000.0, 2000).1
+    }
+
+    #[test]
+    fn a_correct_store_passes() {
+        let verdict = judge(Fault::None);
+        assert_eq!(verdict.valid, Valid::True, "{verdict:?}");
+    }
+
+    #[test]
+    fn stale_reads_and_lost_writes_are_found() {
+        assert_eq!(judge(Fault::StaleRead(50)).valid, Valid::False);
+        assert_eq!(judge(Fault::LostWrite(50)).valid, Valid::False);
     }
 }

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn every_entry_tells_the_truth() {
-        let options = crate::workload::test_options(5, 3, 10);
+        let options = crate::workload::testing::test_options(5, 3, 10);
         for entry in ALL {
             let workload = (entry.build)(&options);
             assert_eq!((workload.name.as_str(), workload.op_set.as_str()), (entry.name, entry.op_set));

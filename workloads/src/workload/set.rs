@@ -43,7 +43,7 @@ pub fn set(_: &Options) -> Workload {
 mod tests {
     use super::*;
     use crate::generator::{Reply, Simulation, assert_text, clients};
-    use crate::workload::test_options;
+    use crate::workload::testing::test_options;
 
     #[test]
     fn adds_with_a_read_now_and_then() {

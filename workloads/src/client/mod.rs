@@ -1,6 +1,19 @@
 //! The client trait: how an operation reaches a node.
+//!
+//! [`TimeoutClient`] and [`ValidatedClient`] wrap any client, so that a mistake in it becomes a message and not a hang.
+//! [`NoopClient`] and [`AtomClient`] need no cluster.
+
+mod atom;
+mod noop;
+mod timeout;
+mod validated;
 
 use std::net::IpAddr;
+
+pub use atom::{AtomClient, Fault};
+pub use noop::NoopClient;
+pub use timeout::TimeoutClient;
+pub use validated::{InvalidCompletion, ValidatedClient};
 
 use async_trait::async_trait;
 use squall_checkers::{Op, Type, Value};
@@ -66,4 +79,9 @@ pub trait Client: Send + Sync {
 
     /// Ends the connection.
     async fn close(&mut self) {}
+}
+
+#[cfg(test)]
+fn test_node() -> Node {
+    Node { name: "n1".into(), ip: std::net::Ipv4Addr::LOCALHOST.into() }
 }
