@@ -5,6 +5,7 @@
 //! This crate is pure: no clock, no network, no threads that outlive a call. A verdict is a function of the bytes of
 //! a history. It is useful alone, without the rest of squall.
 
+pub mod append;
 pub mod causal;
 pub mod checker;
 mod graph;
@@ -17,6 +18,7 @@ mod testing;
 pub mod unknown;
 pub mod verdict;
 
+pub use append::{Append, AppendModel};
 pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};
 pub use history::{FaultEvent, History, Op, Phase, Process, Receipt, Type};
