@@ -2,7 +2,9 @@
 
 pub mod agent;
 pub mod cluster;
+pub mod nearest;
 mod sys;
+pub mod systems;
 pub mod target;
 
 pub use cluster::{Cluster, NodeHandle, Unavailable};

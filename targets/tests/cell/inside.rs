@@ -48,6 +48,7 @@ fn play(scenario: &str, logs: &Path) -> Result<()> {
             "faults" => faults(logs).await,
             "agent-death" => agent_death(logs).await,
             "twice" => twice(logs).await,
+            "refkv" => crate::refkv::scenario(logs).await,
             "hold" => hold(logs).await,
             "exit-7" => std::process::exit(7),
             "bring-up" => bring_up(logs).await,

@@ -5,6 +5,7 @@
 
 mod inside;
 mod outside;
+mod refkv;
 mod toy;
 
 use std::env;
@@ -13,16 +14,18 @@ use std::process::ExitCode;
 use squall_targets::agent;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<String> = env::args().collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        [agent::COMMAND] => agent::run(vec![Box::new(toy::Fault::default())]),
-        ["listen", port] => toy::listen(port),
-        ["visit", names @ ..] => toy::visit(names),
-        ["breed"] => toy::breed(),
-        ["controller", scenario, logs] => return inside::controller(scenario, logs),
-        ["probe"] => inside::probe(),
-        _ => return outside::run_all(&args),
+        // As the agent and the nodes' processes are called, which no test runner does.
+        ["squall", agent::COMMAND] => agent::run(vec![Box::new(toy::Fault::default())]),
+        ["squall", "listen", port] => toy::listen(port),
+        ["squall", "visit", names @ ..] => toy::visit(names),
+        ["squall", "refkv", ..] => refkv::serve(),
+        ["squall", "breed"] => toy::breed(),
+        [_, "--probe"] => inside::probe(),
+        [_, "--controller", scenario, logs] => return inside::controller(scenario, logs),
+        args => return outside::run_all(args.get(1..).unwrap_or_default()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

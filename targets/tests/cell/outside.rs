@@ -20,13 +20,14 @@ const NOBODY: u32 = 65_534;
 const TOKEN: &str = "SQUALL_TEST_TOKEN";
 
 type Test = fn(&Stage) -> Result<()>;
-const TESTS: [(&str, Test); 11] = [
+const TESTS: [(&str, Test); 12] = [
     ("probe_finds_what_the_cell_needs", probe_finds_what_the_cell_needs),
     ("five_nodes_meet_by_name", |stage| play(stage, "tour")),
     ("processes_are_seen_and_killed_with_a_receipt", |stage| play(stage, "processes")),
     ("faults_are_dispatched_and_healed", |stage| play(stage, "faults")),
     ("a_dead_agent_is_an_error_that_names_its_node", |stage| play(stage, "agent-death")),
     ("clusters_follow_each_other_in_one_cell", |stage| play(stage, "twice")),
+    ("refkv_serves_and_survives_its_leader", |stage| play(stage, "refkv")),
     ("the_exit_code_comes_through", the_exit_code_comes_through),
     ("a_signal_reaches_the_controller_and_ends_everything", a_signal_ends_everything),
     ("a_signal_ignored_at_the_start_stays_ignored", a_signal_ignored_at_the_start_stays_ignored),
@@ -120,14 +121,14 @@ impl Stage {
     }
 
     fn controller(&self, scenario: &str) -> Command {
-        self.command(&["controller", scenario, &self.path("logs")])
+        self.command(&["--controller", scenario, &self.path("logs")])
     }
 
     /// The controller that stays, run by another command.
     fn hold_under(&self, wrapper: &[&str]) -> Command {
         let mut command = Command::new(wrapper[0]);
         command.args(&wrapper[1..]).arg(&self.program);
-        self.prepare(command, &["controller", "hold", &self.path("logs")])
+        self.prepare(command, &["--controller", "hold", &self.path("logs")])
     }
 
     fn path(&self, name: &str) -> String {
@@ -182,7 +183,7 @@ fn expect(output: &Output, code: i32) -> Result<()> {
 }
 
 fn probe_finds_what_the_cell_needs(stage: &Stage) -> Result<()> {
-    let output = stage.command(&["probe"]).output()?;
+    let output = stage.command(&["--probe"]).output()?;
     expect(&output, 0)?;
     let probes: Vec<Probe> = serde_json::from_slice(&output.stdout)?;
     let missing: Vec<&Probe> = probes.iter().filter(|probe| !probe.ok).collect();

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio, exit};
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,7 @@ fn bridge_and_veth() -> anyhow::Result<String> {
 }
 
 fn own_program() -> anyhow::Result<String> {
-    run(Command::new("/proc/self/exe").arg(agent::COMMAND), "", "")?;
+    run(Command::new("/proc/self/exe").arg0("squall").arg(agent::COMMAND), "", "")?;
     Ok("runs again as an agent".into())
 }
 

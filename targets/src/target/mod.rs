@@ -1,7 +1,13 @@
-//! The target trait: a system under test.
+//! The target trait: a system under test; and the targets that squall knows.
+
+mod options;
+mod registry;
 
 use async_trait::async_trait;
 use squall_workloads::Client;
+
+pub use options::TargetOptions;
+pub use registry::{ALL, Entry, find};
 
 use crate::cluster::{Cluster, NodeHandle};
 

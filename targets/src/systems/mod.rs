@@ -1,0 +1,3 @@
+//! The systems under test, one module each.
+
+pub mod refkv;

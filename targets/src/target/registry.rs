@@ -1,0 +1,70 @@
+use anyhow::{Result, anyhow};
+
+use super::{Target, TargetOptions};
+use crate::nearest;
+use crate::systems::refkv;
+
+/// A target that squall knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name, as `-t` takes it.
+    pub name: &'static str,
+    /// What it is, in one sentence.
+    pub summary: &'static str,
+    /// Its options: key and meaning.
+    pub options: &'static [(&'static str, &'static str)],
+    make: fn(&TargetOptions) -> Result<Box<dyn Target>>,
+}
+
+/// The targets, in the order in which they are listed.
+pub static ALL: &[Entry] = &[Entry {
+    name: refkv::NAME,
+    summary: "the reference key-value store: designs with known guarantees, and bugs to switch on",
+    options: refkv::OPTIONS,
+    make: |options| Ok(Box::new(refkv::RefKv::new(options)?)),
+}];
+
+/// The target of that name.
+///
+/// # Errors
+/// There is none; the error names the nearest.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    ALL.iter().find(|entry| entry.name == name).ok_or_else(|| {
+        let names: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
+        anyhow!(nearest::unknown("target", name, &names))
+    })
+}
+
+impl Entry {
+    /// Makes it, with these options.
+    ///
+    /// # Errors
+    /// An option that it does not know, or a value that makes no sense.
+    pub fn make(&self, options: &TargetOptions) -> Result<Box<dyn Target>> {
+        let known: Vec<&str> = self.options.iter().map(|(key, _)| *key).collect();
+        options.only(&known)?;
+        (self.make)(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_found_by_name_and_made_with_its_options() {
+        let refkv = find("refkv").unwrap();
+        let options = TargetOptions::parse(["design=raft", "bug=stale-read", "bug=double-apply"]).unwrap();
+        assert_eq!(refkv.make(&options).unwrap().name(), "refkv");
+        let error = |options: &[&str]| {
+            let options = TargetOptions::parse(options)?;
+            refkv.make(&options).map(|target| target.name().to_owned())
+        };
+        let said = |options| error(options).unwrap_err().to_string();
+        assert_eq!(said(&["bugs=x"]), "no target option is called bugs; did you mean bug?");
+        assert_eq!(said(&["bug"]), "a target option is key=value, not \"bug\"");
+        assert_eq!(said(&["timeout-ms=soon"]), "timeout-ms is a number of milliseconds, not \"soon\"");
+        let unknown = find("refk").unwrap_err().to_string();
+        assert_eq!(unknown, "no target is called refk; did you mean refkv?");
+    }
+}
