@@ -223,7 +223,10 @@ fn each_anomaly_has_its_name() {
             ]),
         ),
         ("G1b G-single", at_once(&[json!([["append", 0, 1], ["append", 0, 2]]), json!([["r", 0, [1]]])])),
-        ("reordered-append", at_once(&[json!([["append", 0, 1], ["append", 0, 2]]), json!([["r", 0, [2]]])])),
+        (
+            "reordered-append G-single",
+            at_once(&[json!([["append", 0, 1], ["append", 0, 2]]), json!([["r", 0, [2]]])]),
+        ),
         ("lost-append", one_by_one(&[json!([["append", 0, 1]]), json!([["r", 0, []]])])),
         (
             "G0",
