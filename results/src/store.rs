@@ -125,10 +125,9 @@ impl Store {
     /// its id (`7f3a`, `083012`), as long as it is the only one.
     pub fn find(&self, wanted: &str) -> Result<Run> {
         let path = Path::new(wanted);
-        if path.components().count() > 1 || path.is_absolute() {
-            if let Some(run) = run_at_path(path) {
-                return Ok(run);
-            }
+        let names_a_place = path.components().count() > 1 || path.is_absolute();
+        if let Some(run) = run_at_path(path).filter(|_| names_a_place) {
+            return Ok(run);
         }
         let runs = self.runs()?;
         let matches: [&dyn Fn(&str) -> bool; 3] =
