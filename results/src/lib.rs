@@ -7,6 +7,7 @@
 mod config;
 mod files;
 mod index;
+pub mod report;
 mod run;
 mod store;
 mod summary;
@@ -14,7 +15,8 @@ mod timestamp;
 mod totals;
 
 pub use config::{RunConfig, seed_hex};
-pub use run::{FaultJournal, Run};
+pub use report::Report;
+pub use run::{FaultJournal, LogFile, Run, RunData};
 pub use store::{FindError, Store};
 pub use summary::{RunSummary, Status};
 pub use timestamp::Timestamp;

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use squall_checkers::{FaultEvent, Verdict};
+use squall_checkers::{FaultEvent, History, Verdict, history};
 
 use crate::config::slug;
-use crate::{RunConfig, Totals, files};
+use crate::{Report, RunConfig, Totals, files};
+
+const HISTORY: &str = "history.jsonl.zst";
 
 /// One run's directory. Cheap to make: nothing is read until it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,34 @@ pub(crate) struct JudgedRun {
     pub(crate) verdict: Verdict,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) totals: Option<Totals>,
+}
+
+/// Everything that a run left behind, as far as it can be read.
+#[derive(Clone, Debug, Default)]
+pub struct RunData {
+    /// The run's id.
+    pub id: String,
+    /// How it was started.
+    pub config: RunConfig,
+    /// What the clients saw.
+    pub history: History,
+    /// The fault journal, in order.
+    pub faults: Vec<FaultEvent>,
+    /// The verdict; `None` where there is none yet or it cannot be read.
+    pub verdict: Option<Verdict>,
+    /// Log files of the nodes and of squall, by path.
+    pub logs: Vec<LogFile>,
+    /// What was missing or torn, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A log that a run kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// Path below the run's directory, with `/`: `nodes/n1/server.log`.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// The open fault journal of a run. Each line is with the operating system before
@@ -64,7 +94,7 @@ impl Run {
 
     /// `history.jsonl.zst`: what the clients saw.
     pub fn history_path(&self) -> PathBuf {
-        self.dir.join("history.jsonl.zst")
+        self.dir.join(HISTORY)
     }
 
     /// `faults.jsonl`: the fault journal with its receipts.
@@ -124,4 +154,97 @@ impl Run {
         })
         .with_context(|| format!("cannot write {}", path.display()))
     }
+
+    /// Renders `report.html` from what the directory holds, and returns its path.
+    pub fn write_report(&self) -> Result<PathBuf> {
+        self.write_report_of(&self.load()?)
+    }
+
+    /// Renders `report.html` from data that is already in memory, and returns its path.
+    pub fn write_report_of(&self, data: &RunData) -> Result<PathBuf> {
+        let path = self.report_path();
+        files::replace(&path, |out| Report::new(data).write(out))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Reads the directory. What is missing or torn becomes a note; only a directory that cannot be read is an error.
+    pub fn load(&self) -> Result<RunData> {
+        fs::read_dir(&self.dir).with_context(|| format!("cannot read the run {}", self.dir.display()))?;
+        let mut data = RunData { id: self.id.clone(), ..RunData::default() };
+        match read_to_string(&self.config_path()).and_then(|text| Ok(toml::from_str(&text)?)) {
+            Ok(config) => data.config = config,
+            Err(error) => data.notes.push(format!("run.toml: {error:#}")),
+        }
+        match read_to_string(&self.verdict_path())
+            .and_then(|text| Ok(serde_json::from_str::<JudgedRun>(&text)?))
+        {
+            Ok(judged) => data.verdict = Some(judged.verdict),
+            Err(error) => data.notes.push(format!("verdict.json: {error:#}")),
+        }
+        self.load_history(&mut data);
+        self.load_faults(&mut data);
+        self.load_logs(&mut data);
+        Ok(data)
+    }
+
+    fn load_history(&self, data: &mut RunData) {
+        match history::read_file(self.history_path()) {
+            Ok(parsed) => {
+                data.history = parsed.history;
+                data.notes.extend(parsed.warnings.into_iter().map(|warning| format!("{HISTORY}: {warning}")));
+                if parsed.torn {
+                    data.notes
+                        .push(format!("{HISTORY} ends in the middle of a frame; what came before is whole"));
+                }
+            }
+            Err(error) => data.notes.push(format!("{HISTORY}: {error}")),
+        }
+    }
+
+    fn load_faults(&self, data: &mut RunData) {
+        let bytes = match fs::read(self.faults_path()) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return data.notes.push(format!("faults.jsonl: {error}")),
+        };
+        for (nth, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+            if line.is_empty() {
+                continue;
+            }
+            match serde_json::from_slice(line) {
+                Ok(event) => data.faults.push(event),
+                Err(error) => data.notes.push(format!("faults.jsonl, line {}: {error}", nth + 1)),
+            }
+        }
+    }
+
+    fn load_logs(&self, data: &mut RunData) {
+        let mut log = |path: String, at: &Path| {
+            if let Ok(meta) = fs::metadata(at)
+                && meta.is_file()
+            {
+                data.logs.push(LogFile { path, bytes: meta.len() });
+            }
+        };
+        for node in entries(&self.dir.join("nodes")) {
+            for file in entries(&self.dir.join("nodes").join(&node)) {
+                log(format!("nodes/{node}/{file}"), &self.dir.join("nodes").join(&node).join(&file));
+            }
+        }
+        log("squall.log".into(), &self.log_path());
+    }
+}
+
+fn read_to_string(path: &Path) -> Result<String> {
+    Ok(fs::read_to_string(path)?)
+}
+
+/// Names in a directory, in order; none where it cannot be read.
+fn entries(dir: &Path) -> Vec<String> {
+    let Ok(read) = fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<String> =
+        read.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use squall_checkers::{History, OpRef, Process, Type};
+use squall_checkers::history::OpRef;
+use squall_checkers::{History, Process, Type};
 
 use super::html::shortened;
 use super::ops::{OpRow, Ops};
@@ -33,8 +34,8 @@ const NONE: u8 = 7;
 const HAS_ERROR: u8 = 64;
 const ALONE: u64 = 4;
 
-/// The largest magnitude that a JavaScript number holds exactly.
-const EXACT: i64 = 1 << 53;
+/// Differences of integers up to this magnitude, zigzag-coded, are exact as JavaScript numbers, which have 53 bits.
+const EXACT: i64 = 1 << 51;
 
 /// What the page needs to decode the columns.
 #[derive(Debug, Serialize)]
@@ -71,7 +72,8 @@ pub(crate) fn encode(history: &History, ops: &Ops) -> Columns {
 
 /// Whether client operations carry `[key, value]`: all values that are there are pairs with a plain first half.
 pub(crate) fn is_keyed(history: &History) -> bool {
-    let mut values = history.iter().filter(|event| event.is_client()).map(OpRef::value).filter(|v| !v.is_null());
+    let mut values =
+        history.iter().filter(|event| event.is_client()).map(OpRef::value).filter(|v| !v.is_null());
     let mut any = false;
     let keyed = values.by_ref().take(SAMPLE).all(|value| {
         any = true;

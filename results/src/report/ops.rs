@@ -1,4 +1,5 @@
-use squall_checkers::{History, OpRef, Process, Type};
+use squall_checkers::history::OpRef;
+use squall_checkers::{History, Process, Type};
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,12 +122,10 @@ mod tests {
         .into_iter()
         .collect();
         let ops = Ops::of(&history);
-        let seen: Vec<_> = ops.rows.iter().map(|r| (r.start_ns, r.end_ns, r.first, r.last, r.outcome)).collect();
-        let expected = [
-            (10, 50, 1, 1, Outcome::Open),
-            (30, 30, 3, 3, Outcome::Info),
-            (50, 50, 0, 2, Outcome::Ok),
-        ];
+        let seen: Vec<_> =
+            ops.rows.iter().map(|r| (r.start_ns, r.end_ns, r.first, r.last, r.outcome)).collect();
+        let expected =
+            [(10, 50, 1, 1, Outcome::Open), (30, 30, 3, 3, Outcome::Info), (50, 50, 0, 2, Outcome::Ok)];
         assert_eq!(seen, expected);
         assert_eq!(ops.of_event(2).unwrap().first, 0);
         assert!(ops.of_event(4).is_none());

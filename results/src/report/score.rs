@@ -94,7 +94,8 @@ fn scores(ops: &Ops, bands: &[Band]) -> Vec<Score> {
         }
     }
     let faulty_ns = Spans::of(bands, |_| true).length_ns();
-    let lasted = std::iter::once(ops.end_ns.saturating_sub(faulty_ns)).chain(spans.iter().map(Spans::length_ns));
+    let lasted =
+        std::iter::once(ops.end_ns.saturating_sub(faulty_ns)).chain(spans.iter().map(Spans::length_ns));
     let states = std::iter::once("normal").chain(kinds.iter().copied());
     tallies
         .into_iter()
@@ -166,7 +167,8 @@ fn outages(ops: &Ops, bands: &[Band]) -> Vec<Outage> {
             bands.iter().filter(|b| b.overlaps(start_ns, end_ns)).map(|b| b.fault.clone()).collect();
         faults.sort();
         faults.dedup();
-        let invoked = starts.partition_point(|at| *at <= end_ns) - starts.partition_point(|at| *at < start_ns);
+        let invoked =
+            starts.partition_point(|at| *at <= end_ns) - starts.partition_point(|at| *at < start_ns);
         Outage { start_ns, end_ns, invoked: invoked as u64, faults }
     };
     gaps.into_iter().take(OUTAGES).map(outage).collect()
@@ -278,8 +280,12 @@ mod tests {
 
     #[test]
     fn recovery_waits_for_every_node_that_was_touched() {
-        let history =
-            history(&[(0, 21, 22, Type::Ok), (1, 19, 23, Type::Ok), (1, 25, 29, Type::Ok), (0, 40, 41, Type::Ok)]);
+        let history = history(&[
+            (0, 21, 22, Type::Ok),
+            (1, 19, 23, Type::Ok),
+            (1, 25, 29, Type::Ok),
+            (0, 40, 41, Type::Ok),
+        ]);
         let ops = Ops::of(&history);
         let mut both = band("partition", "n1", 10, 20);
         both.nodes.push("n2".into());
@@ -288,7 +294,11 @@ mod tests {
             card.scores[1].recoveries[0].took_ns
         };
         assert_eq!(took(band("kill", "n1", 10, 20)), Some(2));
-        assert_eq!(took(both), Some(9), "n2 answered last, and its operation from before the healing is no proof");
+        assert_eq!(
+            took(both),
+            Some(9),
+            "n2 answered last, and its operation from before the healing is no proof"
+        );
         assert_eq!(took(band("kill", "n2", 10, 30)), None);
         assert_eq!(took(band("kill", "elsewhere", 10, 30)), Some(11), "an unknown node: any answer counts");
     }
@@ -305,7 +315,10 @@ mod tests {
         let card = Scorecard::of(&two_nodes(), &history, &Ops::of(&history), &[band("kill", "n1", 15, 20)]);
         let longest = Outage { start_ns: 10, end_ns: 40, invoked: 2, faults: vec!["kill".into()] };
         assert_eq!(card.outages[0], longest);
-        assert_eq!(card.outages.iter().map(|o| (o.start_ns, o.end_ns)).collect::<Vec<_>>(), [(10, 40), (0, 10), (40, 45)]);
+        assert_eq!(
+            card.outages.iter().map(|o| (o.start_ns, o.end_ns)).collect::<Vec<_>>(),
+            [(10, 40), (0, 10), (40, 45)]
+        );
     }
 
     #[test]

@@ -74,13 +74,19 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([count(0), count(999), count(1_204), count(1_000_000)], ["0", "999", "1,204", "1,000,000"]);
+        assert_eq!(
+            [count(0), count(999), count(1_204), count(1_000_000)],
+            ["0", "999", "1,204", "1,000,000"]
+        );
         assert_eq!([counted(1, "op"), counted(2, "op")], ["1 op", "2 ops"]);
         assert_eq!(moment(13_880_000_000), "13.880 s");
         assert_eq!(moment(13_880_000_100), "13.880000100 s");
         assert_eq!(moment(1_500), "0.000001500 s");
         assert_eq!([span(950), span(12_340), span(4_200_000)], ["950 ns", "12.3 µs", "4.20 ms"]);
-        assert_eq!([span(150_000_000), span(1_500_000_000), span(250_000_000_000)], ["150 ms", "1.50 s", "4 min 10 s"]);
+        assert_eq!(
+            [span(150_000_000), span(1_500_000_000), span(250_000_000_000)],
+            ["150 ms", "1.50 s", "4 min 10 s"]
+        );
         assert_eq!(bytes(4_100_000), "4.1 MB");
     }
 

@@ -1,0 +1,161 @@
+//! The top of the report: the verdict, what it covered, how to repeat it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+
+use squall_checkers::{History, Type};
+
+use super::anomaly::Found;
+use super::bands::Band;
+use super::columns::split;
+use super::html::Escaped;
+use super::units;
+use crate::{RunConfig, RunData, Status, Totals};
+
+/// Below this many ok operations a key says little.
+const FEW: u64 = 10;
+
+pub(crate) fn status(data: &RunData) -> Status {
+    data.verdict.as_ref().map_or(Status::Incomplete, |verdict| verdict.valid.into())
+}
+
+/// What a run covered, in a line: `2,391 ops: 2,301 ok, 60 fail, 30 info; 6 partitions, 4 kills, all confirmed`.
+pub(crate) fn coverage(data: &RunData, bands: &[Band], keyed: bool) -> String {
+    let totals = Totals::of(&data.history, &data.faults);
+    if totals.ops == 0 {
+        return "No client operation was recorded.".to_owned();
+    }
+    let mut line = format!(
+        "{} in {}: {} ok, {} fail, {} info",
+        units::counted(totals.ops, "op"),
+        units::span(totals.duration_ns),
+        units::count(totals.ok),
+        units::count(totals.fail),
+        units::count(totals.info)
+    );
+    line += &format!("; {}", fault_counts(bands));
+    let few = if keyed { keys_with_few_ok(&data.history) } else { 0 };
+    if few > 0 {
+        line += &format!("; {} had fewer than {FEW} ok ops", units::counted(few, "key"));
+    }
+    line
+}
+
+fn fault_counts(bands: &[Band]) -> String {
+    if bands.is_empty() {
+        return "no faults".to_owned();
+    }
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for band in bands {
+        *kinds.entry(&band.fault).or_default() += 1;
+    }
+    let counts: Vec<String> = kinds.iter().map(|(kind, n)| units::counted(*n, kind)).collect();
+    let confirmed = bands.iter().filter(|band| band.confirmed).count();
+    let receipts = match confirmed {
+        0 => "none confirmed".to_owned(),
+        n if n == bands.len() && n == 1 => "confirmed".to_owned(),
+        n if n == bands.len() => "all confirmed".to_owned(),
+        n => format!("{} of {} confirmed", units::count(n as u64), units::count(bands.len() as u64)),
+    };
+    format!("{}, {receipts}", counts.join(", "))
+}
+
+fn keys_with_few_ok(history: &History) -> u64 {
+    let mut ok_by_key: HashMap<String, u64> = HashMap::new();
+    for event in history.iter().filter(|event| event.is_client()) {
+        if let Some((key, _)) = split(&event.value()) {
+            *ok_by_key.entry(key.to_string()).or_default() += u64::from(event.kind() == Type::Ok);
+        }
+    }
+    ok_by_key.values().filter(|ok| **ok < FEW).count() as u64
+}
+
+pub(crate) fn render(data: &RunData, bands: &[Band], found: &[Found<'_>], keyed: bool) -> String {
+    let status = status(data);
+    let mut html = format!(r#"<section class="hero {status}"><p class="verdict">{status}</p><h1>"#);
+    let _ = write!(html, "{}</h1>", Escaped(headline(data, status)));
+    if let Some(worst) = found.first().filter(|_| status == Status::Invalid) {
+        let _ = write!(html, r#"<p class="lead">{}</p>"#, Escaped(&worst.anomaly.sentence));
+        if let Some(fault) = worst.faults.first() {
+            let _ = write!(
+                html,
+                r#"<p class="during">during {} <b>{}</b> <span>receipt: {}</span></p>"#,
+                Escaped(&fault.fault),
+                Escaped(&fault.what),
+                Escaped(fault.evidence())
+            );
+        }
+    }
+    if let Some(reason) = data.verdict.as_ref().and_then(|verdict| verdict.reason.as_deref())
+        && !headline(data, status).contains(reason)
+    {
+        let _ = write!(html, r#"<p class="lead">{}</p>"#, Escaped(reason));
+    }
+    let _ = write!(html, r#"<p class="coverage">{}</p>"#, Escaped(coverage(data, bands, keyed)));
+    for warning in warnings(data, status, bands) {
+        let _ = write!(html, r#"<p class="warning">{}</p>"#, Escaped(warning));
+    }
+    let _ = write!(
+        html,
+        r#"<div class="again"><code id="again">{}</code><button type="button" class="button" data-copy="again">Copy</button></div>"#,
+        Escaped(data.config.again())
+    );
+    html += &facts(&data.config);
+    html + "</section>\n"
+}
+
+fn headline(data: &RunData, status: Status) -> String {
+    match (&data.verdict, status) {
+        (Some(verdict), _) if !verdict.summary.is_empty() => verdict.summary.clone(),
+        (_, Status::Valid) => "Nothing was found.".to_owned(),
+        (_, Status::Incomplete) => {
+            format!(
+                "No verdict: the run was cut short or still goes on. `squall check {}` judges it.",
+                data.id
+            )
+        }
+        _ => format!("{} on {}", data.config.workload, data.config.target),
+    }
+}
+
+fn warnings(data: &RunData, status: Status, bands: &[Band]) -> Vec<String> {
+    let mut warnings = data.notes.clone();
+    let asked = !data.config.nemeses.is_empty() || !bands.is_empty();
+    if asked && status == Status::Valid && bands.iter().all(|band| !band.confirmed) {
+        warnings.push(
+            "No fault is proven to have taken effect, so this pass says nothing about behaviour under faults."
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+fn facts(config: &RunConfig) -> String {
+    let options = [&config.target_options, &config.workload_options, &config.nemesis_options];
+    let options: Vec<String> = options
+        .iter()
+        .flat_map(|table| table.iter())
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let rate = config.rate_hz.filter(|rate| rate.is_finite()).map(|rate| format!("{rate} ops/s"));
+    let clock = |seconds: f64| (seconds > 0.0 && seconds.is_finite()).then(|| format!("{seconds} s"));
+    let started = (config.started.unix_ms > 0).then(|| config.started.human());
+    let facts = [
+        ("Target", config.target.clone()),
+        ("Workload", config.workload.clone()),
+        ("Nemeses", config.nemeses.join(", ")),
+        ("Nodes", config.nodes.join(", ")),
+        ("Clients", if config.concurrency > 0 { config.concurrency.to_string() } else { String::new() }),
+        ("Rate", rate.unwrap_or_default()),
+        ("Time limit", clock(config.time_limit_s).unwrap_or_default()),
+        ("Options", options.join(" ")),
+        ("Seed", if started.is_some() { crate::seed_hex(config.seed) } else { String::new() }),
+        ("Started", started.unwrap_or_default()),
+        ("squall", config.version.clone()),
+    ];
+    let mut html = r#"<dl class="facts">"#.to_owned();
+    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = write!(html, "<div><dt>{name}</dt><dd>{}</dd></div>", Escaped(value));
+    }
+    html + "</dl>"
+}
