@@ -17,7 +17,10 @@ pub(crate) fn search<M: Model, const N: usize>(
     let mut board: Board<'_, '_, M, N> = Board::new(model, problem);
     let mut report = Report { found: Found::Linearizable, steps: 0, reached: 0, memory_bytes: 0 };
     let mut seen = Cache::<N>::new();
-    let mut configs = vec![board.start()];
+    let Some(mut configs) = board.starts() else {
+        report.found = Found::Exhausted(Limit::Memory);
+        return report;
+    };
     while !board.cursor.at_end() {
         report.reached = board.cursor.position();
         let mut through = match close(&mut board, configs, &mut seen, limits, &mut report) {
@@ -92,11 +95,12 @@ fn expand<M: Model, const N: usize>(
     config: &Config<N>,
     children: &mut Vec<Config<N>>,
 ) {
+    // Crashed ones first: what is pushed last goes on first, and it should be what dominates.
+    for class in 0..board.problem.classes.len() {
+        children.extend(board.take_crashed(config, class));
+    }
     // An operation that only reads and was not legal when the state came about is not legal now.
     for slot in board.cursor.pending().minus(board.cursor.observers()).minus(&config.window).iter() {
         children.extend(board.take(config, slot));
-    }
-    for class in 0..board.problem.classes.len() {
-        children.extend(board.take_crashed(config, class));
     }
 }

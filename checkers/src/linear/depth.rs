@@ -12,7 +12,7 @@ use crate::model::Model;
 /// A configuration on the way from the start, and the next move to try from it.
 struct Frame<const N: usize> {
     config: Config<N>,
-    /// 0: the operation that returns at the frontier; then one for each slot; then one for each crashed class.
+    /// 0: the operation that returns at the frontier; then one for each slot.
     next: u32,
 }
 
@@ -26,12 +26,12 @@ pub(crate) fn search<M: Model, const N: usize>(
     let mut cache = Cache::<N>::new();
     let mut report = Report { found: Found::Illegal, steps: 0, reached: 0, memory_bytes: 0 };
     let mut stack: Vec<Frame<N>> = Vec::new();
-    let mut child = Some(board.start());
-    loop {
-        if let Some(mut config) = child.take() {
+    let mut children = vec![board.start()];
+    'search: loop {
+        for mut config in children.drain(..) {
             if advance(&mut board, &mut config, &mut report) {
                 report.found = Found::Linearizable;
-                break;
+                break 'search;
             }
             report.steps += 1;
             if cache.insert(config, &board.bags) {
@@ -41,14 +41,21 @@ pub(crate) fn search<M: Model, const N: usize>(
                 || cache.memory_bytes() + board.memory_bytes() + stack.capacity() * size_of::<Frame<N>>();
             if let Some(limit) = limits.exceeded(report.steps, memory) {
                 report.found = Found::Exhausted(limit);
-                break;
+                break 'search;
             }
         }
         let Some(frame) = stack.last_mut() else { break };
-        board.cursor.seek(frame.config.position as usize);
-        child = try_next(&mut board, frame);
-        if child.is_none() {
-            stack.pop();
+        let config = frame.config;
+        board.cursor.seek(config.position as usize);
+        match try_next(&mut board, frame) {
+            Some(child) => children.push(child),
+            None => {
+                stack.pop();
+                // All at once, so that each is known before any goes on: a chain of crashed operations that ends where
+                // its last link alone would is dominated by that, and k of them do not make 2^k bags.
+                let classes = 0..board.problem.classes.len();
+                children.extend(classes.filter_map(|class| board.take_crashed(&config, class)));
+            }
         }
     }
     report.memory_bytes =
@@ -70,7 +77,7 @@ fn advance<M: Model, const N: usize>(
     board.cursor.at_end()
 }
 
-/// The configuration after the frame's next legal move.
+/// The configuration after the frame's next legal move of an operation that returns.
 fn try_next<M: Model, const N: usize>(
     board: &mut Board<'_, '_, M, N>,
     frame: &mut Frame<N>,
@@ -94,14 +101,6 @@ fn try_next<M: Model, const N: usize>(
         if slot != first
             && let Some(child) = board.take(&config, slot)
         {
-            return Some(child);
-        }
-    }
-    frame.next = frame.next.max(slots as u32 + 1);
-    while (frame.next as usize) <= slots + board.problem.classes.len() {
-        let class = frame.next as usize - slots - 1;
-        frame.next += 1;
-        if let Some(child) = board.take_crashed(&config, class) {
             return Some(child);
         }
     }

@@ -39,6 +39,9 @@ pub(crate) enum Limit {
     Width,
 }
 
+/// States that a prelude may lead to.
+const PRELUDE_STATES_MAX: usize = 256;
+
 /// An engine's answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
@@ -71,6 +74,32 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
             Config { position: self.cursor.position() as u32, state: 0, used: 0, window: Window::EMPTY };
         self.observe(&mut config);
         config
+    }
+
+    /// Every state in which the prelude may have left the object, or `None` where there are too many.
+    pub(crate) fn starts(&mut self) -> Option<Vec<Config<N>>> {
+        let mut states = vec![0];
+        let mut done = 0;
+        while done < states.len() {
+            for &kind in &self.problem.prelude {
+                if let Some(next) = self.space.step(self.problem, states[done], kind)
+                    && !states.contains(&next)
+                {
+                    states.push(next);
+                }
+            }
+            done += 1;
+            if states.len() > PRELUDE_STATES_MAX {
+                return None;
+            }
+        }
+        let start = self.start();
+        let starts = states.into_iter().map(|state| {
+            let mut config = Config { state, window: Window::EMPTY, ..start };
+            self.observe(&mut config);
+            config
+        });
+        Some(starts.collect())
     }
 
     /// Lets every pending operation that only reads take effect where it is legal now.

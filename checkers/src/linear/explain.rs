@@ -1,39 +1,62 @@
 //! What is said of a key that is not linearizable, or not decided.
 
 use super::engine::{Limit, Report};
+use super::misread::{self, Misread};
 use super::problem::{Entry, NEVER, Step};
 use super::split::{self, Keys, Part};
+use super::witness::{self, Core};
+use serde_json::Value;
+
+use crate::history::Pairs;
 use crate::model::{Call, Model};
 use crate::{Anomaly, History};
+
+/// Pending operations that a proof names.
+const PENDING_MAX: usize = 8;
 
 /// Turns entries back into operations of the history.
 pub(crate) struct Explainer<'a, M> {
     pub(crate) model: &'a M,
     pub(crate) keys: Keys,
     pub(crate) history: &'a History,
+    pub(crate) pairs: Pairs,
 }
 
 impl<M: Model> Explainer<'_, M> {
     /// The anomaly of a key on which no order passes the return that the engine reached.
     pub(crate) fn anomaly(&self, part: &Part<M>, report: &Report) -> Anomaly {
-        let Step::Return(at) = part.problem.steps[report.reached] else {
+        let problem = &part.problem;
+        let Step::Return(blocked) = problem.steps[report.reached] else {
             unreachable!("a search fails at a return");
         };
-        let blocked = part.problem.entries[at as usize];
-        let sentence =
-            format!("{} is not linearizable: {} fits no order", subject(part), self.says(&blocked));
-        let witness = vec![blocked.invoke as usize, blocked.complete as usize];
+        // A misread convicts whatever the others did, so it is a core.
+        let misread = misread::find(self.model, problem, blocked as usize);
+        let core = match &misread {
+            Some(misread) => Core { kept: misread.entries().collect(), minimal: true },
+            None => witness::core(self.model, problem, report.reached),
+        };
+        let mut shown: Vec<usize> = core.kept.clone();
+        shown.extend(witness::sources(self.model, problem, &core.kept));
+        shown.sort_unstable();
+        shown.dedup();
+        let entries: Vec<Entry> = shown.iter().map(|&at| problem.entries[at]).collect();
+        let (kind, finding) = match &misread {
+            Some(misread) => (misread.kind(), self.misread(part, misread)),
+            None => ("nonlinearizable", self.unordered(&problem.entries[blocked as usize], entries.len())),
+        };
+        let mut witness: Vec<usize> = entries.iter().flat_map(|entry| self.events(entry)).collect();
+        witness.sort_unstable();
         Anomaly {
-            kind: "nonlinearizable".into(),
+            kind: kind.into(),
             key: part.key.clone(),
-            sentence,
+            sentence: format!("{} is not linearizable: {finding}", subject(part)),
             witness,
-            steps: Vec::new(),
+            steps: self.steps(part, report, &entries, core.minimal),
             edges: Vec::new(),
         }
     }
 
-    /// Why a key is undecided, and how much of it is.
+    /// Why a key is undecided, and how much of it is decided.
     pub(crate) fn undecided(&self, part: &Part<M>, report: &Report, limit: Limit) -> String {
         let why = match limit {
             Limit::Steps => format!("no answer after {} configurations; raise the limit", report.steps),
@@ -44,37 +67,111 @@ impl<M: Model> Explainer<'_, M> {
         let decided = match part.problem.steps.get(report.reached) {
             Some(Step::Return(at)) if report.reached > 0 => {
                 let event = part.problem.entries[*at as usize].complete as usize;
-                format!("linearizable up to event {event} at {}", seconds(self.history.get(event).time_ns()))
+                format!("it is linearizable before event {event} at {}", self.time(event))
             }
             _ => "nothing is decided".to_owned(),
         };
-        format!("{}: {why}, or test fewer operations a key. {decided}", subject(part))
+        format!("{}: {why}, or test fewer operations a key; {decided}", subject(part))
+    }
+
+    fn misread(&self, part: &Part<M>, misread: &Misread) -> String {
+        let entry = |at: usize| &part.problem.entries[at];
+        let (reader, result) = self.observation(entry(misread.reader()));
+        match *misread {
+            Misread::Phantom { .. } => format!("{reader} {result}, which nobody had written"),
+            Misread::Future { write, .. } => {
+                let begun = entry(write).invoke as usize;
+                let who = self.history.get(begun).process();
+                format!("{reader} {result}, which process {who} began to write at {}", self.time(begun))
+            }
+            Misread::Stale { later, lost, .. } => {
+                let (later, by) = (entry(later), self.history.get(entry(later).invoke as usize).process());
+                let value = misread::set_or_seen(self.model, &part.problem, later);
+                let value = value.map_or(&Value::Null, |symbol| part.value(symbol));
+                let at = self.time(later.complete as usize);
+                match (misread::sets(self.model, &part.problem, later), lost) {
+                    (true, false) => format!("{reader} {result}, but {value} was acknowledged at {at}"),
+                    (true, true) => {
+                        format!("{reader} {result}, but {value} was acknowledged at {at} and never read")
+                    }
+                    (false, _) => format!("{reader} {result}, but process {by} had read {value} at {at}"),
+                }
+            }
+        }
+    }
+
+    /// `read by process 7 at 14.203 s` and `returned 12`.
+    fn observation(&self, entry: &Entry) -> (String, String) {
+        let call = self.call(entry);
+        let event = entry.complete as usize;
+        let reader =
+            format!("{} by process {} at {}", call.f, self.history.get(event).process(), self.time(event));
+        match (call.f.as_str(), call.output()) {
+            ("cas", _) => (reader, format!("replaced {}", call.input.get(0).unwrap_or(&call.input))),
+            (_, Some(value)) => (reader, format!("returned {value}")),
+            _ => (reader, "took effect".to_owned()),
+        }
+    }
+
+    fn unordered(&self, blocked: &Entry, ops: usize) -> String {
+        format!("{} fits no order of {ops} operations that respects real time", self.says(blocked))
+    }
+
+    fn steps(&self, part: &Part<M>, report: &Report, witness: &[Entry], minimal: bool) -> Vec<String> {
+        let Step::Return(at) = part.problem.steps[report.reached] else { return Vec::new() };
+        let blocked = part.problem.entries[at as usize];
+        let event = blocked.complete as usize;
+        let mut steps = vec![format!(
+            "Everything before event {event} at {} is linearizable; with it nothing is.",
+            self.time(event)
+        )];
+        steps.extend(witness.iter().map(|entry| format!("{}.", self.says(entry))));
+        let pending = part.problem.entries.iter().filter(|entry| {
+            entry.invoke < blocked.complete && entry.complete > blocked.complete && entry.complete != NEVER
+        });
+        steps.extend(
+            pending.take(PENDING_MAX).map(|entry| format!("Pending at that moment: {}.", self.says(entry))),
+        );
+        steps.push(
+            "No order of these operations, whatever the others did, respects both real time and the model."
+                .into(),
+        );
+        if !minimal {
+            steps.push("A smaller witness may exist: the search for one ran out of its budget.".into());
+        }
+        steps
     }
 
     fn says(&self, entry: &Entry) -> String {
         let call = self.model.describe(&self.call(entry));
         let invocation = self.history.get(entry.invoke as usize);
+        let from = self.time(entry.invoke as usize);
         if entry.complete == NEVER {
-            return format!(
-                "{call} by process {} from {}",
-                invocation.process(),
-                seconds(invocation.time_ns())
-            );
+            return format!("{call} by process {} from {from}", invocation.process());
         }
-        let completion = self.history.get(entry.complete as usize);
-        format!("{call} by process {} at {}", completion.process(), seconds(completion.time_ns()))
+        format!(
+            "{call} by process {} from {from} to {}",
+            invocation.process(),
+            self.time(entry.complete as usize)
+        )
     }
 
     fn call(&self, entry: &Entry) -> Call {
-        let completion = (entry.complete != NEVER).then(|| self.history.get(entry.complete as usize));
-        split::call(self.model, self.keys, self.history.get(entry.invoke as usize), completion).1
+        let invoke = entry.invoke as usize;
+        let completion = self.pairs.of(invoke).map(|at| self.history.get(at));
+        split::call(self.model, self.keys, self.history.get(invoke), completion).1
+    }
+
+    fn events(&self, entry: &Entry) -> impl Iterator<Item = usize> + use<M> {
+        let invoke = entry.invoke as usize;
+        [Some(invoke), self.pairs.of(invoke)].into_iter().flatten()
+    }
+
+    fn time(&self, event: usize) -> String {
+        format!("{:.3} s", self.history.get(event).time_ns() as f64 / 1e9)
     }
 }
 
 fn subject<M: Model>(part: &Part<M>) -> String {
     part.key.as_ref().map_or_else(|| "the history".to_owned(), |key| format!("key {key}"))
-}
-
-fn seconds(time_ns: u64) -> String {
-    format!("{:.3} s", time_ns as f64 / 1e9)
 }

@@ -12,6 +12,7 @@ mod depth;
 mod engine;
 mod explain;
 mod interner;
+mod misread;
 mod portfolio;
 mod problem;
 mod space;
@@ -19,6 +20,8 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod window;
+mod witness;
+mod zones;
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,7 +125,7 @@ impl<M: Model> Checker for Linearizable<M> {
             Err(why) => return Verdict::unknown(&self.name, why),
         };
         let reports = self.judge(&parts);
-        let explainer = Explainer { model: &self.model, keys: self.keys, history };
+        let explainer = Explainer { model: &self.model, keys: self.keys, history, pairs: history.pairs() };
         let judged = || parts.iter().zip(&reports);
         let failing: Vec<_> = judged().filter(|(_, report)| report.found == Found::Illegal).collect();
         let anomalies: Vec<Anomaly> =

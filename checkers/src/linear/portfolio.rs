@@ -2,6 +2,7 @@
 
 use super::engine::{Found, Limit, Limits, Report};
 use super::problem::Problem;
+use super::zones::UniqueWrites;
 use super::{breadth, depth};
 use crate::model::Model;
 
@@ -18,12 +19,15 @@ const FIRST_TURN: u64 = 1 << 16;
 /// How much longer each turn is than the one before.
 const TURN_GROWTH: u64 = 8;
 
-/// Runs the engines in turns of growing length until one answers. A turn starts anew: the next is so much longer
+/// Judges unique writes by their zones, and anything else by search: runs the engines in turns of growing length until one answers. A turn starts anew: the next is so much longer
 /// that all earlier ones weigh little.
 ///
 /// Depth first finds an order fast where there is one; breadth first needs little memory and sees sooner that there
 /// is none. Turns are counted in configurations, not in time, so the answer depends on the history alone.
 pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limits) -> Report {
+    if let Some(unique) = UniqueWrites::new(model, problem) {
+        return zones(&unique, problem);
+    }
     let mut turn = FIRST_TURN.max(problem.returns as u64 * 4);
     let mut total = Report { found: Found::Illegal, steps: 0, reached: 0, memory_bytes: 0 };
     loop {
@@ -42,6 +46,16 @@ pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limi
             }
         }
         turn = turn.saturating_mul(TURN_GROWTH);
+    }
+}
+
+fn zones<O>(unique: &UniqueWrites, problem: &Problem<O>) -> Report {
+    let illegal = unique.first_illegal(problem);
+    Report {
+        found: if illegal.is_some() { Found::Illegal } else { Found::Linearizable },
+        steps: 0,
+        reached: illegal.unwrap_or(problem.steps.len()),
+        memory_bytes: unique.memory_bytes(),
     }
 }
 

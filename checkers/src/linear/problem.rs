@@ -27,7 +27,7 @@ pub(crate) struct Entry {
     /// The place that it holds among the pending operations from its call to its return; of an operation that never
     /// returns, the number of its class: operations with equal effect are interchangeable.
     pub(crate) slot: u32,
-    /// Whether it may be left out, as the background of a witness may.
+    /// Whether it may be left out, as the background of a witness may: see [`Problem::subset`].
     pub(crate) optional: bool,
 }
 
@@ -59,6 +59,8 @@ pub(crate) struct Problem<O> {
     pub(crate) width: usize,
     /// Number of operations that return.
     pub(crate) returns: usize,
+    /// Kinds that may have taken effect before the first step, in any order, any number of times.
+    pub(crate) prelude: Vec<u32>,
 }
 
 impl<O: Clone + Eq + Hash> Problem<O> {
@@ -78,9 +80,27 @@ impl<O: Clone + Eq + Hash> Problem<O> {
             classes: vec![],
             width: 0,
             returns: 0,
+            prelude: vec![],
         };
         problem.schedule();
         problem
+    }
+
+    /// The sub-problem of some entries, in order, each with whether it may be left out, after a prelude of kinds.
+    pub(crate) fn subset(&self, entries: &[(usize, bool)], prelude: Vec<u32>) -> Problem<O> {
+        let entries = entries.iter().map(|&(at, optional)| Entry { optional, ..self.entries[at] });
+        let mut sub = Problem {
+            entries: entries.filter(|e| !(e.optional && self.read_only[e.kind as usize])).collect(),
+            steps: Vec::new(),
+            kinds: Arc::clone(&self.kinds),
+            read_only: Arc::clone(&self.read_only),
+            classes: Vec::new(),
+            width: 0,
+            returns: 0,
+            prelude,
+        };
+        sub.schedule();
+        sub
     }
 
     fn schedule(&mut self) {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::problem::{NEVER, Problem, Raw};
 use crate::history::OpRef;
-use crate::model::{Call, Model, Operation, Outcome, Values};
+use crate::model::{Call, Model, Operation, Outcome, Symbol, Values};
 use crate::{History, Type};
 
 /// Whether operations carry an independent key.
@@ -22,6 +22,14 @@ pub(crate) enum Keys {
 pub(crate) struct Part<M: Model> {
     pub(crate) key: Option<Value>,
     pub(crate) problem: Problem<M::Op>,
+    values: Values,
+}
+
+impl<M: Model> Part<M> {
+    /// The value of a symbol of this object's calls.
+    pub(crate) fn value(&self, symbol: Symbol) -> &Value {
+        self.values.value(symbol)
+    }
 }
 
 struct Draft<O> {
@@ -63,7 +71,11 @@ pub(crate) fn split<M: Model>(model: &M, keys: Keys, history: &History) -> Resul
     }
     Ok(drafts
         .into_iter()
-        .map(|draft| Part { key: draft.key, problem: Problem::new(draft.raw, |op| model.read_only(op)) })
+        .map(|draft| Part {
+            key: draft.key,
+            problem: Problem::new(draft.raw, |op| model.read_only(op)),
+            values: draft.values,
+        })
         .collect())
 }
 

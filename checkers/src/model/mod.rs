@@ -75,12 +75,6 @@ pub trait Model: Send + Sync {
         false
     }
 
-    /// Whether the effect of `earlier` can make `later` legal. Optional: `true` is always right. `false` promises
-    /// that `later` never needs `earlier` as the last effect before it; witnesses are then found faster.
-    fn enables(&self, _earlier: &Self::Op, _later: &Self::Op) -> bool {
-        true
-    }
-
     /// The operation as one on a read-write register, where it is one. Optional: it opens the near-linear check of
     /// registers whose writes are unique, and names the anomaly (`stale-read` …) where there is one.
     fn as_register(&self, _op: &Self::Op) -> Option<RegisterOp> {

@@ -27,10 +27,6 @@ impl Model for Mutex {
             MutexOp::Release => held.then_some(false),
         }
     }
-
-    fn enables(&self, earlier: &MutexOp, later: &MutexOp) -> bool {
-        earlier != later
-    }
 }
 
 impl Operation for MutexOp {

@@ -91,10 +91,6 @@ impl Model for Register {
         }
     }
 
-    fn enables(&self, earlier: &RegisterOp, later: &RegisterOp) -> bool {
-        !matches!(later, RegisterOp::Write(_)) && earlier.sets().is_some_and(|v| later.accepts(v))
-    }
-
     fn as_register(&self, op: &RegisterOp) -> Option<RegisterOp> {
         Some(*op)
     }

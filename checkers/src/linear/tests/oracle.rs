@@ -4,6 +4,7 @@ use super::brute;
 use crate::linear::engine::{Found, Limits};
 use crate::linear::portfolio::{Engine, run, solve};
 use crate::linear::problem::{NEVER, Problem, Raw};
+use crate::linear::zones::UniqueWrites;
 use crate::model::{Kv, KvOp, KvValue, Model, Mutex, MutexOp, Register, RegisterOp, Symbol};
 use crate::testing::Rng;
 
@@ -21,7 +22,8 @@ where
     let breadth = run(Engine::Breadth, model, &problem, &LIMITS);
     assert_eq!((depth.found, breadth.found), (found, found), "{raw:?}");
     assert_eq!(depth.reached, breadth.reached, "{raw:?}");
-    assert_eq!(solve(model, &problem, &LIMITS).found, found);
+    let solved = solve(model, &problem, &LIMITS);
+    assert_eq!((solved.found, solved.reached), (found, depth.reached), "{raw:?}");
     expected
 }
 
@@ -182,4 +184,27 @@ fn random_cas_registers_agree_with_brute_force() {
 #[test]
 fn random_kvs_agree_with_brute_force() {
     random_agreement(&Kv, &kv_ops(), 3, 10_000);
+}
+
+/// Registers whose writes are unique go to the zones, and these to brute force and both engines.
+#[test]
+fn random_unique_writes_agree_with_brute_force() {
+    let mut random = Rng(4);
+    let (mut legal, mut unique) = (0, 0);
+    let ops = [0, 1, 2, 3].map(|v| RegisterOp::Read(Symbol(v)));
+    let all = [ops.to_vec(), vec![RegisterOp::Write(A); 4]].concat();
+    for _ in 0..20_000 {
+        let (count, width) = (2 + random.below(7), 1 + random.below(4));
+        let mut raw = random_history(&mut random, &all, count, width);
+        let mut next = 0;
+        for op in raw.iter_mut().filter(|raw| raw.op == RegisterOp::Write(A)) {
+            next += 1;
+            op.op = RegisterOp::Write(Symbol(next));
+        }
+        raw.retain(|raw| raw.complete != NEVER || !Register.read_only(&raw.op));
+        let problem = Problem::new(raw.clone(), |op| Register.read_only(op));
+        unique += usize::from(UniqueWrites::new(&Register, &problem).is_some());
+        legal += usize::from(agree(&Register, &raw));
+    }
+    assert!(unique == 20_000 && 2_000 < legal && legal < 18_000, "{legal} legal, {unique} unique");
 }
