@@ -101,8 +101,8 @@ async fn run_link(me: Hello, addr: String, mut queue: mpsc::Receiver<Message>, s
         }
         tokio::time::sleep(backoff).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
-        // What has waited through a back-off is old; newer messages say it better.
-        while queue.len() > WRITE_MESSAGES_MAX && queue.try_recv().is_ok() {
+        // What has waited for a connection is old; newer messages say it better.
+        while queue.try_recv().is_ok() {
             count(&stats.dropped);
         }
     }

@@ -57,7 +57,7 @@ struct PendingWrite {
     since_ms: u64,
     /// Where and when it was last sent.
     sent: Option<(NodeId, u64)>,
-    /// How many copies were sent and not refused.
+    /// How often it was sent.
     copies: u32,
 }
 
@@ -215,14 +215,14 @@ impl Node {
         }
     }
 
-    /// A copy of a proposal was not taken. That is an answer for the client only if no other copy is about.
+    /// A copy of a proposal was not taken.
     pub(super) fn on_refused(&mut self, from: &str, key: Key, refusal: Refusal) {
         let Some(write) = self.gateway.writes.get_mut(&key) else { return };
-        write.copies = write.copies.saturating_sub(1);
         if refusal == Refusal::NotLeader {
+            // Another leader may take it. Its client will not be told that nothing was done: another copy may be about.
             write.sent = None;
             self.forget_leader(from);
-        } else if write.copies == 0 {
+        } else if write.copies == 1 {
             self.answer_pending(&key, &Answer::Refused(refusal));
         }
     }

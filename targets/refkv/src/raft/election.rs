@@ -12,7 +12,9 @@ impl Node {
     pub(super) fn start_pre_vote(&mut self) {
         self.reset_election_timer();
         self.leader = None;
-        if !self.members.current().contains_key(&self.config.id) {
+        // A node whose removal is not committed must still campaign: it may be the only one whose log lets it win
+        // (thesis, §4.2.2).
+        if !self.members.ever_since(self.commit, &self.config.id) {
             self.role = Role::Follower;
             return;
         }

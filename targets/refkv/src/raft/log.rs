@@ -57,7 +57,7 @@ impl Log {
     /// At most `max` entries from `index` on.
     pub fn from(&self, index: u64, max: usize) -> &[Entry] {
         let start = self.offset(index).unwrap_or(self.entries.len()).min(self.entries.len());
-        &self.entries[start..self.entries.len().min(start + max)]
+        &self.entries[start..self.entries.len().min(start.saturating_add(max))]
     }
 
     /// Adds an entry at the end.

@@ -16,36 +16,56 @@ use crate::session::RequestId;
 /// The sets of members that the log speaks of, oldest first. The last one is in force.
 #[derive(Debug, Clone)]
 pub(super) struct MemberLog {
-    sets: Vec<(u64, Members)>,
+    sets: Vec<MemberSet>,
+}
+
+#[derive(Debug, Clone)]
+struct MemberSet {
+    /// The index of the entry that brought it.
+    since: u64,
+    /// The request that asked for it.
+    request: Option<RequestId>,
+    members: Members,
 }
 
 impl MemberLog {
     pub(super) fn new(first: Members) -> MemberLog {
-        MemberLog { sets: vec![(0, first)] }
+        MemberLog { sets: vec![MemberSet { since: 0, request: None, members: first }] }
     }
 
     pub(super) fn observe(&mut self, entry: &Entry) {
-        if let Payload::Members { members, .. } = &entry.payload {
-            self.sets.push((entry.pos.index, members.clone()));
+        if let Payload::Members { id, members } = &entry.payload {
+            let (request, members) = (Some(id.clone()), members.clone());
+            self.sets.push(MemberSet { since: entry.pos.index, request, members });
         }
     }
 
+    fn last(&self) -> &MemberSet {
+        &self.sets[self.sets.len() - 1]
+    }
+
     pub(super) fn current(&self) -> &Members {
-        &self.sets[self.sets.len() - 1].1
+        &self.last().members
+    }
+
+    fn last_request(&self) -> Option<&RequestId> {
+        self.last().request.as_ref()
     }
 
     /// The members in force at `index`.
     pub(super) fn at(&self, index: u64) -> &Members {
-        self.sets
-            .iter()
-            .rev()
-            .find(|(since, _)| *since <= index)
-            .map_or(&self.sets[0].1, |(_, members)| members)
+        &self.sets.iter().rev().find(|set| set.since <= index).unwrap_or(&self.sets[0]).members
+    }
+
+    /// Whether `id` is a member in the set in force at `index` or in a later one.
+    pub(super) fn ever_since(&self, index: u64, id: &str) -> bool {
+        let later = self.sets.iter().filter(|set| set.since > index).map(|set| &set.members);
+        later.chain([self.at(index)]).any(|members| members.contains_key(id))
     }
 
     /// Whether a change stands in the log after `index`.
     pub(super) fn changed_after(&self, index: u64) -> bool {
-        self.sets[self.sets.len() - 1].0 > index
+        self.last().since > index
     }
 
     /// Forgets the changes at `index` and after it.
@@ -57,7 +77,7 @@ impl MemberLog {
 
     /// Forgets the changes before the one in force at `index`.
     pub(super) fn compact(&mut self, index: u64) {
-        let obsolete = self.sets.iter().filter(|(since, _)| *since <= index).count().saturating_sub(1);
+        let obsolete = self.sets.iter().filter(|set| set.since <= index).count().saturating_sub(1);
         self.sets.drain(..obsolete);
     }
 
@@ -78,6 +98,9 @@ impl MemberLog {
 impl Node {
     /// Leader: puts a change of the members into the log.
     pub(super) fn change_members(&mut self, id: RequestId, change: Change) -> Result<(), Refusal> {
+        if self.members.last_request() == Some(&id) {
+            return Ok(());
+        }
         let settled = !self.members.changed_after(self.commit) && self.knows_what_is_committed();
         // Broken under the bug: the sets before and after can then have majorities that share no member.
         if !settled && !self.bugs().has(BugKind::TwoChangesAtOnce) {
@@ -125,6 +148,8 @@ mod tests {
         assert_eq!(log.at(2), &set(&["a"]));
         assert_eq!(log.at(4), &set(&["a", "b"]));
         assert!(log.changed_after(4) && !log.changed_after(5));
+        log.observe(&change(6, &["b", "c"]));
+        assert!(log.ever_since(5, "a") && !log.ever_since(6, "a"));
         log.truncate_from(5);
         assert_eq!(log.current(), &set(&["a", "b"]));
         log.truncate_from(1);

@@ -1,0 +1,64 @@
+//! The protocol under thousands of random runs: the correct design keeps every property, and each bug breaks one.
+
+mod sim;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use sim::{Covered, Plan, run};
+use squall_refkv::bug::{BUGS, Bug, Bugs};
+
+const SEEDS: u64 = 2000;
+/// Each bug must show in one of these.
+const BUG_SEEDS: u64 = 400;
+
+fn plan(seed: u64) -> Plan {
+    Plan::swarm(&mut SmallRng::seed_from_u64(seed))
+}
+
+#[test]
+fn the_correct_design_keeps_every_property() {
+    let mut total = Covered::default();
+    for seed in 0..SEEDS {
+        match run(seed, plan(seed)) {
+            Ok(covered) => {
+                total.committed += covered.committed;
+                total.terms_led += covered.terms_led;
+                total.appends_acknowledged += covered.appends_acknowledged;
+                total.reads_answered += covered.reads_answered;
+                total.crashes += covered.crashes;
+                total.snapshots_installed += covered.snapshots_installed;
+                total.members_changed += covered.members_changed;
+            }
+            Err(violation) => {
+                panic!("seed {seed}: {}: {}\n{:#?}", violation.kind, violation.detail, plan(seed))
+            }
+        }
+    }
+    println!("{SEEDS} seeds: {total:?}");
+}
+
+/// The first seed in which `bug` shows, and how.
+fn first_violation(bug: &Bug, inspect: bool) -> Option<(u64, &'static str)> {
+    (0..BUG_SEEDS).find_map(|seed| {
+        let plan = Plan { bugs: Bugs::only(bug.kind), inspect, ..plan(seed) };
+        Some((seed, run(seed, plan).err()?.kind))
+    })
+}
+
+#[test]
+fn each_bug_breaks_a_property() {
+    for bug in BUGS {
+        let found = first_violation(bug, true);
+        assert!(found.is_some(), "{}: no violation in {BUG_SEEDS} seeds", bug.name);
+        println!("{}: {found:?}", bug.name);
+    }
+}
+
+#[test]
+fn each_bug_shows_in_the_answers_to_clients() {
+    for bug in BUGS {
+        let found = first_violation(bug, false);
+        assert!(found.is_some(), "{}: no wrong answer in {BUG_SEEDS} seeds", bug.name);
+        println!("{}: {found:?}", bug.name);
+    }
+}
