@@ -7,7 +7,7 @@ use squall_checkers::history::{Format, JsonlWriter, ReadError, read, read_as, wr
 
 fn jsonl() -> Vec<u8> {
     let mut text = Vec::new();
-    write_jsonl(&random_history(7, 12), &mut text).unwrap();
+    write_jsonl(&random_history(7, 6), &mut text).unwrap();
     text
 }
 
@@ -15,7 +15,7 @@ fn samples() -> Vec<(Format, Vec<u8>)> {
     let lines = String::from_utf8(jsonl()).unwrap();
     let array = format!("[{}]\n", lines.trim().replace('\n', ",\n"));
     let mut edn = Vec::new();
-    write_edn(&random_history(8, 12), &mut edn).unwrap();
+    write_edn(&random_history(8, 6), &mut edn).unwrap();
     let kinds = "; a comment\n(#jepsen.history.Op{:type :invoke, :process 0 :f :x :value [\\a #{1 nil} 1/2 #_ x]} \
                  [0 :ok :x (1N 2.5M \"\\u00e9\" #inst \"2020\" {[1] {}})])";
     let kv = "{:process 1, :type :invoke, :f :get, :key \"9\", :value nil}\n\
@@ -23,7 +23,7 @@ fn samples() -> Vec<(Format, Vec<u8>)> {
     let log = "INFO  jepsen.util - 0\t:invoke\t:cas\t[3 0]\nINFO  jepsen.util - 0\t:fail\t:cas\t:timed-out\n";
     let mut frames = Vec::new();
     let mut writer = JsonlWriter::new(&mut frames).unwrap();
-    for op in random_history(9, 12).iter() {
+    for op in random_history(9, 6).iter() {
         writer.push(&op.to_op()).unwrap();
         writer.flush().unwrap();
     }

@@ -149,6 +149,7 @@ fn scalar(c: &mut Cursor<'_>) -> Parse<Value> {
     match c.peek() {
         Some(b'"') => string(c),
         Some(b'\\') => character(c),
+        Some(b':') => keyword(c).map(Value::from),
         _ => {
             let start = c.at;
             let text = text(c)?;
@@ -160,11 +161,17 @@ fn scalar(c: &mut Cursor<'_>) -> Parse<Value> {
                 "nil" => Value::Null,
                 "true" => Value::Bool(true),
                 "false" => Value::Bool(false),
-                ":" => return Err(c.misread_since(start, "a keyword")),
-                _ => Value::String(text.strip_prefix(':').unwrap_or(text).to_owned()),
+                _ => Value::String(text.to_owned()),
             })
         }
     }
+}
+
+/// A keyword, without the colon.
+pub(super) fn keyword<'a>(c: &mut Cursor<'a>) -> Parse<&'a str> {
+    let start = c.at;
+    let name = &text(c)?[1..];
+    if name.is_empty() { Err(c.misread_since(start, "a keyword")) } else { Ok(name) }
 }
 
 fn string(c: &mut Cursor<'_>) -> Parse<Value> {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::cursor::{Cursor, DEPTH_MAX};
 use super::edn;
 use super::error::{LineCounter, Parse};
-use super::loader::{Field, Fields, Loader};
+use super::fields::{Field, Fields};
+use super::loader::Loader;
 
 /// Reads events, bare or in one vector or list: the whole text. With `keyed`, `:key` goes before the value: `[key, value]`.
 pub(super) fn history(c: &mut Cursor<'_>, keyed: bool, loader: &mut Loader) -> Parse<()> {
@@ -81,8 +82,10 @@ fn map<'a>(c: &mut Cursor<'a>, keyed: bool, loader: &mut Loader) -> Parse<Fields
             break;
         }
         let start = c.at;
-        let name = edn::value(c, DEPTH_MAX)?;
-        let field = name.as_str().and_then(Field::from_name);
+        let field = match c.peek() {
+            Some(b':') => Field::from_name(edn::keyword(c)?),
+            _ => edn::value(c, DEPTH_MAX)?.as_str().and_then(Field::from_name),
+        };
         if let Some(field) = field {
             let bit = 1 << field as u32;
             if seen & bit != 0 {

@@ -10,8 +10,9 @@ use super::cursor::{Cursor, DEPTH_MAX};
 use super::edn;
 use super::edn_op::set;
 use super::error::Parse;
+use super::fields::{Field, Fields};
 use super::format::LOG_MARK;
-use super::loader::{Field, Fields, Loader};
+use super::loader::Loader;
 
 const TIMED_OUT: &str = "timed-out";
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::cursor::{Cursor, DEPTH_MAX};
 use super::error::{LineCounter, Parse};
+use super::fields::{Field, Fields};
 use super::json::{self, small_integer};
-use super::loader::{Field, Fields, Loader};
+use super::loader::Loader;
 use super::{Process, Type};
 
 /// Reads the object under the cursor.
@@ -19,8 +20,10 @@ pub(super) fn op<'a>(c: &mut Cursor<'a>, loader: &mut Loader) -> Parse<Fields<'a
     }
     loop {
         let start = c.at;
-        let name = json::string(c, "a key in quotes")?;
-        let field = Field::from_name(&name);
+        let field = match known_field(c) {
+            Some(field) => Some(field),
+            None => Field::from_name(&json::string(c, "a key in quotes")?),
+        };
         if let Some(field) = field {
             let bit = 1 << field as u32;
             if seen & bit != 0 {
@@ -43,6 +46,25 @@ pub(super) fn op<'a>(c: &mut Cursor<'a>, loader: &mut Loader) -> Parse<Fields<'a
         }
         c.skip_space();
     }
+}
+
+/// Steps over a key that squall writes; the byte that tells it from the others is looked at first.
+#[inline]
+fn known_field(c: &mut Cursor<'_>) -> Option<Field> {
+    let rest = c.rest();
+    let (field, key): (_, &[u8]) = match rest.get(1)? {
+        b'i' => (Field::Index, b"\"index\""),
+        b'p' => (Field::Process, b"\"process\""),
+        b'f' => (Field::F, b"\"f\""),
+        b'v' => (Field::Value, b"\"value\""),
+        b'e' => (Field::Error, b"\"error\""),
+        b't' if rest.get(2) == Some(&b'i') => (Field::Time, b"\"time\""),
+        b't' => (Field::Type, b"\"type\""),
+        _ => return None,
+    };
+    let found = rest.starts_with(key);
+    c.at += if found { key.len() } else { 0 };
+    found.then_some(field)
 }
 
 /// The shapes that squall writes, without a detour over a [`serde_json::Value`]. False if it is another shape.

@@ -28,10 +28,7 @@ pub(super) fn read_lines(mut source: impl Read, file: &str, loader: &mut Loader)
         }
         let read = match source.read(&mut buffer[len..]) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => {
-                lines(&buffer[..whole_lines(&buffer[..len])], file, &mut line, loader)?;
-                return Err(Misread::new(0, "readable data", e.to_string()).locate(file, b"", line));
-            }
+            Err(e) => return Err(Misread::new(0, "readable data", e.to_string()).locate(file, b"", line)),
             Ok(read) => read,
         };
         let new = len..len + read;
@@ -47,10 +44,6 @@ pub(super) fn read_lines(mut source: impl Read, file: &str, loader: &mut Loader)
         buffer.copy_within(end..len, 0);
         len -= end;
     }
-}
-
-fn whole_lines(text: &[u8]) -> usize {
-    text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1)
 }
 
 /// Reads whole lines, each with its newline.

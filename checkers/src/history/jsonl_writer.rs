@@ -144,3 +144,52 @@ fn write_line(
 fn write_string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string is always JSON");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts the writes and fails the one of that number.
+    struct Output {
+        writes: Vec<usize>,
+        fails: usize,
+    }
+
+    impl Write for &mut Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.writes.push(bytes.len());
+            if self.writes.len() == self.fails { Err(io::Error::other("disk full")) } else { Ok(bytes.len()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_frame_is_one_write_and_ends_with_a_flush_or_when_it_is_full() {
+        let mut output = Output { writes: Vec::new(), fails: 0 };
+        let mut writer = JsonlWriter::new(&mut output).unwrap();
+        writer.flush().unwrap();
+        for op in [Op::new("read"), Op::new("read")] {
+            writer.push(&op).unwrap();
+        }
+        writer.flush().unwrap();
+        writer.push(&Op::new("write").value("x".repeat(FRAME_BYTES))).unwrap();
+        writer.push(&Op::new("read")).unwrap();
+        drop(writer);
+        assert_eq!(output.writes.len(), 3);
+    }
+
+    #[test]
+    fn nothing_follows_a_frame_that_may_be_broken() {
+        let mut output = Output { writes: Vec::new(), fails: 2 };
+        let mut writer = JsonlWriter::new(&mut output).unwrap();
+        for fails in [false, true, true] {
+            writer.push(&Op::new("read")).unwrap();
+            assert_eq!(writer.flush().is_err(), fails);
+        }
+        drop(writer);
+        assert_eq!(output.writes.len(), 2);
+    }
+}

@@ -1,4 +1,28 @@
-//! Histories: what a run recorded.
+//! Histories: what a run recorded, in memory and in files.
+//!
+//! [`read`] takes every [`Format`], plain or compressed, and says what is wrong where a file is no history:
+//!
+//! ```
+//! use squall_checkers::history::{read, write_edn};
+//!
+//! let text = r#"{"process":0,"type":"invoke","f":"read"}
+//! {"process":0,"type":"ok","f":"read","value":3}"#;
+//! let history = read(text.as_bytes(), "small.jsonl")?.history;
+//! assert_eq!(history.get(1).value(), 3);
+//!
+//! let mut edn = Vec::new();
+//! write_edn(&history, &mut edn)?;
+//! assert!(edn.starts_with(b"{:index 0, :time 0, :type :invoke, :process 0, :f :read, :value nil}"));
+//!
+//! let error = read(text.replace("\"ok\"", "\"okay\"").as_bytes(), "small.jsonl").unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     r#"small.jsonl:2:21: expected "type" to be invoke, ok, fail or info, got "okay""#
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A run is recorded with [`JsonlWriter`].
 
 mod cursor;
 mod edn;
@@ -6,6 +30,7 @@ mod edn_op;
 mod edn_writer;
 mod error;
 mod fault;
+mod fields;
 mod format;
 mod frames;
 mod jepsen_log;
