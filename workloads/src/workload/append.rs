@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::Rng as _;
-use squall_checkers::{Op, Value};
+use squall_checkers::{Append, Op, Value};
 
 use super::{Options, Workload};
 use crate::generator::{Context, GeneratorExt as _, from_fn};
@@ -99,16 +99,19 @@ pub fn append(options: &Options) -> Workload {
     let main = from_fn(move |ctx| keys.lock().unwrap_or_else(PoisonError::into_inner).txn(ctx));
     let last = from_fn(move |_| end.lock().unwrap_or_else(PoisonError::into_inner).read_youngest());
     let last = last.delay(Duration::from_millis(500)).until_ok().limit(10).each_thread();
-    Workload::new("append", main).op_set("txn").finally(last)
+    Workload::new("append", main).op_set("txn").finally(last).check(Box::new(Append::default()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
 
+    use squall_checkers::{Valid, Verdict};
+
     use super::*;
+    use crate::client::{AtomClient, Fault};
     use crate::generator::{Simulation, assert_text, clients};
-    use crate::workload::testing::test_options;
+    use crate::workload::testing::{simulate, test_options};
 
     #[test]
     fn transactions_look_like_this() {
@@ -160,5 +163,22 @@ mod tests {
         assert!(appended.values().all(|values| values.len() <= 20));
         let full = appended.values().filter(|values| values.len() == 20).count();
         assert!(full > 100, "{full} keys retired in 3,000 transactions");
+    }
+
+    fn judge(fault: Fault) -> Verdict {
+        let options = test_options(10, 5, 100);
+        simulate(&options, append(&options), &AtomClient::with_fault(fault), 1000.0, 2000).1
+    }
+
+    #[test]
+    fn a_correct_store_passes() {
+        let verdict = judge(Fault::None);
+        assert_eq!(verdict.valid, Valid::True, "{verdict:?}");
+    }
+
+    #[test]
+    fn stale_reads_and_lost_appends_are_found() {
+        assert_eq!(judge(Fault::StaleRead(50)).valid, Valid::False);
+        assert_eq!(judge(Fault::LostWrite(50)).valid, Valid::False);
     }
 }

@@ -17,7 +17,7 @@ mod testing;
 
 pub use append::append;
 pub use register::register;
-pub use registry::{ALL, Entry, Unknown, find};
+pub use registry::{ALL, Entry, find};
 pub use set::set;
 use squall_checkers::Checker;
 
