@@ -1,0 +1,17 @@
+//! Faults as they act on one node, or on the switch between nodes: what the agent there runs.
+
+mod cut;
+mod iptables;
+mod nft;
+mod signal;
+#[cfg(test)]
+pub(crate) mod testnet;
+
+pub use cut::{At, Cut, CutArgs};
+pub use signal::Signal;
+use squall_targets::agent::NodeFault;
+
+/// One of each, for an agent.
+pub fn all() -> Vec<Box<dyn NodeFault>> {
+    vec![Box::new(Cut::default()), Box::new(Signal::default())]
+}

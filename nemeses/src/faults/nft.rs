@@ -1,0 +1,153 @@
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::cut::{At, Filter, Pair};
+
+const ANSWER: Duration = Duration::from_secs(5);
+/// A command that touches nothing and always prints one line: it marks the end of what came before.
+const MARK: (&str, &str) = ("describe mark", "datatype mark ");
+
+/// A resident `nft -i` that owns one table with a set of (source, destination) pairs for each IP version.
+///
+/// The table has `flags owner`: only the process that made it can change it, and the kernel removes it when that process
+/// ends (Linux 5.12). `nft` ends when its standard input closes, so nothing outlives the agent.
+///
+/// Neighbour discovery passes, as ARP does: else a one-way cut of IPv6 would soon be a cut of both ways.
+pub(super) struct Nft {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+    table: &'static str,
+}
+
+impl Nft {
+    pub(super) fn open(at: At) -> Result<Nft> {
+        let (table, hook) = match at {
+            At::Switch => ("bridge squall", "forward"),
+            At::Node => ("inet squall", "input"),
+        };
+        let (output, input) = std::io::pipe()?;
+        let mut child = Command::new("nft")
+            .arg("-i")
+            // It would write a history of its commands into the user's home.
+            .env("HOME", "/dev/null")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(input.try_clone()?)
+            .stderr(input)
+            .spawn()
+            .context("cannot run it")?;
+        let stdin = child.stdin.take().expect("piped");
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let mut nft = Nft { child, stdin, lines, table };
+        nft.ask(&format!(
+            "add table {table} {{ flags owner; }}; \
+             add set {table} cut4 {{ type ipv4_addr . ipv4_addr; counter; }}; \
+             add set {table} cut6 {{ type ipv6_addr . ipv6_addr; counter; }}; \
+             add chain {table} cuts {{ type filter hook {hook} priority 0; }}; \
+             add rule {table} cuts ip saddr . ip daddr @cut4 drop; \
+             add rule {table} cuts icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept; \
+             add rule {table} cuts ip6 saddr . ip6 daddr @cut6 drop"
+        ))?;
+        Ok(nft)
+    }
+
+    /// Runs one line, a transaction, and returns what it printed.
+    fn ask(&mut self, line: &str) -> Result<String> {
+        // A write fails when nft has ended; the reason is in what it printed.
+        let written = writeln!(self.stdin, "{line}\n{}", MARK.0);
+        let mut printed = String::new();
+        loop {
+            match self.lines.recv_timeout(ANSWER) {
+                Ok(line) if line.contains(MARK.1) => break,
+                Ok(line) => printed.extend([line.as_str(), "\n"]),
+                Err(RecvTimeoutError::Timeout) => bail!("no answer within {} s: {printed}", ANSWER.as_secs()),
+                Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("it ended. {}", printed.trim())),
+            }
+        }
+        written?;
+        match printed.lines().find(|line| line.contains("Error: ")) {
+            Some(error) => bail!("{error} in: {line}"),
+            None => Ok(printed),
+        }
+    }
+}
+
+impl Filter for Nft {
+    fn program(&self) -> &'static str {
+        "nft"
+    }
+
+    fn set(&mut self, pairs: &[Pair]) -> Result<()> {
+        let table = self.table;
+        let mut line = format!("flush set {table} cut4; flush set {table} cut6");
+        for (set, v4) in [("cut4", true), ("cut6", false)] {
+            let of_version = pairs.iter().filter(|(from, _)| from.is_ipv4() == v4);
+            let elements: Vec<String> = of_version.map(|(from, to)| format!("{from} . {to}")).collect();
+            if !elements.is_empty() {
+                line += &format!("; add element {table} {set} {{ {} }}", elements.join(", "));
+            }
+        }
+        self.ask(&line).map(drop)
+    }
+
+    fn read(&mut self) -> Result<Vec<(Pair, u64)>> {
+        let table = self.table;
+        let mut counts = parse(&self.ask(&format!("list set {table} cut4"))?)?;
+        counts.extend(parse(&self.ask(&format!("list set {table} cut6"))?)?);
+        Ok(counts)
+    }
+}
+
+impl Drop for Nft {
+    fn drop(&mut self) {
+        // The table goes with the process, and who drops a cut relies on its being gone.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The elements in `… elements = { 10.0.0.2 . 10.0.0.1 counter packets 3 bytes 180, … } …`.
+fn parse(listing: &str) -> Result<Vec<(Pair, u64)>> {
+    let Some((_, rest)) = listing.split_once("elements = {") else {
+        return Ok(Vec::new());
+    };
+    let elements = rest.split('}').next().unwrap_or_default();
+    let parsed = elements.split(',').map(|element| {
+        let words: Vec<&str> = element.split_whitespace().collect();
+        match words[..] {
+            [from, ".", to, "counter", "packets", packets, ..] => {
+                Some(((from.parse().ok()?, to.parse().ok()?), packets.parse().ok()?))
+            }
+            _ => None,
+        }
+    });
+    parsed.collect::<Option<_>>().with_context(|| format!("cannot read: {listing}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_are_read() {
+        let listing = "table bridge squall {\n\tset cut4 {\n\t\ttype ipv4_addr . ipv4_addr\n\t\tcounter\n\t\t\
+            elements = { 10.0.0.2 . 10.0.0.1 counter packets 3 bytes 180,\n\t\t\t     \
+            fd00::1 . fd00::2 counter packets 0 bytes 0 }\n\t}\n}\n";
+        let pair = |from: &str, to: &str| (from.parse().unwrap(), to.parse().unwrap());
+        assert_eq!(
+            parse(listing).unwrap(),
+            [(pair("10.0.0.2", "10.0.0.1"), 3), (pair("fd00::1", "fd00::2"), 0)]
+        );
+        assert_eq!(parse("table bridge squall {\n}\n").unwrap(), []);
+        assert!(parse("elements = { 10.0.0.2 . 10.0.0.1 }").is_err());
+    }
+}

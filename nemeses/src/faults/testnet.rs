@@ -1,0 +1,96 @@
+//! Nodes for tests: network namespaces joined by a bridge, inside scratch namespaces that end with the test.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns};
+
+const INSIDE: &str = "SQUALL_TEST_INSIDE";
+
+/// Runs a test again, by its full name, in namespaces of its own: in a user namespace, as an ordinary user would, or
+/// (if this is root) without one too.
+pub(crate) fn in_namespaces(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    let mut ways: Vec<&[&str]> = vec![&["--user", "--map-root-user"]];
+    if nix::unistd::geteuid().is_root() {
+        ways.push(&[]);
+    }
+    for way in ways {
+        let output = Command::new("unshare")
+            .args(way)
+            .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(INSIDE, "1")
+            .output()
+            .expect("unshare runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        print!("{way:?}: {printed}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && printed.contains("1 passed"), "{test} in namespaces {way:?}");
+    }
+}
+
+/// Nodes `1..=n` with addresses 10.92.0.N and fd92::N on a bridge in the namespace of the test.
+pub(crate) struct TestNet {
+    n: usize,
+}
+
+impl TestNet {
+    pub(crate) fn new(n: usize) -> TestNet {
+        let mut script = "set -e; mount -t tmpfs none /run; ip link set lo up; ip link add br0 type bridge; \
+            ip link set br0 up\n"
+            .to_owned();
+        for i in 1..=n {
+            script += &format!(
+                "ip netns add n{i}; ip link add v{i} type veth peer name eth0 netns n{i}; \
+                 ip link set v{i} master br0 up; ip -n n{i} link set lo up; ip -n n{i} link set eth0 up; \
+                 ip -n n{i} addr add 10.92.0.{i}/24 dev eth0; ip -n n{i} addr add fd92::{i}/64 dev eth0 nodad\n"
+            );
+        }
+        sh(&script);
+        TestNet { n }
+    }
+
+    /// Runs something in the network namespace of a node.
+    pub(crate) fn on<T: Send>(&self, i: usize, act: impl FnOnce() -> T + Send) -> T {
+        assert!((1..=self.n).contains(&i));
+        thread::scope(|scope| {
+            let inside = scope.spawn(move || {
+                setns(File::open(format!("/run/netns/n{i}")).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+                act()
+            });
+            inside.join().expect("no panic on the node")
+        })
+    }
+
+    /// Whether a datagram from one node arrives at another.
+    pub(crate) fn reaches(&self, from: usize, to: usize, version: u8) -> bool {
+        let bind = |i| move || UdpSocket::bind((address(i, version), 0)).unwrap();
+        let (sender, receiver) = (self.on(from, bind(from)), self.on(to, bind(to)));
+        receiver.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        sender.send_to(b"hello", receiver.local_addr().unwrap()).unwrap();
+        match receiver.recv(&mut [0; 8]) {
+            Ok(5) => true,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => false,
+            other => panic!("{from} to {to}: {other:?}"),
+        }
+    }
+}
+
+/// The address of a node.
+pub(crate) fn address(i: usize, version: u8) -> IpAddr {
+    if version == 4 { format!("10.92.0.{i}") } else { format!("fd92::{i}") }.parse().unwrap()
+}
+
+/// Runs a shell script and returns what it printed.
+pub(crate) fn sh(script: &str) -> String {
+    let output = Command::new("sh").args(["-c", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
