@@ -1,9 +1,40 @@
 //! How squall breaks things: faults as they act on one node, nemeses that choose nodes and moments, and the journal
 //! that makes sure that every fault is healed.
+//!
+//! [`packages`] makes what `-n partition,kill` names, [`compose`] joins it into nemeses and generators, [`Chaos`] carries
+//! out the operations of those generators, and writes what happens to a [`Journal`].
 
+mod chaos;
 pub mod faults;
-pub mod nemesis;
+mod grudge;
+pub mod journal;
+mod kill;
+mod membership;
+mod nemesis;
+mod nodes;
+mod package;
+mod partition;
+mod pause;
+mod receipts;
+pub mod registry;
+mod schedule;
+mod summary;
+#[cfg(test)]
+mod testing;
 mod words;
+mod wrappers;
 
-pub use nemesis::{Nemesis, Package};
+pub use chaos::Chaos;
+pub use grudge::{Grudge, Shape};
+pub use journal::Journal;
+pub use kill::Kill;
+pub use membership::Membership;
+pub use nemesis::{Nemesis, Ops, Plan, Scene};
+pub use nodes::NodeSpec;
+pub use package::{Package, Setting, compose, packages};
+pub use partition::Partition;
+pub use pause::Pause;
+pub use schedule::{Draw, Schedule};
 pub use squall_checkers::{FaultEvent, Phase, Receipt};
+pub use summary::{Kind, Summary};
+pub use wrappers::{Noop, Timeout, Validate};

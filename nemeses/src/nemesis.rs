@@ -1,44 +1,101 @@
-//! The nemesis trait and packages.
+//! The nemesis trait.
 
 use anyhow::Result;
 use async_trait::async_trait;
-use squall_checkers::{Op, Receipt};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use squall_checkers::Receipt;
 use squall_targets::{Cluster, Target};
-use squall_workloads::Generator;
-
-/// What a nemesis did.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// It applied a fault, which lasts until a `Healed` of the same kind.
-    Injected {
-        /// What it does, for a person: `{n1} | {n2,n3}`.
-        what: String,
-        /// The nodes that it touches.
-        nodes: Vec<String>,
-        /// What was measured.
-        receipt: Receipt,
-    },
-    /// It undid its fault; the receipt tells what was measured while it lasted.
-    Healed(Receipt),
-}
 
 /// Injects and heals one kind of fault across a cluster.
+///
+/// It decides and acts in two steps, so that [`Chaos`](crate::Chaos) can write the decision to the fault journal before
+/// anything is touched. Whatever goes wrong in a step, its [`heal`](Nemesis::heal) is called afterwards.
 #[async_trait]
 pub trait Nemesis: Send {
     /// The kind of its fault: `partition`, `kill`, `pause`.
     fn fault(&self) -> &str;
 
-    /// Performs an operation of its generator: chooses nodes, applies or undoes.
-    /// `intend` must be told what is about to be done, and to which nodes, before anything is touched.
-    async fn invoke(
-        &mut self,
-        op: &Op,
-        on: &Scene<'_>,
-        intend: &mut (dyn FnMut(&str, &[String]) + Send),
-    ) -> Result<Effect>;
+    /// The operations that it answers: `start-FAULT` and `stop-FAULT`, unless it says otherwise.
+    fn ops(&self) -> Ops {
+        Ops::new(format!("start-{}", self.fault()), format!("stop-{}", self.fault()))
+    }
 
-    /// Undoes everything, whatever the state. Idempotent. `None` if nothing was in force.
-    async fn heal(&mut self, on: &Scene<'_>) -> Result<Option<Receipt>>;
+    /// Whether an injection adds to the one before, as a second kill does. Otherwise the first is healed before.
+    fn stacks(&self) -> bool {
+        false
+    }
+
+    /// Decides what an injection with this value does, and to which nodes. Touches nothing. All randomness is `rng`'s.
+    async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan>;
+
+    /// Does it, and measures that it took effect.
+    async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt>;
+
+    /// Undoes everything that it may have done, in whatever state that is, and reports what was measured while it
+    /// lasted. Idempotent.
+    async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt>;
+}
+
+#[async_trait]
+impl Nemesis for Box<dyn Nemesis> {
+    fn fault(&self) -> &str {
+        (**self).fault()
+    }
+
+    fn ops(&self) -> Ops {
+        (**self).ops()
+    }
+
+    fn stacks(&self) -> bool {
+        (**self).stacks()
+    }
+
+    async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
+        (**self).plan(value, on, rng).await
+    }
+
+    async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
+        (**self).inject(plan, on).await
+    }
+
+    async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
+        (**self).heal(on).await
+    }
+}
+
+/// The names of a nemesis' two operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ops {
+    /// Its value says what to inject.
+    pub inject: String,
+    /// Heals all of this kind.
+    pub heal: String,
+}
+
+impl Ops {
+    /// Operations of these names.
+    pub fn new(inject: impl Into<String>, heal: impl Into<String>) -> Ops {
+        Ops { inject: inject.into(), heal: heal.into() }
+    }
+}
+
+/// What an injection is going to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// For a person: `{n1} | {n2,n3}`, `n2`.
+    pub what: String,
+    /// The nodes that it touches.
+    pub nodes: Vec<String>,
+    /// What else the nemesis needs to know to do it.
+    pub args: Value,
+}
+
+impl Plan {
+    /// A fault on these nodes, described by their names.
+    pub fn on(nodes: Vec<String>) -> Plan {
+        Plan { what: nodes.join(","), nodes, args: Value::Null }
+    }
 }
 
 /// Where a nemesis acts.
@@ -50,14 +107,13 @@ pub struct Scene<'a> {
     pub target: &'a dyn Target,
 }
 
-/// A nemesis with the generator that drives it, as `-n` names it.
-pub struct Package {
-    /// Its name.
-    pub name: String,
-    /// What acts.
-    pub nemesis: Box<dyn Nemesis>,
-    /// When it acts, in the main phase.
-    pub generator: Box<dyn Generator>,
-    /// What heals it before the final phase.
-    pub final_generator: Box<dyn Generator>,
+impl Scene<'_> {
+    /// The nodes that believe that they lead, in the cluster's order: none if the target cannot tell.
+    pub async fn primaries(&self) -> Vec<String> {
+        let Some(capability) = self.target.primaries() else {
+            return Vec::new();
+        };
+        let primaries = capability.primaries(self.cluster).await;
+        self.cluster.names().into_iter().filter(|name| primaries.contains(name)).collect()
+    }
 }

@@ -1,0 +1,262 @@
+//! Which nodes a fault touches.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Result, bail, ensure};
+use rand::Rng as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use serde_json::Value;
+
+use crate::nemesis::{Plan, Scene};
+use crate::words::nearest;
+
+/// A choice of nodes, after Jepsen's node specs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeSpec {
+    /// A random node.
+    One,
+    /// As many random nodes as leave a majority: 2 of 5.
+    Minority,
+    /// The smallest majority of random nodes: 3 of 5.
+    Majority,
+    /// As many random nodes as are fewer than a third, what Byzantine systems bear: 1 of 5.
+    MinorityThird,
+    /// The nodes that believe that they lead; a random node if none is known.
+    Primaries,
+    /// All nodes.
+    All,
+    /// These nodes: `n1+n3`.
+    Nodes(Vec<String>),
+}
+
+/// The names of the node specs, and what they mean.
+pub(crate) const SPECS: [(&str, &str); 6] = [
+    ("one", "a random node"),
+    ("minority", "as many random nodes as leave a majority"),
+    ("majority", "the smallest majority, at random"),
+    ("minority-third", "as many random nodes as are fewer than a third"),
+    ("primaries", "the nodes that believe that they lead; a random one if none is known"),
+    ("all", "all nodes"),
+];
+
+/// The smallest number of nodes that is more than half.
+pub(crate) fn majority(n: usize) -> usize {
+    n / 2 + 1
+}
+
+/// The greatest number of nodes that leaves a majority.
+pub(crate) fn minority(n: usize) -> usize {
+    n.saturating_sub(1) / 2
+}
+
+impl NodeSpec {
+    /// The nodes, in the cluster's order, and a remark if they are not quite what was asked for.
+    ///
+    /// # Errors
+    /// If the spec means no node at all (no minority of two nodes), or names one that does not exist.
+    pub fn choose(
+        &self,
+        names: &[String],
+        primaries: &[String],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(Vec<String>, Option<&'static str>)> {
+        let n = names.len();
+        let (chosen, remark) = match self {
+            NodeSpec::One => (sample(names, 1, rng), None),
+            NodeSpec::Minority => (sample(names, minority(n), rng), None),
+            NodeSpec::Majority => (sample(names, majority(n), rng), None),
+            NodeSpec::MinorityThird => (sample(names, n.saturating_sub(1) / 3, rng), None),
+            NodeSpec::Primaries if primaries.is_empty() => {
+                (sample(names, 1, rng), Some("no primary known, a random node"))
+            }
+            NodeSpec::Primaries => (primaries.to_vec(), None),
+            NodeSpec::All => (names.to_vec(), None),
+            NodeSpec::Nodes(nodes) => (known(nodes, names)?, None),
+        };
+        ensure!(!chosen.is_empty(), "{self} of {n} nodes is no node at all");
+        Ok((chosen, remark))
+    }
+
+    /// The same, if it means some node in a cluster of `n`.
+    pub(crate) fn checked(self, n: usize) -> Result<NodeSpec> {
+        let names: Vec<String> = (1..=n).map(|i| i.to_string()).collect();
+        if !matches!(self, NodeSpec::Nodes(_)) {
+            self.choose(&names, &[], &mut ChaCha8Rng::seed_from_u64(0))?;
+        }
+        Ok(self)
+    }
+
+    /// A random spec among those that mean some node in a cluster of `n`; primaries only where they can be known.
+    pub(crate) fn random(
+        among: &[NodeSpec],
+        n: usize,
+        knows_primaries: bool,
+        rng: &mut ChaCha8Rng,
+    ) -> NodeSpec {
+        let sensible: Vec<&NodeSpec> = among
+            .iter()
+            .filter(|spec| match spec {
+                NodeSpec::Minority => minority(n) > 0,
+                NodeSpec::MinorityThird => n > 3,
+                NodeSpec::Primaries => knows_primaries,
+                _ => true,
+            })
+            .collect();
+        (*sensible.choose(rng).expect("one node is always sensible")).clone()
+    }
+}
+
+/// The plan of a fault whose value is a [`NodeSpec`] as text, or nothing for a random one of these.
+pub(crate) async fn nodes_of(
+    value: &Value,
+    choices: &[NodeSpec],
+    on: &Scene<'_>,
+    rng: &mut ChaCha8Rng,
+) -> Result<Plan> {
+    let names = on.cluster.names();
+    let spec = match value {
+        Value::Null => NodeSpec::random(choices, names.len(), on.target.primaries().is_some(), rng),
+        Value::String(text) => text.parse()?,
+        other => bail!("a choice of nodes is text, such as one or n1+n3, not {other}"),
+    };
+    let primaries = if spec == NodeSpec::Primaries { on.primaries().await } else { Vec::new() };
+    let (nodes, remark) = spec.choose(&names, &primaries, rng)?;
+    let plan = Plan::on(nodes);
+    Ok(match remark {
+        Some(remark) => Plan { what: format!("{} ({remark})", plan.what), ..plan },
+        None => plan,
+    })
+}
+
+/// The nodes in the cluster's order, if all exist.
+pub(crate) fn known(nodes: &[String], names: &[String]) -> Result<Vec<String>> {
+    if let Some(unknown) = nodes.iter().find(|node| !names.contains(node)) {
+        bail!("there is no node {unknown}; the nodes are {}", names.join(", "));
+    }
+    Ok(names.iter().filter(|name| nodes.contains(name)).cloned().collect())
+}
+
+/// `count` random nodes in their order.
+pub(crate) fn sample(names: &[String], count: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
+    let mut picked: Vec<usize> =
+        rand::seq::index::sample(rng, names.len(), count.min(names.len())).into_vec();
+    picked.sort_unstable();
+    picked.into_iter().map(|i| names[i].clone()).collect()
+}
+
+/// All nodes in random order.
+pub(crate) fn shuffled(names: &[String], rng: &mut ChaCha8Rng) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.shuffle(rng);
+    names
+}
+
+/// 1 to the greatest minority, at random; 0 if there is none.
+pub(crate) fn random_minority(n: usize, rng: &mut ChaCha8Rng) -> usize {
+    match minority(n) {
+        0 => 0,
+        most => rng.random_range(1..=most),
+    }
+}
+
+/// `n1+n3` as names; a single word is a list only if it looks like the name of a node, ending in a digit.
+pub(crate) fn parse_list(text: &str) -> Option<Vec<String>> {
+    let listed = text.contains('+') || text.ends_with(|last: char| last.is_ascii_digit());
+    (listed && text.split('+').all(|name| !name.is_empty()))
+        .then(|| text.split('+').map(str::to_owned).collect())
+}
+
+/// `"PARAMETER is no WHAT: one of A, B or a list such as n1+n3. Did you mean A?"`.
+pub(crate) fn unknown(what: &str, word: &str, names: &[&str]) -> anyhow::Error {
+    let hint = nearest(word, names.iter().copied()).map(|near| format!(". Did you mean {near}?"));
+    anyhow::anyhow!(
+        "{word:?} is no {what}: it is one of {}, or nodes such as n1+n3{}",
+        names.join(", "),
+        hint.unwrap_or_default()
+    )
+}
+
+impl FromStr for NodeSpec {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<NodeSpec> {
+        Ok(match text {
+            "one" => NodeSpec::One,
+            "minority" => NodeSpec::Minority,
+            "majority" => NodeSpec::Majority,
+            "minority-third" => NodeSpec::MinorityThird,
+            "primaries" => NodeSpec::Primaries,
+            "all" => NodeSpec::All,
+            _ => match parse_list(text) {
+                Some(nodes) => NodeSpec::Nodes(nodes),
+                None => return Err(unknown("choice of nodes", text, &SPECS.map(|(name, _)| name))),
+            },
+        })
+    }
+}
+
+impl fmt::Display for NodeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodeSpec::One => f.write_str("one"),
+            NodeSpec::Minority => f.write_str("minority"),
+            NodeSpec::Majority => f.write_str("majority"),
+            NodeSpec::MinorityThird => f.write_str("minority-third"),
+            NodeSpec::Primaries => f.write_str("primaries"),
+            NodeSpec::All => f.write_str("all"),
+            NodeSpec::Nodes(nodes) => f.write_str(&nodes.join("+")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(n: usize) -> Vec<String> {
+        (1..=n).map(|i| format!("n{i}")).collect()
+    }
+
+    #[test]
+    fn sizes_are_jepsens() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut size =
+            |spec: NodeSpec, n| spec.choose(&names(n), &[], &mut rng).map_or(0, |(nodes, _)| nodes.len());
+        let sizes = |spec: NodeSpec, size: &mut dyn FnMut(NodeSpec, usize) -> usize| {
+            (1..=9).map(|n| size(spec.clone(), n)).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(NodeSpec::One, &mut size), [1; 9]);
+        assert_eq!(sizes(NodeSpec::Minority, &mut size), [0, 0, 1, 1, 2, 2, 3, 3, 4]);
+        assert_eq!(sizes(NodeSpec::Majority, &mut size), [1, 2, 2, 3, 3, 4, 4, 5, 5]);
+        assert_eq!(sizes(NodeSpec::MinorityThird, &mut size), [0, 0, 0, 1, 1, 1, 2, 2, 2]);
+        assert_eq!(sizes(NodeSpec::All, &mut size), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn primaries_fall_back_to_a_random_node_and_say_so() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let known = NodeSpec::Primaries.choose(&names(3), &["n2".to_owned()], &mut rng).unwrap();
+        assert_eq!(known, (vec!["n2".to_owned()], None));
+        let (nodes, remark) = NodeSpec::Primaries.choose(&names(3), &[], &mut rng).unwrap();
+        assert_eq!((nodes.len(), remark), (1, Some("no primary known, a random node")));
+    }
+
+    #[test]
+    fn names_round_trip_and_mistakes_are_explained() {
+        for (name, _) in SPECS {
+            assert_eq!(name.parse::<NodeSpec>().unwrap().to_string(), name);
+        }
+        assert_eq!("n3+n1".parse::<NodeSpec>().unwrap().to_string(), "n3+n1");
+        assert_eq!(
+            "majorty".parse::<NodeSpec>().unwrap_err().to_string(),
+            "\"majorty\" is no choice of nodes: it is one of one, minority, majority, minority-third, primaries, all, \
+             or nodes such as n1+n3. Did you mean majority?"
+        );
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let error = NodeSpec::Nodes(vec!["n7".into()]).choose(&names(2), &[], &mut rng).unwrap_err();
+        assert_eq!(error.to_string(), "there is no node n7; the nodes are n1, n2");
+    }
+}
