@@ -267,7 +267,7 @@ impl FromStr for Shape {
             "minority" => Shape::Minority,
             _ => match parse_list(text) {
                 Some(nodes) => Shape::Nodes(nodes),
-                None => return Err(unknown("shape of a partition", text, &SHAPES.map(|(name, _)| name))),
+                None => return Err(unknown("shape of a partition", text, &SHAPES).into()),
             },
         })
     }

@@ -31,7 +31,7 @@ pub use kill::Kill;
 pub use membership::Membership;
 pub use nemesis::{Nemesis, Ops, Plan, Scene};
 pub use nodes::NodeSpec;
-pub use package::{Package, Setting, compose, packages};
+pub use package::{Composition, Package, Setting, compose, packages};
 pub use partition::Partition;
 pub use pause::Pause;
 pub use schedule::{Draw, Schedule};

@@ -9,9 +9,9 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use serde_json::Value;
+use squall_checkers::Unknown;
 
 use crate::nemesis::{Plan, Scene};
-use crate::words::nearest;
 
 /// A choice of nodes, after Jepsen's node specs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,14 +169,9 @@ pub(crate) fn parse_list(text: &str) -> Option<Vec<String>> {
         .then(|| text.split('+').map(str::to_owned).collect())
 }
 
-/// `"PARAMETER is no WHAT: one of A, B or a list such as n1+n3. Did you mean A?"`.
-pub(crate) fn unknown(what: &str, word: &str, names: &[&str]) -> anyhow::Error {
-    let hint = nearest(word, names.iter().copied()).map(|near| format!(". Did you mean {near}?"));
-    anyhow::anyhow!(
-        "{word:?} is no {what}: it is one of {}, or nodes such as n1+n3{}",
-        names.join(", "),
-        hint.unwrap_or_default()
-    )
+/// An error about a word that is neither one of these names nor a list of nodes.
+pub(crate) fn unknown(kind: &'static str, word: &str, names: &[(&'static str, &str)]) -> Unknown {
+    Unknown::new(kind, word, names.iter().map(|(name, _)| *name).chain(["or nodes such as n1+n3"]))
 }
 
 impl FromStr for NodeSpec {
@@ -192,7 +187,7 @@ impl FromStr for NodeSpec {
             "all" => NodeSpec::All,
             _ => match parse_list(text) {
                 Some(nodes) => NodeSpec::Nodes(nodes),
-                None => return Err(unknown("choice of nodes", text, &SPECS.map(|(name, _)| name))),
+                None => return Err(unknown("choice of nodes", text, &SPECS).into()),
             },
         })
     }
@@ -252,8 +247,8 @@ mod tests {
         assert_eq!("n3+n1".parse::<NodeSpec>().unwrap().to_string(), "n3+n1");
         assert_eq!(
             "majorty".parse::<NodeSpec>().unwrap_err().to_string(),
-            "\"majorty\" is no choice of nodes: it is one of one, minority, majority, minority-third, primaries, all, \
-             or nodes such as n1+n3. Did you mean majority?"
+            "there is no choice of nodes `majorty`, did you mean `majority`? There are: one, minority, majority, \
+             minority-third, primaries, all, or nodes such as n1+n3"
         );
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let error = NodeSpec::Nodes(vec!["n7".into()]).choose(&names(2), &[], &mut rng).unwrap_err();

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use squall_checkers::Receipt;
+use squall_targets::cluster::local;
 use squall_targets::{Cluster, NodeHandle};
 
 use crate::faults::{At, CutArgs};
@@ -99,12 +100,23 @@ fn cut(at: At, pairs: Vec<(IpAddr, IpAddr)>) -> Value {
     json!(CutArgs { at, pairs })
 }
 
+/// The directions to cut, for each address that the nodes have.
 fn addresses(grudge: &Grudge, cluster: &Cluster) -> Result<Vec<(IpAddr, IpAddr)>> {
-    let ip = |name: &str| -> Result<IpAddr> {
-        let node = cluster.node(name).with_context(|| format!("there is no node {name}"))?;
-        Ok(node.node.ip)
-    };
-    grudge.pairs().map(|(from, to)| Ok((ip(from)?, ip(to)?))).collect()
+    let mut pairs = Vec::new();
+    for (from, to) in grudge.pairs() {
+        let node = |name: &str| cluster.node(name).with_context(|| format!("there is no node {name}"));
+        let (from, to) = (node(from)?.node.ip, node(to)?.node.ip);
+        pairs.push((from, to));
+        if cluster.switch.is_some() {
+            pairs.extend(second(from).zip(second(to)));
+        }
+    }
+    Ok(pairs)
+}
+
+/// The IPv6 address that a local node has beside its first.
+fn second(ip: IpAddr) -> Option<IpAddr> {
+    (1..=9).find(|&number| local::ip(number) == ip).map(|number| local::ip6(number).into())
 }
 
 fn sum(receipts: &[Receipt], what: &str) -> u64 {

@@ -1,1 +1,154 @@
+//! A cluster of fakes that record what is asked of them.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use squall_checkers::Receipt;
+use squall_targets::agent::{Reply, Request};
+use squall_targets::cluster::AgentLink;
+use squall_targets::{Client, Cluster, Membership, Node, NodeHandle, Primaries, Target};
+
+/// What was asked of agents and target, in order: `n1: kill`.
+pub(crate) type Calls = Arc<Mutex<Vec<String>>>;
+
+/// An agent that obeys, and remembers whether anything runs.
+struct FakeAgent {
+    name: String,
+    calls: Calls,
+    runs: Arc<Mutex<BTreeSet<String>>>,
+}
+
+#[async_trait]
+impl AgentLink for FakeAgent {
+    async fn call(&self, request: Request) -> Result<Reply> {
+        let mut runs = self.runs.lock().unwrap();
+        let (said, reply) = match request {
+            Request::Kill => {
+                let ran = runs.remove(&self.name);
+                ("kill".to_owned(), Receipt { confirmed: ran, ..Receipt::confirmed("pid 9 gone") })
+            }
+            Request::Pids => {
+                let pids = if runs.contains(&self.name) { vec![9] } else { vec![] };
+                return Ok(Reply::Pids { pids });
+            }
+            Request::Inject { fault, args } => {
+                (format!("inject {fault} {args}"), Receipt::confirmed("in force"))
+            }
+            Request::Heal { fault } => (format!("heal {fault}"), Receipt::confirmed("it bit")),
+            other => bail!("a fake agent cannot {other:?}"),
+        };
+        self.calls.lock().unwrap().push(format!("{}: {said}", self.name));
+        Ok(Reply::Receipt(reply))
+    }
+}
+
+/// A target whose processes are names in a set, and whose members are another.
+pub(crate) struct FakeTarget {
+    calls: Calls,
+    runs: Arc<Mutex<BTreeSet<String>>>,
+    pub(crate) leaders: Mutex<Vec<String>>,
+    pub(crate) members: Mutex<BTreeSet<String>>,
+    /// How many changes it refuses before it agrees to one.
+    pub(crate) refusals: Mutex<usize>,
+}
+
+#[async_trait]
+impl Target for FakeTarget {
+    fn name(&self) -> &str {
+        "fake"
+    }
+
+    fn op_sets(&self) -> &[&str] {
+        &[]
+    }
+
+    async fn start(&self, _: &Cluster, node: &NodeHandle) -> Result<()> {
+        self.calls.lock().unwrap().push(format!("{}: start", node.name()));
+        self.runs.lock().unwrap().insert(node.name().to_owned());
+        Ok(())
+    }
+
+    async fn ready(&self, _: &NodeHandle) -> Result<()> {
+        Ok(())
+    }
+
+    fn client(&self, op_set: &str) -> Result<Box<dyn Client>> {
+        bail!("no client for {op_set}")
+    }
+
+    fn primaries(&self) -> Option<&dyn Primaries> {
+        Some(self)
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Primaries for FakeTarget {
+    async fn primaries(&self, _: &Cluster) -> Vec<String> {
+        self.leaders.lock().unwrap().clone()
+    }
+}
+
+impl FakeTarget {
+    fn change(&self, what: &str, via: &NodeHandle, node: &NodeHandle) -> Result<()> {
+        self.calls.lock().unwrap().push(format!("{}: {what} {}", via.name(), node.name()));
+        let mut refusals = self.refusals.lock().unwrap();
+        if *refusals > 0 {
+            *refusals -= 1;
+            bail!("another change is under way");
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Membership for FakeTarget {
+    async fn members(&self, _: &NodeHandle) -> Result<Vec<String>> {
+        Ok(self.members.lock().unwrap().iter().cloned().collect())
+    }
+
+    async fn add(&self, via: &NodeHandle, node: &NodeHandle) -> Result<()> {
+        self.change("add", via, node)?;
+        self.members.lock().unwrap().insert(node.name().to_owned());
+        Ok(())
+    }
+
+    async fn remove(&self, via: &NodeHandle, node: &NodeHandle) -> Result<()> {
+        self.change("remove", via, node)?;
+        self.members.lock().unwrap().remove(node.name());
+        Ok(())
+    }
+}
+
+/// A cluster of `n` running nodes, with a switch or without.
+pub(crate) fn cluster(n: u8, switch: bool) -> (Cluster, Arc<FakeTarget>, Calls) {
+    let calls = Calls::default();
+    let names: BTreeSet<String> = (1..=n).map(|i| format!("n{i}")).collect();
+    let runs = Arc::new(Mutex::new(names.clone()));
+    let agent = |name: &str, last: u8| {
+        let link = FakeAgent { name: name.to_owned(), calls: calls.clone(), runs: runs.clone() };
+        NodeHandle::new(Node { name: name.to_owned(), ip: [192, 0, 2, last].into() }, Arc::new(link))
+    };
+    let cluster = Cluster {
+        nodes: (1..=n).map(|i| agent(&format!("n{i}"), i)).collect(),
+        switch: switch.then(|| agent("switch", 254)),
+    };
+    let target = FakeTarget {
+        calls: calls.clone(),
+        runs: runs.clone(),
+        leaders: Mutex::default(),
+        members: Mutex::new(names),
+        refusals: Mutex::default(),
+    };
+    (cluster, Arc::new(target), calls)
+}
+
+/// What was asked since the last time.
+pub(crate) fn take(calls: &Calls) -> Vec<String> {
+    std::mem::take(&mut calls.lock().unwrap())
+}

@@ -24,30 +24,6 @@ pub(crate) fn set<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     format!("{{{}}}", names.join(","))
 }
 
-/// The candidate that differs least from `word`, if it is close enough to be what was meant (Levenshtein distance of at
-/// most a third of its length, or a common beginning of three letters).
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let close = |candidate: &&str| {
-        let common = word.chars().zip(candidate.chars()).take_while(|(a, b)| a == b).count();
-        distance(word, candidate) <= candidate.len().div_ceil(3) || common >= 3
-    };
-    candidates.into_iter().filter(close).min_by_key(|candidate| distance(word, candidate))
-}
-
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, &y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,14 +31,5 @@ mod tests {
     #[test]
     fn thousands_are_separated() {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-    }
-
-    #[test]
-    fn the_nearest_name_is_found() {
-        let names = ["partition", "kill", "pause"];
-        assert_eq!(nearest("partiton", names), Some("partition"));
-        assert_eq!(nearest("partitions-random", names), Some("partition"));
-        assert_eq!(nearest("pasue", names), Some("pause"));
-        assert_eq!(nearest("clock", names), None);
     }
 }

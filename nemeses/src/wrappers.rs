@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -100,8 +100,10 @@ impl<N: Nemesis> Nemesis for Validate<N> {
         let name = self.0.fault();
         ensure!(!plan.what.is_empty(), "the nemesis {name} does not say what it is about to do");
         let unknown = plan.nodes.iter().find(|node| on.cluster.node(node).is_none());
-        ensure!(unknown.is_none(), "the nemesis {name} chose {unknown:?}, which is no node of the cluster");
-        Ok(plan)
+        match unknown {
+            Some(node) => bail!("the nemesis {name} chose {node}, which is no node of the cluster"),
+            None => Ok(plan),
+        }
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
@@ -119,4 +121,50 @@ fn evident(receipt: Receipt, name: &str) -> Result<Receipt> {
         "the nemesis {name} confirms without evidence"
     );
     Ok(receipt)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    use super::*;
+    use crate::testing::cluster;
+
+    /// Hangs when it injects, heals without evidence, and chooses a node that does not exist.
+    struct Clumsy;
+
+    #[async_trait]
+    impl Nemesis for Clumsy {
+        fn fault(&self) -> &str {
+            "clumsy"
+        }
+
+        async fn plan(&mut self, _: &Value, _: &Scene<'_>, _: &mut ChaCha8Rng) -> Result<Plan> {
+            Ok(Plan::on(vec!["n9".into()]))
+        }
+
+        async fn inject(&mut self, _: &Plan, _: &Scene<'_>) -> Result<Receipt> {
+            pending().await
+        }
+
+        async fn heal(&mut self, _: &Scene<'_>) -> Result<Receipt> {
+            Ok(Receipt::confirmed(""))
+        }
+    }
+
+    #[tokio::test]
+    async fn mistakes_of_a_nemesis_become_messages() {
+        let (cluster, target, _) = cluster(2, true);
+        let on = Scene { cluster: &cluster, target: target.as_ref() };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut nemesis = Validate(Timeout::new(Clumsy, Duration::from_millis(20)));
+        let error = nemesis.plan(&Value::Null, &on, &mut rng).await.unwrap_err();
+        assert_eq!(error.to_string(), "the nemesis clumsy chose n9, which is no node of the cluster");
+        let error = nemesis.inject(&Plan::on(vec![]), &on).await.unwrap_err();
+        assert_eq!(error.to_string(), "injecting did not end within 0.02 s");
+        let error = nemesis.heal(&on).await.unwrap_err();
+        assert_eq!(error.to_string(), "the nemesis clumsy confirms without evidence");
+    }
 }

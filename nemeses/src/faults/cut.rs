@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_checkers::Receipt;
+use squall_targets::Unavailable;
 use squall_targets::agent::NodeFault;
 
 use super::iptables::Iptables;
@@ -70,9 +71,11 @@ fn open(at: At) -> Result<Box<dyn Filter>> {
     };
     match Iptables::open(at) {
         Ok(iptables) => Ok(Box::new(iptables)),
-        Err(error) => bail!(
-            "cannot drop packets: nft: {nft:#}; iptables: {error:#}. Install nftables, and run as root or in a namespace"
-        ),
+        Err(error) => Err(Unavailable::new(
+            format!("packets cannot be dropped here (nft: {nft:#}; iptables: {error:#})"),
+            "install nftables, and run as root or where user namespaces are allowed",
+        )
+        .into()),
     }
 }
 

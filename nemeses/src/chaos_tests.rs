@@ -1,0 +1,303 @@
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Mutex as StdMutex;
+use std::time::Instant;
+
+use futures_util::FutureExt as _;
+use tempfile::TempDir;
+
+use super::*;
+use crate::journal::{open_faults, read};
+use crate::nemesis::Plan;
+use crate::testing::{Calls, FakeTarget, cluster, take};
+use crate::{Kill, Membership, Noop, Partition, Pause};
+
+struct Stage {
+    chaos: Chaos,
+    calls: Calls,
+    target: Arc<FakeTarget>,
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+fn stage(n: u8, switch: bool, nemeses: Vec<Box<dyn Nemesis>>) -> Stage {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("faults.jsonl");
+    let (cluster, target, calls) = cluster(n, switch);
+    let journal = Journal::create(&path, Instant::now()).unwrap();
+    let chaos = Chaos::new(nemeses, journal, cluster, target.clone(), 7).unwrap();
+    Stage { chaos, calls, target, path, _folder: folder }
+}
+
+fn everything(n: u8, switch: bool) -> Stage {
+    stage(
+        n,
+        switch,
+        vec![
+            Box::new(Partition),
+            Box::new(Kill::default()),
+            Box::new(Pause::default()),
+            Box::new(Membership::default()),
+        ],
+    )
+}
+
+impl Stage {
+    async fn op(&self, f: &'static str, value: impl Into<Value>) -> Completion {
+        let completion = self.chaos.perform(&Op::new(f).value(value)).await;
+        assert_eq!(completion.kind, Type::Info);
+        completion
+    }
+
+    async fn ok(&self, f: &'static str, value: impl Into<Value>) -> String {
+        let completion = self.op(f, value).await;
+        assert_eq!(completion.error, None);
+        completion.value.unwrap().to_string()
+    }
+
+    fn phases(&self) -> Vec<(u64, Phase)> {
+        read(&self.path).unwrap().iter().map(|event| (event.id, event.phase)).collect()
+    }
+}
+
+/// What a scripted nemesis does when it injects or heals.
+#[derive(Clone, Copy, PartialEq)]
+enum Does {
+    Works,
+    Fails,
+    Panics,
+}
+
+/// Looks into the journal at the moment at which it acts.
+struct Scripted {
+    path: PathBuf,
+    inject: Does,
+    heal: Arc<StdMutex<Does>>,
+    seen: Calls,
+}
+
+impl Scripted {
+    fn act(&self, what: &str, does: Does) -> Result<Receipt> {
+        let last = read(&self.path).unwrap().last().map(|event| event.phase);
+        self.seen.lock().unwrap().push(format!("{what} after {last:?}"));
+        match does {
+            Does::Works => Ok(Receipt::confirmed(what)),
+            Does::Fails => Err(anyhow!("{what} failed")),
+            Does::Panics => panic!("{what} panicked"),
+        }
+    }
+}
+
+#[async_trait]
+impl Nemesis for Scripted {
+    fn fault(&self) -> &str {
+        "scripted"
+    }
+
+    async fn plan(&mut self, _: &Value, on: &Scene<'_>, _: &mut ChaCha8Rng) -> Result<Plan> {
+        Ok(Plan::on(on.cluster.names()))
+    }
+
+    async fn inject(&mut self, _: &Plan, _: &Scene<'_>) -> Result<Receipt> {
+        self.act("inject", self.inject)
+    }
+
+    async fn heal(&mut self, _: &Scene<'_>) -> Result<Receipt> {
+        let does = *self.heal.lock().unwrap();
+        self.act("heal", does)
+    }
+}
+
+fn scripted(inject: Does, heal: Does) -> (Stage, Arc<StdMutex<Does>>, Calls) {
+    let empty = stage(1, true, Vec::new());
+    let (heal, seen) = (Arc::new(StdMutex::new(heal)), Arc::default());
+    let nemesis = Scripted { path: empty.path.clone(), inject, heal: heal.clone(), seen: Arc::clone(&seen) };
+    let (cluster, target, calls) = cluster(1, true);
+    std::fs::remove_file(&empty.path).unwrap();
+    let journal = Journal::create(&empty.path, Instant::now()).unwrap();
+    let chaos = Chaos::new(vec![Box::new(nemesis)], journal, cluster, target.clone(), 7).unwrap();
+    (Stage { chaos, calls, target, ..empty }, heal, seen)
+}
+
+#[tokio::test]
+async fn the_intent_is_in_the_journal_before_the_nemesis_acts() {
+    let (stage, _, seen) = scripted(Does::Works, Does::Works);
+    stage.ok("start-scripted", Value::Null).await;
+    stage.ok("stop-scripted", Value::Null).await;
+    assert_eq!(*seen.lock().unwrap(), ["inject after Some(Intent)", "heal after Some(Injected)"]);
+    assert_eq!(stage.phases(), [(1, Phase::Intent), (1, Phase::Injected), (1, Phase::Healed)]);
+    assert!(open_faults(&stage.path).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_panic_leaves_the_intent_open_and_healable() {
+    let (stage, _, seen) = scripted(Does::Panics, Does::Works);
+    let panicked = AssertUnwindSafe(stage.op("start-scripted", Value::Null)).catch_unwind().await;
+    assert!(panicked.is_err());
+    assert_eq!(open_faults(&stage.path).unwrap().len(), 1);
+    assert_eq!(stage.chaos.in_force().await.len(), 1);
+
+    let healed = stage.chaos.heal_all().await;
+    assert!(healed.len() == 1 && healed[0].1.is_ok());
+    assert!(stage.chaos.heal_all().await.is_empty(), "once is enough");
+    assert_eq!(seen.lock().unwrap().len(), 2);
+    assert!(open_faults(&stage.path).unwrap().is_empty());
+    assert_eq!(stage.chaos.summary().await.to_string(), "1 scripted (1 unconfirmed)");
+}
+
+#[tokio::test]
+async fn a_failed_injection_is_undone_and_recorded_with_its_error() {
+    let (stage, _, seen) = scripted(Does::Fails, Does::Works);
+    let error = stage.op("start-scripted", Value::Null).await.error.unwrap();
+    assert_eq!(error, "scripted n1: inject failed");
+    assert_eq!(*seen.lock().unwrap(), ["inject after Some(Intent)", "heal after Some(Intent)"]);
+    assert_eq!(stage.phases(), [(1, Phase::Intent), (1, Phase::Failed)]);
+    let failed = read(&stage.path).unwrap().pop().unwrap().receipt.unwrap();
+    assert_eq!((failed.confirmed, failed.evidence.as_str()), (false, "scripted n1: inject failed"));
+    assert_eq!(stage.chaos.summary().await.to_string(), "1 scripted (1 failed)");
+}
+
+#[tokio::test]
+async fn what_could_not_be_healed_stays_open_and_is_tried_again() {
+    let (stage, heal, _) = scripted(Does::Fails, Does::Fails);
+    let error = stage.op("start-scripted", Value::Null).await.error.unwrap();
+    assert_eq!(
+        error,
+        "scripted n1: inject failed; and it could not be undone: healing scripted: heal failed"
+    );
+    assert!(stage.chaos.heal_all().await[0].1.is_err());
+    assert_eq!(open_faults(&stage.path).unwrap().len(), 1);
+    *heal.lock().unwrap() = Does::Works;
+    assert!(stage.chaos.heal_all().await[0].1.is_ok());
+    assert!(open_faults(&stage.path).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_partition_is_cut_on_the_switch_and_the_next_one_replaces_it() {
+    let stage = everything(3, true);
+    let value = stage.ok("start-partition", "n1").await;
+    assert!(value.contains(r#""what":"{n1} | {n2,n3}""#), "{value}");
+    stage.ok("start-partition", json!({"n1": ["n2"]})).await;
+    stage.ok("stop-partition", Value::Null).await;
+    assert_eq!(stage.ok("stop-partition", Value::Null).await, "\"nothing was in force\"");
+    let [first, heal, second, last] = take(&stage.calls).try_into().unwrap();
+    assert_eq!(first.matches("192.0.2.1").count(), 4, "two links, both ways: {first}");
+    assert_eq!(second, r#"switch: inject cut {"at":"switch","pairs":[["192.0.2.2","192.0.2.1"]]}"#);
+    assert_eq!([heal.as_str(), &last], ["switch: heal cut"; 2]);
+    assert_eq!(stage.chaos.summary().await.to_string(), "2 partitions, all confirmed");
+}
+
+#[tokio::test]
+async fn without_a_switch_receivers_cut() {
+    let stage = everything(3, false);
+    stage.ok("start-partition", json!({"n1": ["n2"], "n3": ["n2"]})).await;
+    assert_eq!(
+        take(&stage.calls),
+        [
+            r#"n1: inject cut {"at":"node","pairs":[["192.0.2.2","192.0.2.1"]]}"#,
+            r#"n3: inject cut {"at":"node","pairs":[["192.0.2.2","192.0.2.3"]]}"#,
+        ]
+    );
+    // The fakes count no packets, and a partition that dropped none is not confirmed.
+    assert!(stage.ok("stop-partition", Value::Null).await.contains("no packet was dropped"));
+    assert_eq!(take(&stage.calls), ["n1: heal cut", "n2: heal cut", "n3: heal cut"]);
+    assert_eq!(stage.chaos.summary().await.to_string(), "1 partition (1 unconfirmed)");
+}
+
+#[tokio::test]
+async fn leaders_are_isolated_if_they_are_known() {
+    let stage = everything(3, true);
+    assert!(stage.ok("start-partition", "primaries").await.contains("(no primary known, a random node)"));
+    *stage.target.leaders.lock().unwrap() = vec!["n2".to_owned()];
+    assert!(stage.ok("start-partition", "primaries").await.contains("{n2} | {n1,n3}"));
+    take(&stage.calls);
+    stage.ok("kill", "primaries").await;
+    assert_eq!(take(&stage.calls), ["n2: kill"]);
+}
+
+#[tokio::test]
+async fn kills_add_up_and_start_restarts_just_the_killed() {
+    let stage = everything(3, true);
+    stage.ok("kill", "n1").await;
+    stage.ok("kill", "n3").await;
+    let value = stage.ok("start", Value::Null).await;
+    assert!(
+        value.contains(r#""healed":[1,2]"#) && value.contains("2 nodes started: n1: pid 9 runs"),
+        "{value}"
+    );
+    assert_eq!(take(&stage.calls), ["n1: kill", "n3: kill", "n1: start", "n3: start"]);
+    assert_eq!(stage.chaos.summary().await.to_string(), "2 kills, all confirmed");
+}
+
+#[tokio::test]
+async fn a_fault_whose_receipt_confirms_nothing_does_not_count() {
+    let stage = everything(3, true);
+    stage.ok("kill", "n1").await;
+    let value = stage.ok("kill", "n1").await;
+    assert!(value.contains(r#""confirmed":false"#), "{value}");
+    stage.chaos.heal_all().await;
+    let summary = stage.chaos.summary().await;
+    assert_eq!((summary.kinds[0].injected, summary.to_string().as_str()), (1, "2 kills (1 unconfirmed)"));
+}
+
+#[tokio::test]
+async fn pauses_are_resumed_where_they_were_made() {
+    let stage = everything(3, true);
+    stage.ok("pause", "n1+n2").await;
+    let healed = stage.chaos.heal_all().await;
+    assert_eq!(healed[0].0, "pause");
+    assert_eq!(
+        take(&stage.calls),
+        ["n1: inject signal null", "n2: inject signal null", "n1: heal signal", "n2: heal signal"]
+    );
+}
+
+#[tokio::test]
+async fn nodes_leave_at_once_through_different_nodes_and_join_again() {
+    let stage = everything(5, true);
+    *stage.target.refusals.lock().unwrap() = 1;
+    let value = stage.ok("leave", "n1+n2").await;
+    assert!(value.contains("n1 stays: another change is under way; n2 left"), "{value}");
+    assert_eq!(take(&stage.calls), ["n3: remove n1", "n4: remove n2"]);
+    let value = stage.ok("join", Value::Null).await;
+    assert!(value.contains("n1,n2 joined: members n1,n2,n3,n4,n5"), "{value}");
+    assert_eq!(take(&stage.calls), ["n3: add n2"]);
+    let error = stage.op("leave", "all").await.error.unwrap();
+    assert_eq!(error, "not all nodes can leave");
+    assert_eq!(stage.chaos.summary().await.to_string(), "1 membership change, all confirmed");
+}
+
+#[tokio::test]
+async fn an_operation_that_nobody_answers_is_told() {
+    let stage = stage(1, true, vec![Box::new(Kill::default()), Box::new(Noop)]);
+    let error = stage.op("start-partition", Value::Null).await.error.unwrap();
+    assert_eq!(error, "no nemesis answers start-partition: they answer kill, start, start-noop, stop-noop");
+    let error = stage.op("kill", "n9").await.error.unwrap();
+    assert_eq!(error, "there is no node n9; the nodes are n1");
+    assert!(stage.phases().is_empty(), "nothing was touched");
+}
+
+#[tokio::test]
+async fn two_nemeses_cannot_answer_the_same_operation() {
+    let path = tempfile::tempdir().unwrap();
+    let journal = Journal::create(&path.path().join("faults.jsonl"), Instant::now()).unwrap();
+    let (cluster, target, _) = cluster(1, true);
+    let nemeses: Vec<Box<dyn Nemesis>> = vec![Box::new(Noop), Box::new(Noop)];
+    let error = Chaos::new(nemeses, journal, cluster, target, 7).err().unwrap();
+    assert_eq!(error.to_string(), "two nemeses are called noop");
+}
+
+#[tokio::test]
+async fn the_same_seed_chooses_the_same() {
+    let mut told = Vec::new();
+    for others in [vec![], vec![Box::new(Partition) as Box<dyn Nemesis>]] {
+        let mut nemeses = others;
+        nemeses.push(Box::new(Kill::default()));
+        let stage = stage(5, true, nemeses);
+        for _ in 0..20 {
+            stage.ok("kill", Value::Null).await;
+        }
+        told.push(read(&stage.path).unwrap().into_iter().map(|event| event.what).collect::<Vec<_>>());
+    }
+    assert_eq!(told[0], told[1], "whichever other nemeses there are");
+}
