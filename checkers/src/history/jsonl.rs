@@ -62,11 +62,10 @@ fn lines(text: &[u8], file: &str, line: &mut usize, loader: &mut Loader) -> Resu
 }
 
 fn last_line(text: &[u8], file: &str, line: usize, loader: &mut Loader) -> Result<(), ReadError> {
-    if text.iter().all(|&b| b == 0) {
-        // A crash of the machine can leave zeros where data was to come.
-        loader.torn |= !text.is_empty();
-        return Ok(());
-    }
+    // A crash of the machine can leave zeros where data was to come.
+    let end = text.iter().rposition(|&b| b != 0).map_or(0, |at| at + 1);
+    loader.torn |= end < text.len();
+    let text = &text[..end];
     match one(&mut Cursor { text, at: 0, one_line: true }, line, loader) {
         Err(misread) if misread.at_end => {
             loader.torn = true;
