@@ -150,17 +150,6 @@ impl Context<'_> {
         }
     }
 
-    /// The same moment as seen by a generator with threads and randomness of its own.
-    pub(super) fn lane<'b>(&'b self, threads: &Threads, rng: &'b mut ChaCha8Rng) -> Context<'b> {
-        Context {
-            time_ns: self.time_ns,
-            threads: self.threads.and(threads),
-            free: self.free.and(threads),
-            processes: self.processes,
-            rng,
-        }
-    }
-
     /// The process that plays on a thread.
     pub fn process(&self, thread: usize) -> Process {
         match thread {

@@ -63,7 +63,7 @@ impl<G: Generator> Lanes<G> {
             if free.and(&lane.threads).is_empty() {
                 continue;
             }
-            match lane.generator.next(&mut ctx.lane(&lane.threads, &mut lane.rng)) {
+            match lane.generator.next(&mut ctx.with_rng(&mut lane.rng).restrict(&lane.threads)) {
                 Next::Op(op) => {
                     self.turn = None;
                     return Next::Op(op);
@@ -80,7 +80,7 @@ impl<G: Generator> Lanes<G> {
         let Some(thread) = ctx.thread(event.process) else { return };
         if self.open.contains(thread) {
             let lane = &mut self.lanes[self.owner[thread]];
-            lane.generator.update(&mut ctx.lane(&lane.threads, &mut lane.rng), event);
+            lane.generator.update(&mut ctx.with_rng(&mut lane.rng).restrict(&lane.threads), event);
         }
     }
 }

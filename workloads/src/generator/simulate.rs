@@ -1,7 +1,6 @@
 //! A deterministic simulator: runs a generator without clients, clock or threads, to see what it does.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -104,7 +103,7 @@ impl Simulation {
             threads: Threads::all(self.concurrency),
             free: Threads::all(self.concurrency),
             processes: (0..self.concurrency as u32).collect(),
-            open: BinaryHeap::new(),
+            open: BTreeMap::new(),
             events: Vec::new(),
         };
         run.play(self.ops_max);
@@ -145,33 +144,6 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// Completions that are still to come, soonest first: time, number of the invocation's event, event.
-type Open = BinaryHeap<Reverse<(u64, usize, Ending)>>;
-
-/// An event that takes no part in the order of the heap.
-#[derive(Debug)]
-struct Ending(Op);
-
-impl PartialEq for Ending {
-    fn eq(&self, _: &Ending) -> bool {
-        true
-    }
-}
-
-impl Eq for Ending {}
-
-impl PartialOrd for Ending {
-    fn partial_cmp(&self, other: &Ending) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Ending {
-    fn cmp(&self, _: &Ending) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
-    }
-}
-
 struct Run<G, R> {
     generator: Validated<G>,
     reply: R,
@@ -181,7 +153,8 @@ struct Run<G, R> {
     threads: Threads,
     free: Threads,
     processes: Vec<u32>,
-    open: Open,
+    /// Completions that are still to come, by time and then by the order of invocations.
+    open: BTreeMap<(u64, usize), Op>,
     events: Vec<Op>,
 }
 
@@ -201,7 +174,7 @@ impl<G: Generator, R: FnMut(&Op, &mut ChaCha8Rng) -> Reply> Run<G, R> {
                     self.begin(op);
                 }
                 Next::Pending(until) => {
-                    let completes = self.open.peek().map(|Reverse((time, ..))| *time);
+                    let completes = self.open.keys().next().map(|(time_ns, _)| *time_ns);
                     // The wrapper has ruled out a wait for nothing.
                     self.time_ns = super::sooner(until, completes).unwrap_or(self.time_ns);
                 }
@@ -247,17 +220,17 @@ impl<G: Generator, R: FnMut(&Op, &mut ChaCha8Rng) -> Reply> Run<G, R> {
             error: completion.error,
             ..op.clone()
         };
-        self.open.push(Reverse((end_ns, self.events.len(), Ending(ending))));
+        self.open.insert((end_ns, self.events.len()), ending);
         self.tell(&op);
         self.record(op);
     }
 
     /// Completes the operation that ends soonest, if that is at `by_ns` at the latest.
     fn complete(&mut self, by_ns: u64) -> bool {
-        if self.open.peek().is_none_or(|Reverse((time, ..))| *time > by_ns) {
+        let Some(first) = self.open.first_entry().filter(|first| first.key().0 <= by_ns) else {
             return false;
-        }
-        let Some(Reverse((time_ns, _, Ending(op)))) = self.open.pop() else { return false };
+        };
+        let ((time_ns, _), op) = first.remove_entry();
         self.time_ns = self.time_ns.max(time_ns);
         let thread = self.thread(op.process);
         self.free.insert(thread);

@@ -167,7 +167,7 @@ mod tests {
 
     fn judge(fault: Fault) -> Verdict {
         let options = test_options(10, 5, 100);
-        simulate(&options, append(&options), &AtomClient::with_fault(fault), 1000.0, 2000).1
+        simulate(&options, append(&options), &AtomClient::with_fault(fault), 1000.0, 400).1
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn one_key(threads: usize) -> impl Generator {
 /// Reads, writes and compare-and-set on independent keys; op set `register`.
 pub fn register(options: &Options) -> Workload {
     let threads = options.concurrency.min(2 * options.nodes.len()).max(1);
-    let ops_per_key = options.ops_per_key;
+    let ops_per_key = options.ops_per_key.max(1);
     let begun = Arc::new(AtomicU64::new(0));
     let count = begun.clone();
     let keys = (0_u64..).inspect(move |key| count.store(key + 1, Ordering::Relaxed));
