@@ -8,11 +8,14 @@
 pub mod append;
 pub mod causal;
 pub mod checker;
+mod errors;
 mod graph;
 pub mod history;
 mod intern;
 pub mod linear;
 pub mod model;
+mod set;
+mod stats;
 #[cfg(test)]
 mod testing;
 pub mod unknown;
@@ -21,9 +24,12 @@ pub mod verdict;
 pub use append::{Append, AppendModel};
 pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};
+pub use errors::UnhandledErrors;
 pub use history::{FaultEvent, History, Op, Phase, Process, Receipt, Type};
 pub use linear::Linearizable;
 pub use model::Model;
 pub use serde_json::Value;
+pub use set::SetFull;
+pub use stats::Stats;
 pub use unknown::Unknown;
 pub use verdict::{Anomaly, Edge, Valid, Verdict};
