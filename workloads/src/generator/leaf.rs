@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use squall_checkers::{Op, Type};
+use squall_checkers::{Op, Process, Type};
 
 use super::{Context, Generator, Next, Threads};
 
@@ -85,25 +85,23 @@ impl<F: FnMut(&mut Context<'_>) -> Op + Send> Generator for FromFn<F> {
 #[derive(Clone, Debug)]
 pub struct Log(Option<String>);
 
-/// A line in the history, once: an `info` event with `f` `log` and the text as its value.
+/// A line in the history, once: an `info` event of the nemesis with `f` `log` and the text as its value.
 ///
-/// Nobody performs it. It stands under the nemesis where the context has it idle, else under an idle client: the line
-/// must not be taken for the completion of somebody's open operation.
+/// Nobody performs it, so it needs no free thread. Where the context has the nemesis it waits until that is idle, for
+/// the line must not be taken for the completion of a fault.
 pub fn log(text: impl Into<String>) -> Log {
     Log(Some(text.into()))
 }
 
 impl Generator for Log {
     fn next(&mut self, ctx: &mut Context<'_>) -> Next {
-        if self.0.is_none() {
-            return Next::Done;
-        }
-        let nemesis = ctx.free.contains(Threads::NEMESIS).then(|| ctx.process(Threads::NEMESIS));
-        let Some(process) = nemesis.or_else(|| ctx.pick_process()) else {
+        if self.0.is_some() && ctx.threads.contains(Threads::NEMESIS) && !ctx.free.contains(Threads::NEMESIS)
+        {
             return Next::Pending(None);
-        };
-        let text = self.0.take().unwrap_or_default();
-        Next::Op(Op::new("log").value(text).kind(Type::Info).process(process).at(ctx.time_ns))
+        }
+        let line =
+            |text| Op::new("log").value(text).kind(Type::Info).process(Process::Nemesis).at(ctx.time_ns);
+        self.0.take().map_or(Next::Done, |text| Next::Op(line(text)))
     }
 }
 
@@ -125,7 +123,7 @@ impl Generator for Nothing {
 #[cfg(test)]
 mod tests {
     use super::super::simulate::assert_schedule;
-    use super::super::{GeneratorExt as _, Simulation};
+    use super::super::{GeneratorExt as _, Simulation, clients, nemesis, seq};
     use super::*;
 
     #[test]
@@ -188,12 +186,24 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_takes_no_thread() {
+    fn a_log_line_takes_no_thread_and_waits_for_the_nemesis() {
+        let lines =
+            || seq([once(Op::new("read")).boxed(), log("begun").boxed(), once(Op::new("read")).boxed()]);
         assert_schedule(
             &Simulation::new(1),
-            super::super::seq([log("begin").boxed(), once(Op::new("read")).boxed()]),
+            nemesis(lines()),
             "
-                0.000 0 nemesis log \"begin\"
+                0.000 0 nemesis read null
+                1.000 0 nemesis log \"begun\"
+                1.000 0 nemesis read null
+            ",
+        );
+        assert_schedule(
+            &Simulation::new(2),
+            clients(lines()),
+            "
+                0.000 2 1 read null
+                0.000 0 nemesis log \"begun\"
                 0.000 1 0 read null
             ",
         );

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use squall_checkers::{Op, Type};
+use squall_checkers::{Op, Process, Type};
 
 use super::{Context, Generator, Next};
 
@@ -116,7 +116,7 @@ fn misuse(ctx: &Context<'_>, next: &Next) -> Option<Misuse> {
             Some(Misuse::NotInvocation(op.clone()))
         }
         Next::Op(op) if op.time_ns != now_ns => Some(Misuse::WrongTime { op: op.clone(), now_ns }),
-        Next::Op(op) if !ctx.thread(op.process).is_some_and(|thread| ctx.free.contains(thread)) => {
+        Next::Op(op) if op.kind == Type::Invoke && !is_free(ctx, op.process) => {
             Some(Misuse::NotFree(op.clone()))
         }
         Next::Pending(Some(until_ns)) if *until_ns <= now_ns => {
@@ -127,10 +127,12 @@ fn misuse(ctx: &Context<'_>, next: &Next) -> Option<Misuse> {
     }
 }
 
+fn is_free(ctx: &Context<'_>, process: Process) -> bool {
+    ctx.thread(process).is_some_and(|thread| ctx.free.contains(thread))
+}
+
 #[cfg(test)]
 mod tests {
-    use squall_checkers::Process;
-
     use super::super::{GeneratorExt as _, Simulation, forever};
     use super::*;
 
