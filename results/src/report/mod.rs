@@ -27,6 +27,7 @@ use columns::Columns;
 use html::{Escaped, json_in_script};
 use ops::Ops;
 use score::Scorecard;
+pub(crate) use tables::percent_encoded;
 
 const PAGE: &str = include_str!("report.html");
 const STYLE: &str = include_str!("report.css");
