@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::Rng as _;
-use squall_checkers::{Append, Op, Value};
+use squall_checkers::{Append, Op, Stats, Value};
 
 use super::{Options, Workload};
 use crate::generator::{Context, GeneratorExt as _, from_fn};
@@ -99,7 +99,11 @@ pub fn append(options: &Options) -> Workload {
     let main = from_fn(move |ctx| keys.lock().unwrap_or_else(PoisonError::into_inner).txn(ctx));
     let last = from_fn(move |_| end.lock().unwrap_or_else(PoisonError::into_inner).read_youngest());
     let last = last.delay(Duration::from_millis(500)).until_ok().limit(10).each_thread();
-    Workload::new("append", main).op_set("txn").finally(last).check(Box::new(Append::default()))
+    Workload::new("append", main)
+        .op_set("txn")
+        .finally(last)
+        .check(Box::new(Append::default()))
+        .check(Box::new(Stats))
 }
 
 #[cfg(test)]

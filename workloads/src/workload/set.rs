@@ -9,7 +9,7 @@
 //!
 //! It is the plainest question to a store: is what you acknowledged still there? An element is *lost* when its `add`
 //! was acknowledged and reads that began later lack it for good; *stale* when it was missing for a while after the
-//! acknowledgement; *never read* when nobody knows. Adds commute, so there is nothing to order and judging takes one
+//! acknowledgement, which is counted but allowed: that it is not is for `register` to show. Adds commute, so there is nothing to order and judging takes one
 //! pass, however long the run and however many outcomes are unknown.
 //!
 //! The final reads show what is lost. The reads in between show when: an element that was there and vanished points to
@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use squall_checkers::Op;
+use squall_checkers::{Op, SetFull, Stats};
 
 use super::{Options, Workload};
 use crate::generator::{GeneratorExt as _, any, forever, from_fn};
@@ -36,14 +36,20 @@ pub fn set(_: &Options) -> Workload {
     });
     let read = forever(Op::new("read"));
     let last = read.clone().delay(Duration::from_millis(500)).until_ok().limit(10).each_thread();
-    Workload::new("set", any([add.boxed(), read.stagger(READ_INTERVAL).boxed()])).finally(last)
+    Workload::new("set", any([add.boxed(), read.stagger(READ_INTERVAL).boxed()]))
+        .finally(last)
+        .check(Box::new(SetFull::new()))
+        .check(Box::new(Stats))
 }
 
 #[cfg(test)]
 mod tests {
+    use squall_checkers::{Valid, Verdict};
+
     use super::*;
+    use crate::client::{AtomClient, Fault};
     use crate::generator::{Reply, Simulation, assert_text, clients};
-    use crate::workload::testing::test_options;
+    use crate::workload::testing::{simulate, test_options};
 
     #[test]
     fn adds_with_a_read_now_and_then() {
@@ -89,5 +95,21 @@ mod tests {
         let last = clients(set(&test_options(3, 3, 100)).final_generator.unwrap());
         let schedule = Simulation::new(3).run_with(last, |_, _| Reply::fail()).unwrap();
         assert_eq!(schedule.invocations().count(), 30);
+    }
+
+    fn judge(fault: Fault) -> Verdict {
+        let options = test_options(5, 5, 100);
+        simulate(&options, set(&options), &AtomClient::with_fault(fault), 100.0, 1000).1
+    }
+
+    #[test]
+    fn a_correct_store_passes() {
+        let verdict = judge(Fault::None);
+        assert_eq!(verdict.valid, Valid::True, "{verdict:?}");
+    }
+
+    #[test]
+    fn lost_adds_are_found() {
+        assert_eq!(judge(Fault::LostWrite(100)).valid, Valid::False);
     }
 }
