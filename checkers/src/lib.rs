@@ -14,6 +14,7 @@ pub mod history;
 mod intern;
 pub mod linear;
 pub mod model;
+pub mod session;
 mod set;
 mod stats;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use history::{FaultEvent, History, Op, Phase, Process, Receipt, Type};
 pub use linear::Linearizable;
 pub use model::Model;
 pub use serde_json::Value;
+pub use session::{Guarantee, Session};
 pub use set::SetFull;
 pub use stats::Stats;
 pub use unknown::Unknown;

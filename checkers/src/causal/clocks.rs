@@ -1,6 +1,6 @@
 //! The causal order: session order and reads-from, closed under transitivity, as vector clocks.
 
-use super::kv::{Kv, NONE};
+use super::kv::{NONE, Sessions};
 
 /// Vector clocks over the sessions that write. The clock of an operation counts, for each session, the writes that
 /// come causally before it, the operation itself left out. Only the clocks of writes are kept: 4 bytes for each write
@@ -24,7 +24,7 @@ pub(crate) type Circle = Vec<(u32, u32)>;
 
 impl Clocks {
     /// How many bytes the clocks of this history take.
-    pub(crate) fn bytes(kv: &Kv) -> u64 {
+    pub(crate) fn bytes(kv: &Sessions) -> u64 {
         let writes = kv.ops.iter().filter(|op| op.is_write()).count() as u64;
         let writers = (0..kv.sessions())
             .filter(|&s| kv.session(s).any(|op| kv.ops[op as usize].is_write()))
@@ -32,7 +32,7 @@ impl Clocks {
         4 * writes * writers
     }
 
-    fn new(kv: &Kv) -> Clocks {
+    fn new(kv: &Sessions) -> Clocks {
         let mut column = vec![NONE; kv.sessions()];
         let (mut rank, mut row) = (Vec::with_capacity(kv.ops.len()), vec![NONE; kv.ops.len()]);
         let (mut width, mut writes) = (0, 0);
@@ -58,7 +58,7 @@ impl Clocks {
     /// Computes the clocks and shows each operation with its own to `visit`, in an order that extends the causal one.
     /// Where the order is cyclic, the operations on or behind a cycle are left out, and the circles come back.
     /// O(operations × writing sessions).
-    pub(crate) fn walk(kv: &Kv, mut visit: impl FnMut(&Clocks, u32, &[u32])) -> (Clocks, Vec<Circle>) {
+    pub(crate) fn walk(kv: &Sessions, mut visit: impl FnMut(&Clocks, u32, &[u32])) -> (Clocks, Vec<Circle>) {
         let mut clocks = Clocks::new(kv);
         let width = clocks.width;
         let mut now = vec![0u32; kv.sessions() * width];
@@ -87,7 +87,7 @@ impl Clocks {
         (clocks, circles)
     }
 
-    fn join(&self, kv: &Kv, clock: &mut [u32], write: u32) {
+    fn join(&self, kv: &Sessions, clock: &mut [u32], write: u32) {
         for (mine, theirs) in clock.iter_mut().zip(self.row(write)) {
             *mine = (*mine).max(*theirs);
         }
@@ -95,7 +95,7 @@ impl Clocks {
         clock[column] = clock[column].max(self.rank[write as usize] + 1);
     }
 
-    fn finish(&mut self, kv: &Kv, op: u32, clock: &mut [u32]) {
+    fn finish(&mut self, kv: &Sessions, op: u32, clock: &mut [u32]) {
         self.done[op as usize] = true;
         if kv.ops[op as usize].is_write() {
             let at = self.row[op as usize] as usize * self.width;
@@ -105,13 +105,19 @@ impl Clocks {
         }
     }
 
-    fn column_of(&self, kv: &Kv, write: u32) -> usize {
+    fn column_of(&self, kv: &Sessions, write: u32) -> usize {
         self.column[kv.ops[write as usize].session as usize] as usize
     }
 
-    fn row(&self, write: u32) -> &[u32] {
+    /// The clock of a write. All zero until it has been visited.
+    pub(crate) fn row(&self, write: u32) -> &[u32] {
         let at = self.row[write as usize] as usize * self.width;
         &self.rows[at..at + self.width]
+    }
+
+    /// Number of sessions that write.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// The column of a session that writes.
@@ -125,18 +131,18 @@ impl Clocks {
     }
 
     /// Whether `write` comes before the operation with this clock.
-    pub(crate) fn counts(&self, kv: &Kv, clock: &[u32], write: u32) -> bool {
+    pub(crate) fn counts(&self, kv: &Sessions, clock: &[u32], write: u32) -> bool {
         clock[self.column_of(kv, write)] > self.rank[write as usize]
     }
 
     /// Whether the write `a` comes causally before the write `b`. Both must have been visited.
-    pub(crate) fn before(&self, kv: &Kv, a: u32, b: u32) -> bool {
+    pub(crate) fn before(&self, kv: &Sessions, a: u32, b: u32) -> bool {
         self.counts(kv, self.row(b), a)
     }
 }
 
 /// Each blocked session waits for a write in a blocked session: following that ends in a circle.
-fn circles(kv: &Kv, next: &[u32]) -> Vec<Circle> {
+fn circles(kv: &Sessions, next: &[u32]) -> Vec<Circle> {
     let blocked = |s: usize| next[s] < kv.starts[s + 1];
     let mut seen = vec![NONE; next.len()];
     let mut found = Vec::new();
@@ -169,7 +175,7 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    pub(crate) fn new(kv: &Kv) -> Writers {
+    pub(crate) fn new(kv: &Sessions) -> Writers {
         let mut writes: Vec<u32> =
             (0..kv.ops.len() as u32).filter(|&op| kv.ops[op as usize].is_write()).collect();
         let key = |op: u32| kv.ops[op as usize].key;

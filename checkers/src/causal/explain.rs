@@ -8,7 +8,7 @@ use crate::{Anomaly, Edge};
 
 /// The anomaly that a bad pattern is.
 pub(crate) fn explain(kv: &Kv, pattern: &Pattern) -> Anomaly {
-    let teller = Teller { kv };
+    let teller = Teller { kv, within: None };
     match *pattern {
         Pattern::ThinAirRead { read } => teller.thin_air(read),
         Pattern::AbortedRead { event, read } => teller.aborted(event, read),
@@ -42,6 +42,8 @@ pub(crate) fn explain(kv: &Kv, pattern: &Pattern) -> Anomaly {
 /// Puts operations into words.
 pub(crate) struct Teller<'a> {
     pub(crate) kv: &'a Kv<'a>,
+    /// If given, only reads of this key are steps of a causal path.
+    pub(crate) within: Option<u32>,
 }
 
 impl Teller<'_> {
@@ -256,7 +258,9 @@ impl Teller<'_> {
         while !layer.is_empty() && !next.contains_key(&from) {
             let mut before = Vec::new();
             for op in layer {
-                let steps = [(self.kv.previous(op), "session order"), (self.kv.source(op), "reads from")];
+                let counts = self.within.is_none_or(|key| self.kv.ops[op as usize].key == key);
+                let source = self.kv.source(op).filter(|_| counts);
+                let steps = [(self.kv.previous(op), "session order"), (source, "reads from")];
                 for (step, kind) in steps {
                     if let Some(step) = step.filter(|step| *step != to && !next.contains_key(step)) {
                         next.insert(step, (op, kind));

@@ -2,6 +2,7 @@
 //! which write each read saw.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
 
 use super::raw::{Outcome, RawOp, Register};
 use crate::History;
@@ -44,21 +45,17 @@ impl KvOp {
     }
 }
 
-/// A key-value history, resolved. Operations are grouped by session, in session order.
-#[derive(Debug)]
-pub(crate) struct Kv<'a> {
-    pub(crate) history: &'a History,
-    pub(crate) register: Register,
+/// Operations grouped by session, in session order.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
     pub(crate) ops: Vec<KvOp>,
     /// Session `s` holds `ops[starts[s]..starts[s + 1]]`.
     pub(crate) starts: Vec<u32>,
     /// Number of keys.
     pub(crate) keys: usize,
-    /// Why some reads say nothing, if some do: two writes of the same value.
-    pub(crate) ambiguous: Option<String>,
 }
 
-impl Kv<'_> {
+impl Sessions {
     pub(crate) fn sessions(&self) -> usize {
         self.starts.len() - 1
     }
@@ -83,6 +80,24 @@ impl Kv<'_> {
     }
 }
 
+/// A key-value history, resolved.
+#[derive(Debug)]
+pub(crate) struct Kv<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) register: Register,
+    sessions: Sessions,
+    /// Why some reads say nothing, if some do: two writes of the same value.
+    pub(crate) ambiguous: Option<String>,
+}
+
+impl Deref for Kv<'_> {
+    type Target = Sessions;
+
+    fn deref(&self) -> &Sessions {
+        &self.sessions
+    }
+}
+
 /// Resolves a history. With `trust_failures` false, an operation recorded as failed whose value was read counts as one
 /// of unknown outcome. The error is the reason why nothing can be said.
 pub(crate) fn resolve<'a>(history: &'a History, trust_failures: bool) -> Result<Kv<'a>, String> {
@@ -99,9 +114,9 @@ pub(crate) fn resolve<'a>(history: &'a History, trust_failures: bool) -> Result<
         ambiguous.get_or_insert_with(|| describe_ambiguity(&register, &raw, reader, writers));
     });
     let keys = register.keys.len();
-    let mut kv = Kv { history, register, ops: Vec::new(), starts: vec![0], keys, ambiguous };
-    group(&mut kv, &raw, &sources, &performed);
-    Ok(kv)
+    let mut sessions = Sessions { ops: Vec::new(), starts: vec![0], keys };
+    group(&mut sessions, &raw, &sources, &performed);
+    Ok(Kv { history, register, sessions, ambiguous })
 }
 
 /// Who wrote each version. A version is a key and a value.
@@ -193,7 +208,7 @@ fn settle(
 }
 
 /// Fills in the operations that took effect and say something, session by session.
-fn group(kv: &mut Kv, raw: &[RawOp], sources: &[Source], performed: &[bool]) {
+fn group(kv: &mut Sessions, raw: &[RawOp], sources: &[Source], performed: &[bool]) {
     let kept = |id: usize| performed[id] && (raw[id].writes != NONE || sources[id] != Source::Nothing);
     let mut by_session: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for id in (0..raw.len()).filter(|&id| kept(id)) {

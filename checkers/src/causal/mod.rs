@@ -21,14 +21,14 @@
 
 mod cc;
 mod ccv;
-mod clocks;
+pub(crate) mod clocks;
 mod cm;
-mod explain;
-mod kv;
+pub(crate) mod explain;
+pub(crate) mod kv;
 mod raw;
 
 #[cfg(test)]
-mod oracle;
+pub(crate) mod oracle;
 #[cfg(test)]
 mod tests;
 

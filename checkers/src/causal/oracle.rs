@@ -2,19 +2,20 @@
 //! histories.
 
 use super::CausalModel;
+use crate::testing::Rng;
 use crate::{History, Op, Process, Type};
 
 /// An acknowledged operation of a tiny history. Values are from 1 up; 0 is the initial value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Tiny {
-    pub(super) session: usize,
-    pub(super) key: usize,
-    pub(super) read: Option<u8>,
-    pub(super) write: Option<u8>,
+pub(crate) struct Tiny {
+    pub(crate) session: usize,
+    pub(crate) key: usize,
+    pub(crate) read: Option<u8>,
+    pub(crate) write: Option<u8>,
 }
 
 /// The operations as a recorded history, one after the other.
-pub(super) fn record(ops: &[Tiny]) -> History {
+pub(crate) fn record(ops: &[Tiny]) -> History {
     let value = |v: u8| if v == 0 { serde_json::Value::Null } else { v.into() };
     let mut history = History::new();
     for op in ops {
@@ -39,9 +40,9 @@ pub(super) fn record(ops: &[Tiny]) -> History {
 }
 
 /// A relation on at most 8 operations: bit `a` of `rows[b]` says that `a` comes before `b`.
-pub(super) type Rows = [u8; 8];
+pub(crate) type Rows = [u8; 8];
 
-pub(super) fn session_order(ops: &[Tiny]) -> Rows {
+pub(crate) fn session_order(ops: &[Tiny]) -> Rows {
     let mut rows = [0; 8];
     for b in 0..ops.len() {
         for a in (0..b).filter(|&a| ops[a].session == ops[b].session) {
@@ -52,7 +53,7 @@ pub(super) fn session_order(ops: &[Tiny]) -> Rows {
 }
 
 /// The least causal order: session order and reads-from, closed. `None` if it is cyclic.
-pub(super) fn least_order(ops: &[Tiny]) -> Option<Rows> {
+pub(crate) fn least_order(ops: &[Tiny]) -> Option<Rows> {
     let mut rows = session_order(ops);
     for (b, reader) in ops.iter().enumerate() {
         for (a, writer) in ops.iter().enumerate() {
@@ -76,7 +77,7 @@ fn close(rows: &mut Rows, n: usize) {
 }
 
 /// Every strict partial order on `n` operations.
-pub(super) fn partial_orders(n: usize) -> Vec<Rows> {
+pub(crate) fn partial_orders(n: usize) -> Vec<Rows> {
     let mut orders = vec![[0u8; 8]];
     for new in 0..n {
         let mut wider = Vec::new();
@@ -100,7 +101,7 @@ pub(super) fn partial_orders(n: usize) -> Vec<Rows> {
 }
 
 /// Whether the model holds with this causal order, which must extend the session order.
-pub(super) fn holds_with(model: CausalModel, ops: &[Tiny], co: &Rows) -> bool {
+pub(crate) fn holds_with(model: CausalModel, ops: &[Tiny], co: &Rows) -> bool {
     let so = session_order(ops);
     let all = (1u16 << ops.len()) as u8;
     match model {
@@ -113,7 +114,7 @@ pub(super) fn holds_with(model: CausalModel, ops: &[Tiny], co: &Rows) -> bool {
 }
 
 /// Whether the model holds with some causal order among `orders`.
-pub(super) fn holds(model: CausalModel, ops: &[Tiny], orders: &[Rows]) -> bool {
+pub(crate) fn holds(model: CausalModel, ops: &[Tiny], orders: &[Rows]) -> bool {
     let so = session_order(ops);
     orders
         .iter()
@@ -165,7 +166,86 @@ fn arbitrate(ops: &[Tiny], co: &Rows, done: u8, all: u8, order: &mut Vec<usize>)
 }
 
 /// Whether all operations fit one order that extends the session order.
-pub(super) fn sequential(ops: &[Tiny]) -> bool {
+pub(crate) fn sequential(ops: &[Tiny]) -> bool {
     let all = ((1u16 << ops.len()) - 1) as u8;
     order(ops, &session_order(ops), 0, all, all, &mut [0; 4])
+}
+
+/// The sessions of up to four operations, in every way that matters.
+pub(crate) const SHAPES: [&[usize]; 12] = [
+    &[0],
+    &[0, 0],
+    &[0, 1],
+    &[0, 0, 0],
+    &[0, 0, 1],
+    &[0, 1, 2],
+    &[0, 0, 0, 0],
+    &[0, 0, 0, 1],
+    &[0, 0, 1, 1],
+    &[0, 0, 1, 2],
+    &[0, 1, 1, 1],
+    &[0, 1, 2, 3],
+];
+
+/// Fills `ops` in every way: session shape by session shape, each op any write, read or cas; written values are the
+/// position plus one, read values are the initial one or any written to that key.
+pub(crate) fn every(sessions: &[usize], keys: usize, cas: bool, visit: &mut impl FnMut(&[Tiny])) {
+    let n = sessions.len();
+    let kinds = if cas { 3 } else { 2 };
+    for code in 0..(keys * kinds).pow(n as u32) {
+        let mut rest = code;
+        let mut ops = Vec::new();
+        for (at, &session) in sessions.iter().enumerate() {
+            let (key, kind) = (rest % keys, rest / keys % kinds);
+            rest /= keys * kinds;
+            let read = (kind != 0).then_some(0);
+            let write = (kind != 1).then_some(at as u8 + 1);
+            ops.push(Tiny { session, key, read, write });
+        }
+        values(&mut ops, 0, visit);
+    }
+}
+
+fn values(ops: &mut Vec<Tiny>, at: usize, visit: &mut impl FnMut(&[Tiny])) {
+    if at == ops.len() {
+        return visit(ops);
+    }
+    if ops[at].read.is_none() {
+        return values(ops, at + 1, visit);
+    }
+    let key = ops[at].key;
+    let others = |(w, op): (usize, &Tiny)| if w != at && op.key == key { op.write } else { None };
+    let options: Vec<u8> = std::iter::once(0).chain(ops.iter().enumerate().filter_map(others)).collect();
+    for value in options {
+        ops[at].read = Some(value);
+        values(ops, at + 1, visit);
+    }
+}
+
+/// A random history of `n` operations, often of a single copy.
+pub(crate) fn random(rng: &mut Rng, n: usize) -> Vec<Tiny> {
+    let (sessions, keys) = (1 + rng.below(4), 1 + rng.below(2));
+    let mut ops: Vec<Tiny> = (0..n)
+        .map(|at| {
+            let kind = rng.below(7);
+            let read = (kind >= 3).then_some(0);
+            let write = (kind < 4).then_some(at as u8 + 1);
+            Tiny { session: rng.below(sessions), key: rng.below(keys), read, write }
+        })
+        .collect();
+    let mut store = [0; 2];
+    for at in 0..n {
+        if ops[at].read.is_some() {
+            let key = ops[at].key;
+            let others: Vec<u8> = (0..n)
+                .filter(|&w| w != at && ops[w].key == key)
+                .filter_map(|w| ops[w].write)
+                .chain([0])
+                .collect();
+            // Mostly what a single copy would say, so that the verdicts are mixed.
+            ops[at].read = Some(if rng.below(3) > 0 { store[key] } else { others[rng.below(others.len())] });
+        }
+        store[ops[at].key] = ops[at].write.unwrap_or(store[ops[at].key]);
+    }
+    ops
 }

@@ -23,95 +23,19 @@ fn agrees(ops: &[Tiny], expected: impl Fn(CausalModel) -> bool) {
     }
 }
 
-/// Fills `ops` in every way: session shape by session shape, each op any write, read or cas; written values are the
-/// position plus one, read values are the initial one or any written to that key.
-fn every(sessions: &[usize], keys: usize, cas: bool, visit: &mut impl FnMut(&[Tiny])) {
-    let n = sessions.len();
-    let kinds = if cas { 3 } else { 2 };
-    for code in 0..(keys * kinds).pow(n as u32) {
-        let mut rest = code;
-        let mut ops = Vec::new();
-        for (at, &session) in sessions.iter().enumerate() {
-            let (key, kind) = (rest % keys, rest / keys % kinds);
-            rest /= keys * kinds;
-            let read = (kind != 0).then_some(0);
-            let write = (kind != 1).then_some(at as u8 + 1);
-            ops.push(Tiny { session, key, read, write });
-        }
-        values(&mut ops, 0, visit);
-    }
-}
-
-fn values(ops: &mut Vec<Tiny>, at: usize, visit: &mut impl FnMut(&[Tiny])) {
-    if at == ops.len() {
-        return visit(ops);
-    }
-    if ops[at].read.is_none() {
-        return values(ops, at + 1, visit);
-    }
-    let key = ops[at].key;
-    let others = |(w, op): (usize, &Tiny)| if w != at && op.key == key { op.write } else { None };
-    let options: Vec<u8> = std::iter::once(0).chain(ops.iter().enumerate().filter_map(others)).collect();
-    for value in options {
-        ops[at].read = Some(value);
-        values(ops, at + 1, visit);
-    }
-}
-
 #[test]
 fn every_history_of_four_operations_agrees_with_the_definitions() {
-    let shapes: [&[usize]; 12] = [
-        &[0],
-        &[0, 0],
-        &[0, 1],
-        &[0, 0, 0],
-        &[0, 0, 1],
-        &[0, 1, 2],
-        &[0, 0, 0, 0],
-        &[0, 0, 0, 1],
-        &[0, 0, 1, 1],
-        &[0, 0, 1, 2],
-        &[0, 1, 1, 1],
-        &[0, 1, 2, 3],
-    ];
     let mut count = 0;
-    for shape in shapes {
+    for shape in oracle::SHAPES {
         let orders = oracle::partial_orders(shape.len());
         let mut visit = |ops: &[Tiny]| {
             count += 1;
             agrees(ops, |model| oracle::holds(model, ops, &orders));
         };
-        every(shape, 2, false, &mut visit);
-        every(shape, 1, true, &mut visit);
+        oracle::every(shape, 2, false, &mut visit);
+        oracle::every(shape, 1, true, &mut visit);
     }
     assert!(count > 10_000, "{count}");
-}
-
-fn random(rng: &mut Rng, n: usize) -> Vec<Tiny> {
-    let (sessions, keys) = (1 + rng.below(4), 1 + rng.below(2));
-    let mut ops: Vec<Tiny> = (0..n)
-        .map(|at| {
-            let kind = rng.below(7);
-            let read = (kind >= 3).then_some(0);
-            let write = (kind < 4).then_some(at as u8 + 1);
-            Tiny { session: rng.below(sessions), key: rng.below(keys), read, write }
-        })
-        .collect();
-    let mut store = [0; 2];
-    for at in 0..n {
-        if ops[at].read.is_some() {
-            let key = ops[at].key;
-            let others: Vec<u8> = (0..n)
-                .filter(|&w| w != at && ops[w].key == key)
-                .filter_map(|w| ops[w].write)
-                .chain([0])
-                .collect();
-            // Mostly what a single copy would say, so that the verdicts are mixed.
-            ops[at].read = Some(if rng.below(3) > 0 { store[key] } else { others[rng.below(others.len())] });
-        }
-        store[ops[at].key] = ops[at].write.unwrap_or(store[ops[at].key]);
-    }
-    ops
 }
 
 #[test]
@@ -120,7 +44,7 @@ fn random_histories_of_five_operations_agree_with_every_causal_order() {
     assert_eq!(orders.len(), 4231);
     let mut rng = Rng(5);
     for _ in 0..400 {
-        let ops = random(&mut rng, 5);
+        let ops = oracle::random(&mut rng, 5);
         agrees(&ops, |model| oracle::holds(model, &ops, &orders));
     }
 }
@@ -130,7 +54,7 @@ fn random_histories_of_up_to_eight_operations_agree_with_the_least_causal_order(
     let mut rng = Rng(8);
     let mut seen = std::collections::BTreeMap::new();
     for round in 0..12_000 {
-        let ops = random(&mut rng, 6 + round % 3);
+        let ops = oracle::random(&mut rng, 6 + round % 3);
         let least = oracle::least_order(&ops);
         let holds = |model| least.as_ref().is_some_and(|co| oracle::holds_with(model, &ops, co));
         agrees(&ops, holds);

@@ -1,0 +1,193 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::causal::oracle::{self, Tiny};
+use crate::testing::Rng;
+use crate::{CausalModel, Valid};
+
+/// `older[u][v]`: the version that `u` wrote is older than the one that `v` wrote, by the definition. `None` if some
+/// version is older than itself.
+fn older(ops: &[Tiny]) -> Option<Vec<Vec<bool>>> {
+    let n = ops.len();
+    let mut older = vec![vec![false; n]; n];
+    for v in (0..n).filter(|&v| ops[v].write.is_some()) {
+        for step in (0..=v).filter(|&s| ops[s].session == ops[v].session && ops[s].key == ops[v].key) {
+            if step < v && ops[step].write.is_some() {
+                older[step][v] = true;
+            }
+            (0..n).filter(|&u| sees(ops, step, u)).for_each(|u| older[u][v] = true);
+        }
+    }
+    for via in 0..n {
+        for u in 0..n {
+            for v in 0..n {
+                older[u][v] |= older[u][via] && older[via][v];
+            }
+        }
+    }
+    (0..n).all(|u| !older[u][u]).then_some(older)
+}
+
+/// Whether the operation `read` saw what `write` wrote.
+fn sees(ops: &[Tiny], read: usize, write: usize) -> bool {
+    read != write
+        && ops[read].key == ops[write].key
+        && ops[write].write.is_some()
+        && ops[read].read == ops[write].write
+}
+
+/// The guarantees that do not hold, with the read that shows it, by their definitions.
+fn broken(ops: &[Tiny], older: &[Vec<bool>]) -> BTreeSet<(Guarantee, usize)> {
+    let n = ops.len();
+    let before = |a: usize, b: usize| a < b && ops[a].session == ops[b].session;
+    // The version that `read` saw is older than the one that `write` wrote.
+    let stale = |read: usize, write: usize| {
+        ops[read].key == ops[write].key
+            && match ops[read].read {
+                Some(0) => true,
+                Some(_) => (0..n).any(|u| sees(ops, read, u) && older[u][write]),
+                None => false,
+            }
+    };
+    let mut broken = BTreeSet::new();
+    for read in 0..n {
+        for write in (0..n).filter(|&w| ops[w].write.is_some() && stale(read, w)) {
+            if before(write, read) {
+                broken.insert((Guarantee::ReadYourWrites, read));
+            }
+            for middle in 0..n {
+                if sees(ops, middle, write) && before(middle, read) {
+                    broken.insert((Guarantee::MonotonicReads, read));
+                }
+                for reader in (0..n).filter(|&r| before(r, read) && sees(ops, r, middle)) {
+                    if ops[middle].session == ops[reader].session {
+                        continue;
+                    }
+                    if before(write, middle) {
+                        broken.insert((Guarantee::MonotonicWrites, read));
+                    }
+                    if (0..n).any(|r| before(r, middle) && sees(ops, r, write)) {
+                        broken.insert((Guarantee::WritesFollowReads, read));
+                    }
+                }
+            }
+        }
+    }
+    broken
+}
+
+/// Checks against the definitions; whether the history was valid.
+fn agrees(ops: &[Tiny]) -> bool {
+    let history = oracle::record(ops);
+    let verdict = Session::default().check(&history);
+    if let Some(older) = older(ops) {
+        let expected = broken(ops, &older);
+        let kv = kv::resolve(&history, true).unwrap();
+        let index = |op: u32| kv.ops[op as usize].event as usize / 2;
+        let finder = Finder::run(&kv, u64::MAX).unwrap();
+        let found: BTreeSet<_> = finder.violations.iter().map(|v| (v.guarantee, index(v.read))).collect();
+        assert_eq!(found, expected, "{ops:#?}");
+    } else {
+        assert_eq!(verdict.parts[3].valid, Valid::False, "{ops:#?}");
+    }
+    for anomaly in verdict.all_anomalies() {
+        assert!(anomaly.witness.len() >= 2 && !anomaly.edges.is_empty(), "{anomaly:?}");
+    }
+    verdict.valid == Valid::True
+}
+
+#[test]
+fn every_history_of_four_operations_agrees_with_the_definitions() {
+    let (mut count, mut valid) = (0, 0);
+    for shape in oracle::SHAPES {
+        let mut visit = |ops: &[Tiny]| {
+            count += 1;
+            valid += usize::from(agrees(ops));
+        };
+        oracle::every(shape, 2, false, &mut visit);
+        oracle::every(shape, 1, true, &mut visit);
+    }
+    assert!(count > 10_000 && valid > 1_000 && valid < count, "{valid} of {count}");
+}
+
+#[test]
+fn random_histories_agree_with_the_definitions_and_causal_ones_have_no_violation() {
+    let mut rng = Rng(21);
+    let (mut verdicts, mut guarantees) = (BTreeMap::new(), BTreeMap::new());
+    for round in 0..12_000 {
+        let ops = oracle::random(&mut rng, 6 + round % 3);
+        let valid = agrees(&ops);
+        let causal =
+            oracle::least_order(&ops).is_some_and(|co| oracle::holds_with(CausalModel::Cc, &ops, &co));
+        assert!(valid || !causal, "a false alarm: {ops:#?}");
+        *verdicts.entry((valid, causal)).or_insert(0) += 1;
+        let shown = older(&ops).map(|older| broken(&ops, &older)).into_iter().flatten();
+        shown.for_each(|(guarantee, _)| *guarantees.entry(guarantee).or_insert(0) += 1);
+    }
+    assert!(verdicts.len() == 3, "the verdicts are mixed: {verdicts:?}");
+    assert!(guarantees.len() == 4 && guarantees.values().all(|&count| count > 20), "{guarantees:?}");
+}
+
+fn read(session: usize, key: usize, value: u8) -> Tiny {
+    Tiny { session, key, read: Some(value), write: None }
+}
+
+fn write(session: usize, key: usize, value: u8) -> Tiny {
+    Tiny { session, key, read: None, write: Some(value) }
+}
+
+#[test]
+fn each_guarantee_is_told_in_a_sentence() {
+    let cases: [(&[Tiny], &str, &str, &[usize]); 5] = [
+        (
+            &[write(0, 0, 1), read(0, 0, 0)],
+            "read-your-writes",
+            "process 0 read the initial value from key 0 at 0.000 s after it had written 1, which is newer",
+            &[1, 3],
+        ),
+        (
+            &[write(0, 0, 1), write(0, 0, 2), read(1, 0, 2), read(1, 0, 1)],
+            "monotonic-reads",
+            "process 1 read 1 from key 0 at 0.000 s after it had read 2, which is newer",
+            &[1, 3, 5, 7],
+        ),
+        (
+            &[write(0, 0, 1), write(0, 1, 2), read(1, 1, 2), read(1, 0, 0)],
+            "monotonic-writes",
+            "process 1 read the initial value from key 0 at 0.000 s after it had seen the write of 2 to key 1 by \
+             process 0 at 0.000 s, which had written 1, a newer one, before that",
+            &[1, 3, 5, 7],
+        ),
+        (
+            &[write(0, 0, 1), read(2, 0, 1), write(2, 1, 2), read(1, 1, 2), read(1, 0, 0)],
+            "writes-follow-reads",
+            "process 1 read the initial value from key 0 at 0.000 s after it had seen the write of 2 to key 1 by \
+             process 2 at 0.000 s, which had read 1, a newer one, before that",
+            &[1, 3, 5, 7, 9],
+        ),
+        (
+            &[read(0, 0, 2), write(0, 0, 1), read(1, 0, 1), write(1, 0, 2)],
+            "writes-follow-reads",
+            "versions of one key were each written after the next in a circle: read of 2 from key 0 by process 0 at \
+             0.000 s; write of 2 to key 0 by process 1 at 0.000 s; read of 1 from key 0 by process 1 at 0.000 s; \
+             write of 1 to key 0 by process 0 at 0.000 s",
+            &[1, 3, 5, 7],
+        ),
+    ];
+    for (ops, kind, sentence, witness) in cases {
+        let verdict = Session::default().check(&oracle::record(ops));
+        let anomalies = verdict.all_anomalies();
+        let [anomaly] = anomalies.as_slice() else { panic!("{verdict:#?}") };
+        assert_eq!((anomaly.kind.as_str(), anomaly.sentence.as_str()), (kind, sentence));
+        assert_eq!(anomaly.witness, witness);
+        let other =
+            Session::new(&Guarantee::ALL.into_iter().filter(|g| g.name() != kind).collect::<Vec<_>>());
+        assert_eq!(other.check(&oracle::record(ops)).valid, Valid::True);
+    }
+}
+
+#[test]
+fn the_cap_gives_unknown_with_the_reason() {
+    let verdict = Session::default().memory_cap_bytes(7).check(&oracle::record(&[write(0, 0, 1)]));
+    assert_eq!(verdict.reason.as_deref(), Some("the version orders would take 8 bytes and the cap is 7"));
+}
