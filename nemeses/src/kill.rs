@@ -4,26 +4,17 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use futures_util::future::join_all;
-use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
 use squall_checkers::Receipt;
 
-use crate::nemesis::{Nemesis, Ops, Plan, Scene};
-use crate::nodes::{NodeSpec, nodes_of};
-use crate::receipts;
+use crate::nemesis::{Nemesis, Ops, Plan, Scene, joined};
 use crate::words::count;
 
-/// `kill` takes a [`NodeSpec`] as text, or nothing for a random one, and kills everything of the target there with
-/// SIGKILL; `start` starts the target again where it was killed.
+/// `kill` takes a [`NodeSpec`](crate::NodeSpec) as text, or nothing for a random one, and kills everything of the target
+/// there with SIGKILL; `start` starts the target again where it was killed.
 #[derive(Clone, Debug, Default)]
 pub struct Kill {
     killed: BTreeSet<String>,
 }
-
-/// What a kill or a pause without parameter chooses from.
-pub(crate) const CHOICES: [NodeSpec; 5] =
-    [NodeSpec::One, NodeSpec::Minority, NodeSpec::Majority, NodeSpec::Primaries, NodeSpec::All];
 
 #[async_trait]
 impl Nemesis for Kill {
@@ -39,15 +30,9 @@ impl Nemesis for Kill {
         true
     }
 
-    async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
-        nodes_of(value, &CHOICES, on, rng).await
-    }
-
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         self.killed.extend(plan.nodes.iter().cloned());
-        let calls = plan.nodes.iter().filter_map(|name| on.cluster.node(name)).map(|node| node.kill());
-        let all = join_all(calls).await.into_iter().collect::<Result<Vec<Receipt>>>()?;
-        Ok(receipts::join(&plan.nodes, all))
+        on.each(&plan.nodes, |node| node.kill()).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
@@ -58,20 +43,20 @@ impl Nemesis for Kill {
             if node.pids().await?.is_empty() {
                 on.target.start(on.cluster, node).await.with_context(|| format!("starting {name} again"))?;
             }
-            let pids = node.pids().await?;
-            let evidence = match pids.len() {
-                0 => Receipt::unconfirmed("started, and gone already"),
-                1 => Receipt::confirmed(format!("pid {} runs", pids[0])),
-                n => Receipt::confirmed(format!("{n} processes run")),
+            // Whatever becomes of the new processes, the kill had its effect.
+            let evidence = match node.pids().await?.as_slice() {
+                [] => "started, and gone already".to_owned(),
+                [pid] => format!("pid {pid} runs"),
+                pids => format!("{} processes run", pids.len()),
             };
-            started.push((name, evidence));
+            started.push((name, Receipt::confirmed(evidence)));
         }
         self.killed.clear();
         let (names, all): (Vec<String>, Vec<Receipt>) = started.into_iter().unzip();
         Ok(match names.len() {
             0 => Receipt::unconfirmed("nothing was killed"),
             n => {
-                let receipt = receipts::join(&names, all);
+                let receipt = joined(&names, all);
                 Receipt {
                     evidence: format!("{} started: {}", count(n as u64, "node"), receipt.evidence),
                     ..receipt

@@ -1,8 +1,8 @@
 //! How squall breaks things: faults as they act on one node, nemeses that choose nodes and moments, and the journal
 //! that makes sure that every fault is healed.
 //!
-//! [`packages`] makes what `-n partition,kill` names, [`compose`] joins it into nemeses and generators, [`Chaos`] carries
-//! out the operations of those generators, and writes what happens to a [`Journal`].
+//! [`packages`] makes what `-n partition,kill` names, [`compose`] joins it into nemeses and generators, [`Chaos`]
+//! carries out the operations of those generators, and writes what happens to a [`Journal`].
 
 mod chaos;
 pub mod faults;
@@ -15,7 +15,6 @@ mod nodes;
 mod package;
 mod partition;
 mod pause;
-mod receipts;
 pub mod registry;
 mod schedule;
 mod summary;

@@ -1,16 +1,41 @@
 //! The nemesis trait.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use squall_checkers::Receipt;
-use squall_targets::{Cluster, Target};
+use squall_targets::{Cluster, NodeHandle, Target};
+
+use crate::nodes::{CHOICES, nodes_of};
 
 /// Injects and heals one kind of fault across a cluster.
 ///
 /// It decides and acts in two steps, so that [`Chaos`](crate::Chaos) can write the decision to the fault journal before
 /// anything is touched. Whatever goes wrong in a step, its [`heal`](Nemesis::heal) is called afterwards.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use squall_nemeses::{Nemesis, Plan, Receipt, Scene};
+///
+/// struct Hiccup;
+///
+/// #[async_trait]
+/// impl Nemesis for Hiccup {
+///     fn fault(&self) -> &str {
+///         "hiccup"
+///     }
+///
+///     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> anyhow::Result<Receipt> {
+///         on.each(&plan.nodes, |node| node.inject("signal", Default::default())).await
+///     }
+///
+///     async fn heal(&mut self, on: &Scene<'_>) -> anyhow::Result<Receipt> {
+///         on.each(&on.cluster.names(), |node| node.heal("signal")).await
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Nemesis: Send {
     /// The kind of its fault: `partition`, `kill`, `pause`.
@@ -27,7 +52,11 @@ pub trait Nemesis: Send {
     }
 
     /// Decides what an injection with this value does, and to which nodes. Touches nothing. All randomness is `rng`'s.
-    async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan>;
+    ///
+    /// Unless it says otherwise, the value is a [`NodeSpec`](crate::NodeSpec) as text, or nothing for a random one.
+    async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
+        nodes_of(value, &CHOICES, on, rng).await
+    }
 
     /// Does it, and measures that it took effect.
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt>;
@@ -107,7 +136,22 @@ pub struct Scene<'a> {
     pub target: &'a dyn Target,
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    /// Does something on these nodes at once. The receipt is confirmed if each node's is: `n1: pid 17 gone; n2: pid 12
+    /// gone`; measurements are kept by node. An error on one does not keep the others from ending.
+    pub async fn each<F>(&self, names: &[String], act: impl Fn(&'a NodeHandle) -> F) -> Result<Receipt>
+    where
+        F: Future<Output = Result<Receipt>>,
+    {
+        let mut nodes = Vec::new();
+        for name in names {
+            nodes.push(self.cluster.node(name).with_context(|| format!("there is no node {name}"))?);
+        }
+        let receipts: Vec<Receipt> =
+            join_all(nodes.into_iter().map(act)).await.into_iter().collect::<Result<_>>()?;
+        Ok(joined(names, receipts))
+    }
+
     /// The nodes that believe that they lead, in the cluster's order: none if the target cannot tell.
     pub async fn primaries(&self) -> Vec<String> {
         let Some(capability) = self.target.primaries() else {
@@ -115,5 +159,18 @@ impl Scene<'_> {
         };
         let primaries = capability.primaries(self.cluster).await;
         self.cluster.names().into_iter().filter(|name| primaries.contains(name)).collect()
+    }
+}
+
+/// The receipts of these nodes as one.
+pub(crate) fn joined(names: &[String], receipts: Vec<Receipt>) -> Receipt {
+    let evidence: Vec<String> =
+        names.iter().zip(&receipts).map(|(name, receipt)| format!("{name}: {}", receipt.evidence)).collect();
+    let confirmed = !receipts.is_empty() && receipts.iter().all(|receipt| receipt.confirmed);
+    let measured = names.iter().zip(receipts).filter(|(_, receipt)| !receipt.measured.is_empty());
+    Receipt {
+        confirmed,
+        evidence: if evidence.is_empty() { "no node".to_owned() } else { evidence.join("; ") },
+        measured: measured.map(|(name, receipt)| (name.clone(), Value::Object(receipt.measured))).collect(),
     }
 }

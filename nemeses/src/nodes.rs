@@ -32,6 +32,10 @@ pub enum NodeSpec {
     Nodes(Vec<String>),
 }
 
+/// What a fault on nodes chooses from if it is not told.
+pub(crate) const CHOICES: [NodeSpec; 5] =
+    [NodeSpec::One, NodeSpec::Minority, NodeSpec::Majority, NodeSpec::Primaries, NodeSpec::All];
+
 /// The names of the node specs, and what they mean.
 pub(crate) const SPECS: [(&str, &str); 6] = [
     ("one", "a random node"),

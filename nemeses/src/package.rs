@@ -8,10 +8,9 @@ use squall_workloads::Generator;
 use squall_workloads::generator::{any, nemesis, once, seq};
 
 use crate::grudge::Shape;
-use crate::kill::CHOICES;
 use crate::membership;
 use crate::nemesis::{Nemesis, Ops};
-use crate::nodes::NodeSpec;
+use crate::nodes::{CHOICES, NodeSpec};
 use crate::registry::{self, Entry};
 use crate::schedule::{Draw, Schedule};
 use crate::{Kill, Membership, Partition, Pause};

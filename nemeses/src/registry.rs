@@ -49,8 +49,8 @@ pub static ALL: [Entry; 5] = [
     },
     Entry {
         name: "membership",
-        about: "Removes nodes from the cluster's members, all at once and each through another node, and adds them again. \
-                For targets that can change their members.",
+        about: "Removes nodes from the cluster's members, all at once and each through another node, and adds \
+                them again. For targets that can change their members.",
         ops: ("leave", "join"),
         parameters: &nodes::SPECS,
         receipt: "the members as the nodes that stay see them",

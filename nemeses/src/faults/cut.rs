@@ -11,7 +11,8 @@ use super::iptables::Iptables;
 use super::nft::Nft;
 use crate::words::{count, thousands};
 
-/// Where packets are dropped. Never at the sender: its programs would see `EPERM` at once, and recover unrealistically fast.
+/// Where packets are dropped. Never at the sender: its programs would see `EPERM` at once, and recover unrealistically
+/// fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum At {

@@ -47,14 +47,20 @@ impl NodeFault for Signal {
         let stopped = std::mem::take(&mut self.stopped);
         // Those that it stopped and, in case it does not remember, all that live.
         let all: BTreeSet<i32> = stopped.iter().chain(pids).copied().collect();
-        let lasted = stopped.iter().filter(|&&pid| state(pid) == Some('T')).count();
+        // Who was killed meanwhile was stopped to its end.
+        let gone = stopped.iter().filter(|&&pid| state(pid).is_none()).count();
+        let lasted = gone + stopped.iter().filter(|&&pid| state(pid) == Some('T')).count();
         for &pid in &all {
             send(pid, Sig::SIGCONT)?;
         }
         settle(&all, |state| state != 'T');
-        let resumed = describe(&all, "resumed", |state| state != 'T');
-        Ok(Receipt { confirmed: resumed.confirmed && lasted > 0, ..resumed }
-            .with("stopped_until_now", lasted))
+        let mut receipt = describe(&all, "resumed", |state| state != 'T');
+        if gone > 0 {
+            receipt.evidence += &format!(", {} killed while paused", processes(gone));
+        }
+        let resumed = receipt.confirmed || gone == all.len();
+        receipt.confirmed = resumed && lasted > 0 && lasted == stopped.len();
+        Ok(receipt.with("stopped_until_now", lasted))
     }
 }
 
@@ -202,6 +208,18 @@ mod tests {
         settle(&pids.into(), |state| state != 'T');
         assert!(!fault.heal(&pids).unwrap().confirmed);
         end(shell, child);
+    }
+
+    #[test]
+    fn a_pause_that_a_kill_ended_was_a_pause() {
+        let (shell, child) = family();
+        let mut fault = Signal::default();
+        fault.inject(&Value::Null, &[shell.id() as i32]).unwrap();
+        end(shell, child);
+        settle(&[child].into(), |_| false);
+        let receipt = fault.heal(&[]).unwrap();
+        assert!(receipt.confirmed, "{receipt:?}");
+        assert_eq!(receipt.evidence, "no process lives, 2 processes killed while paused");
     }
 
     #[test]

@@ -1,0 +1,164 @@
+//! Nemeses on a real local cluster, whose processes chat with each other all the time.
+//!
+//! A binary of its own, since the cell must be entered before there are threads. It is also the agent and the target.
+
+mod chatter;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use async_trait::async_trait;
+use chatter::{Heard, heard};
+use squall_checkers::{Op, Receipt};
+use squall_nemeses::journal::{open_faults, read};
+use squall_nemeses::{Chaos, Journal, Phase, Setting, compose, faults, packages};
+use squall_targets::agent::{self, Spawn};
+use squall_targets::cluster::local::{self, LocalCluster, Place};
+use squall_targets::{Client, Cluster, NodeHandle, Target};
+use tokio::time::sleep;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [agent::COMMAND] => agent::run(faults::all()),
+        ["chatter", name] => chatter::run(name),
+        _ => match local::enter() {
+            Ok(Place::Outside { code }) => return ExitCode::from(code as u8),
+            Ok(Place::Inside) => controller(),
+            Err(error) => Err(error),
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Chatter;
+
+#[async_trait]
+impl Target for Chatter {
+    fn name(&self) -> &str {
+        "chatter"
+    }
+
+    fn op_sets(&self) -> &[&str] {
+        &[]
+    }
+
+    async fn start(&self, _: &Cluster, node: &NodeHandle) -> Result<()> {
+        let argv = ["squall", "chatter", node.name()].map(str::to_owned).to_vec();
+        node.spawn(Spawn { name: "chatter".into(), argv, ..Spawn::default() }).await.map(drop)
+    }
+
+    async fn ready(&self, node: &NodeHandle) -> Result<()> {
+        heard(node).map(drop)
+    }
+
+    fn client(&self, op_set: &str) -> Result<Box<dyn Client>> {
+        bail!("no client for {op_set}")
+    }
+}
+
+fn controller() -> Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let folder = tempfile::tempdir()?;
+        let cluster = LocalCluster::start(3, folder.path()).await?;
+        for node in &cluster.nodes {
+            Chatter.start(&cluster, node).await?;
+        }
+        chat(&cluster, &[]).await.context("before any fault")?;
+
+        let setting =
+            Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
+        let nemeses = compose(packages("partition,kill,pause", &setting)?).nemeses;
+        let path = folder.path().join("faults.jsonl");
+        let journal = Journal::create(&path, Instant::now())?;
+        let chaos = Chaos::new(nemeses, journal, cluster.clone(), Arc::new(Chatter), 1)?;
+
+        perform(&chaos, "start-partition", "n1").await?;
+        chat(&cluster, &[(1, 2), (1, 3), (2, 1), (3, 1)]).await.context("n1 alone")?;
+        perform(&chaos, "stop-partition", "").await?;
+        chat(&cluster, &[]).await.context("after a partition")?;
+
+        perform(&chaos, "pause", "n2").await?;
+        ensure!(heard(&cluster.nodes[1]).is_err(), "n2 answers while it is paused");
+        perform(&chaos, "resume", "").await?;
+        perform(&chaos, "kill", "majority").await?;
+        perform(&chaos, "start", "").await?;
+        chat(&cluster, &[]).await.context("after a pause and a kill")?;
+
+        perform(&chaos, "start-partition", "majorities-ring").await?;
+        perform(&chaos, "pause", "one").await?;
+        perform(&chaos, "kill", "one").await?;
+        sleep(Duration::from_millis(50)).await;
+        ensure!(open_faults(&path)?.len() == 3, "three faults at a time");
+        for (fault, receipt) in chaos.heal_all().await {
+            receipt.with_context(|| format!("healing {fault}"))?;
+        }
+        ensure!(chaos.heal_all().await.is_empty() && open_faults(&path)?.is_empty(), "healed is healed");
+        chat(&cluster, &[]).await.context("after healing all")?;
+
+        for event in read(&path)? {
+            let evidence = event.receipt.map(|receipt: Receipt| receipt.evidence).unwrap_or_default();
+            if event.phase != Phase::Intent {
+                println!("{} {:?}: {} ({evidence})", event.fault, event.phase, event.what);
+            }
+        }
+        let summary = chaos.summary().await.to_string();
+        println!("{summary}");
+        ensure!(summary == "2 partitions, 2 pauses, 2 kills, all confirmed", "{summary}");
+        cluster.close().await;
+        Ok(())
+    })
+}
+
+async fn perform(chaos: &Chaos, f: &'static str, value: &str) -> Result<()> {
+    let start = Instant::now();
+    let completion = chaos.perform(&Op::new(f).value(value)).await;
+    println!("{f} {value}: {:?}", start.elapsed());
+    match completion.error {
+        Some(error) => bail!("{f} {value}: {error}"),
+        None => Ok(()),
+    }
+}
+
+/// Waits until each node hears each other on both addresses, except in these (from, to) directions, where silence must
+/// last.
+async fn chat(cluster: &Cluster, cut: &[(usize, usize)]) -> Result<()> {
+    let before: Vec<Heard> = cluster.nodes.iter().map(heard_soon).collect::<Result<_>>()?;
+    let mut missing = Vec::new();
+    for _ in 0..100 {
+        sleep(Duration::from_millis(50)).await;
+        missing.clear();
+        for (to, node) in cluster.nodes.iter().enumerate() {
+            let now = heard_soon(node)?;
+            for from in (0..cluster.nodes.len()).filter(|&from| from != to) {
+                for name in [format!("n{}", from + 1), format!("n{}-v6", from + 1)] {
+                    let count = |heard: &Heard| heard.get(&name).copied().unwrap_or(0);
+                    let new = count(&now).saturating_sub(count(&before[to]));
+                    let is_cut = cut.contains(&(from + 1, to + 1));
+                    // One may have been under way.
+                    ensure!(!is_cut || new <= 1, "n{} heard {name} {new} times through a cut", to + 1);
+                    if !is_cut && new < 5 {
+                        missing.push(format!("n{} does not hear {name}", to + 1));
+                    }
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+    }
+    bail!("{}", missing.join(", "))
+}
+
+/// What a node heard, once it answers.
+fn heard_soon(node: &NodeHandle) -> Result<Heard> {
+    (0..20).map(|_| heard(node)).find(Result::is_ok).unwrap_or_else(|| heard(node))
+}
