@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use squall_checkers::model::Register as Model;
-use squall_checkers::{Causal, CausalModel, Linearizable, Op, Stats, Type, Value};
+use squall_checkers::{Causal, CausalModel, Linearizable, Op, Session, Stats, Type, Value};
 
 use super::{Options, Workload};
 use crate::Generator;
@@ -129,6 +129,7 @@ pub fn register(options: &Options) -> Workload {
         .check(Box::new(Causal::new(CausalModel::Cc)))
         .check(Box::new(Causal::new(CausalModel::Ccv)))
         .check(Box::new(Causal::new(CausalModel::Cm)))
+        .check(Box::new(Session::default()))
         .check(Box::new(Stats))
 }
 
