@@ -2,7 +2,6 @@
 
 pub mod agent;
 pub mod cluster;
-pub mod nearest;
 mod sys;
 pub mod systems;
 pub mod target;

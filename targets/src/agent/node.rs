@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getpid, setsid};
 use serde_json::json;
-use squall_checkers::Receipt;
+use squall_checkers::{Receipt, Unknown};
 
 use super::process_table::{self, Entry};
 use super::{NodeFault, Reply, Request, Setup, Spawn};
@@ -198,7 +198,7 @@ impl Node {
         let known: Vec<&str> = self.faults.iter().map(|fault| fault.kind()).collect();
         match known.iter().position(|&name| name == kind) {
             Some(index) => Ok(&mut self.faults[index]),
-            None => bail!("no fault is called {kind}; known: {}", known.join(", ")),
+            None => bail!(Unknown::new("fault", kind, known)),
         }
     }
 }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_workloads::Node;
+use tokio::task::JoinSet;
 
 pub use pipe::PipeLink;
 pub use unavailable::Unavailable;
@@ -57,9 +58,12 @@ impl Cluster {
 
     /// Ends all agents, and so everything on the nodes.
     pub async fn close(&self) {
+        let mut closing = JoinSet::new();
         for handle in self.nodes.iter().chain(&self.switch) {
-            handle.agent.close().await;
+            let agent = handle.agent.clone();
+            closing.spawn(async move { agent.close().await });
         }
+        closing.join_all().await;
     }
 
     /// The names of all nodes, in order.

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -27,7 +28,8 @@ pub struct PipeLink {
     node: String,
     next_id: AtomicU64,
     child: tokio::sync::Mutex<Child>,
-    input: tokio::sync::Mutex<Option<ChildStdin>>,
+    /// To a task that writes, so that a caller that gives up never leaves half a line. `None` once closed.
+    lines: Mutex<Option<UnboundedSender<Vec<u8>>>>,
     /// Who waits for which reply; `None` once the agent is gone.
     waiting: Arc<Mutex<Option<Waiting>>>,
 }
@@ -48,23 +50,28 @@ impl PipeLink {
         let output = child.stdout.take().expect("its output is a pipe");
         let waiting = Arc::new(Mutex::new(Some(Waiting::new())));
         tokio::spawn(receive(output, waiting.clone()));
+        let (lines, to_write) = unbounded_channel();
+        tokio::spawn(write(input, to_write));
         Ok(PipeLink {
             node,
             next_id: AtomicU64::new(1),
             child: child.into(),
-            input: Some(input).into(),
+            lines: Some(lines).into(),
             waiting,
         })
     }
 
-    async fn send(&self, line: &[u8]) -> Result<()> {
-        let mut input = self.input.lock().await;
-        let input = input.as_mut().ok_or_else(|| anyhow!("{}: its agent was ended", self.node))?;
-        input.write_all(line).await.map_err(|_| self.gone())
-    }
-
     fn gone(&self) -> anyhow::Error {
         anyhow!("{}: the agent is gone (see the node's agent.log)", self.node)
+    }
+}
+
+async fn write(mut input: ChildStdin, mut lines: UnboundedReceiver<Vec<u8>>) {
+    while let Some(line) = lines.recv().await {
+        if input.write_all(&line).await.is_err() {
+            // The agent is gone: the end of its output tells those who wait.
+            break;
+        }
     }
 }
 
@@ -74,13 +81,13 @@ async fn receive(output: ChildStdout, waiting: Arc<Mutex<Option<Waiting>>>) {
     while let Ok(Some(line)) = lines.next_line().await {
         // Something that is no reply came from no agent: the line is not to be trusted any more.
         let Ok(Numbered { id, message }) = serde_json::from_str::<Numbered<Reply>>(&line) else { break };
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waiter) = waiting.as_mut().and_then(|waiting| waiting.remove(&id)) {
+        let waiter = locked(&waiting).as_mut().and_then(|waiting| waiting.remove(&id));
+        if let Some(waiter) = waiter {
             // A caller that timed out listens no more.
             let _ = waiter.send(message);
         }
     }
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    locked(&waiting).take();
 }
 
 #[async_trait]
@@ -88,38 +95,32 @@ impl AgentLink for PipeLink {
     async fn call(&self, request: Request) -> Result<Reply> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        match self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some(waiting) => waiting.insert(id, sender),
-            None => return Err(self.gone()),
-        };
+        locked(&self.waiting).as_mut().ok_or_else(|| self.gone())?.insert(id, sender);
         let mut line = serde_json::to_vec(&Numbered { id, message: &request })?;
         line.push(b'\n');
-        let answered = timeout(CALL_TIMEOUT, async {
-            self.send(&line).await?;
-            receiver.await.map_err(|_| self.gone())
-        });
-        match answered.await {
-            Ok(reply) => reply,
+        let sent = locked(&self.lines).as_ref().map(|lines| lines.send(line));
+        sent.ok_or_else(|| anyhow!("{}: its agent was ended", self.node))?.map_err(|_| self.gone())?;
+        match timeout(CALL_TIMEOUT, receiver).await {
+            Ok(reply) => reply.map_err(|_| self.gone()),
             Err(_) => {
-                if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                    waiting.remove(&id);
-                }
+                locked(&self.waiting).as_mut().and_then(|waiting| waiting.remove(&id));
                 let seconds = CALL_TIMEOUT.as_secs();
-                bail!(
-                    "{}: the agent did not answer within {seconds} s: {}",
-                    self.node,
-                    String::from_utf8_lossy(&line).trim()
-                )
+                bail!("{}: the agent did not answer within {seconds} s: {request:?}", self.node)
             }
         }
     }
 
     async fn close(&self) {
-        self.input.lock().await.take();
+        locked(&self.lines).take();
         let mut child = self.child.lock().await;
         if timeout(CLOSE_TIMEOUT, child.wait()).await.is_err() {
             // It hangs. Its node goes with it, so this is the last resort and enough.
             let _ = child.kill().await;
         }
     }
+}
+
+/// Nothing panics while it holds one of these locks.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,5 @@
 use anyhow::{Result, anyhow, bail};
-
-use crate::nearest;
+use squall_checkers::Unknown;
 
 /// Options of a target, `key=value` each; a key may come several times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +39,7 @@ impl TargetOptions {
     /// An error if there is a key that is none of these.
     pub fn only(&self, known: &[&str]) -> Result<()> {
         match self.0.iter().find(|(key, _)| !known.contains(&key.as_str())) {
-            Some((key, _)) => bail!("{}", nearest::unknown("target option", key, known)),
+            Some((key, _)) => bail!(Unknown::new("target option", key, known.iter().copied())),
             None => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
-use anyhow::{Result, anyhow};
+use anyhow::Result;
+use squall_checkers::Unknown;
 
 use super::{Target, TargetOptions};
-use crate::nearest;
 use crate::systems::refkv;
 
 /// A target that squall knows.
@@ -28,11 +28,9 @@ pub static ALL: &[Entry] = &[Entry {
 ///
 /// # Errors
 /// There is none; the error names the nearest.
-pub fn find(name: &str) -> Result<&'static Entry> {
-    ALL.iter().find(|entry| entry.name == name).ok_or_else(|| {
-        let names: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
-        anyhow!(nearest::unknown("target", name, &names))
-    })
+pub fn find(name: &str) -> Result<&'static Entry, Unknown> {
+    let found = ALL.iter().find(|entry| entry.name == name);
+    found.ok_or_else(|| Unknown::new("target", name, ALL.iter().map(|entry| entry.name)))
 }
 
 impl Entry {
@@ -61,10 +59,9 @@ mod tests {
             refkv.make(&options).map(|target| target.name().to_owned())
         };
         let said = |options| error(options).unwrap_err().to_string();
-        assert_eq!(said(&["bugs=x"]), "no target option is called bugs; did you mean bug?");
+        assert!(said(&["bugs=x"]).starts_with("there is no target option `bugs`, did you mean `bug`?"));
         assert_eq!(said(&["bug"]), "a target option is key=value, not \"bug\"");
         assert_eq!(said(&["timeout-ms=soon"]), "timeout-ms is a number of milliseconds, not \"soon\"");
-        let unknown = find("refk").unwrap_err().to_string();
-        assert_eq!(unknown, "no target is called refk; did you mean refkv?");
+        assert_eq!(find("refk").unwrap_err().nearest(), Some("refkv"));
     }
 }

@@ -15,7 +15,8 @@ use serde_json::json;
 use squall_targets::agent::Spawn;
 use squall_targets::cluster::local::{self, LocalCluster, Place};
 use squall_targets::{Cluster, NodeHandle, Unavailable};
-use tokio::time::sleep;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
 
 /// Enters the cell and plays a scenario there.
 pub(crate) fn controller(scenario: &str, logs: &str) -> ExitCode {
@@ -50,6 +51,7 @@ fn play(scenario: &str, logs: &Path) -> Result<()> {
             "twice" => twice(logs).await,
             "refkv" => crate::refkv::scenario(logs).await,
             "hold" => hold(logs).await,
+            "count-interrupts" => count_interrupts().await,
             "exit-7" => std::process::exit(7),
             "bring-up" => bring_up(logs).await,
             other => anyhow::bail!("no scenario {other}"),
@@ -77,6 +79,21 @@ async fn hold(logs: &Path) -> Result<()> {
     println!("up");
     std::io::stdout().flush()?;
     pending().await
+}
+
+/// Exits with the number of SIGINTs that came, soon after the first.
+async fn count_interrupts() -> Result<()> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    println!("up");
+    std::io::stdout().flush()?;
+    let mut count = 0;
+    while timeout(Duration::from_millis(if count == 0 { 60_000 } else { 200 }), interrupts.recv())
+        .await
+        .is_ok()
+    {
+        count += 1;
+    }
+    std::process::exit(40 + count)
 }
 
 async fn tour(logs: &Path) -> Result<()> {
@@ -172,7 +189,10 @@ async fn faults(logs: &Path) -> Result<()> {
     for node in [&cluster.nodes[0], switch] {
         node.spawn(sh("sleeper", "exec sleep 1000")).await?;
         let error = format!("{:#}", node.inject("tooy", json!({})).await.err().context("no fault tooy")?);
-        ensure!(error.ends_with("no fault is called tooy; known: toy"), "{error}");
+        ensure!(
+            error == format!("{}: there is no fault `tooy`, did you mean `toy`? There are: toy", node.name()),
+            "{error}"
+        );
         ensure!(node.inject("toy", json!({"seconds": "1000"})).await?.measured["target"] == 1);
         ensure!(node.kill().await?.measured["pids"].as_array().is_some_and(|pids| pids.len() == 1));
         let healed = node.heal("toy").await?.evidence;

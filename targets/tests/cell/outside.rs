@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, geteuid};
 use squall_targets::cluster::local::Probe;
 
@@ -20,7 +20,7 @@ const NOBODY: u32 = 65_534;
 const TOKEN: &str = "SQUALL_TEST_TOKEN";
 
 type Test = fn(&Stage) -> Result<()>;
-const TESTS: [(&str, Test); 12] = [
+const TESTS: [(&str, Test); 14] = [
     ("probe_finds_what_the_cell_needs", probe_finds_what_the_cell_needs),
     ("five_nodes_meet_by_name", |stage| play(stage, "tour")),
     ("processes_are_seen_and_killed_with_a_receipt", |stage| play(stage, "processes")),
@@ -30,8 +30,10 @@ const TESTS: [(&str, Test); 12] = [
     ("refkv_serves_and_survives_its_leader", |stage| play(stage, "refkv")),
     ("the_exit_code_comes_through", the_exit_code_comes_through),
     ("a_signal_reaches_the_controller_and_ends_everything", a_signal_ends_everything),
+    ("a_ctrl_c_comes_once", a_ctrl_c_comes_once),
     ("a_signal_ignored_at_the_start_stays_ignored", a_signal_ignored_at_the_start_stays_ignored),
     ("nothing_survives_a_sigkill_at_any_moment", nothing_survives_a_sigkill_at_any_moment),
+    ("a_masked_proc_is_exit_code_3_with_a_remedy", a_masked_proc_is_exit_code_3),
     ("forbidden_namespaces_are_exit_code_3_with_a_remedy", forbidden_namespaces_are_exit_code_3),
 ];
 
@@ -124,11 +126,11 @@ impl Stage {
         self.command(&["--controller", scenario, &self.path("logs")])
     }
 
-    /// The controller that stays, run by another command.
-    fn hold_under(&self, wrapper: &[&str]) -> Command {
+    /// The controller, run by another command.
+    fn controller_under(&self, wrapper: &[&str], scenario: &str) -> Command {
         let mut command = Command::new(wrapper[0]);
         command.args(&wrapper[1..]).arg(&self.program);
-        self.prepare(command, &["--controller", "hold", &self.path("logs")])
+        self.prepare(command, &["--controller", scenario, &self.path("logs")])
     }
 
     fn path(&self, name: &str) -> String {
@@ -224,8 +226,16 @@ fn a_signal_ends_everything(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// A terminal sends SIGINT to its whole foreground process group.
+fn a_ctrl_c_comes_once(stage: &Stage) -> Result<()> {
+    let child = hold(stage.controller("count-interrupts").process_group(0))?;
+    killpg(Pid::from_raw(child.id() as i32), Signal::SIGINT)?;
+    expect(&child.wait_with_output()?, 41)?;
+    stage.nothing_is_left()
+}
+
 fn a_signal_ignored_at_the_start_stays_ignored(stage: &Stage) -> Result<()> {
-    let child = hold(&mut stage.hold_under(&["nohup"]))?;
+    let child = hold(&mut stage.controller_under(&["nohup"], "hold"))?;
     send(&child, Signal::SIGHUP)?;
     send(&child, Signal::SIGTERM)?;
     expect(&child.wait_with_output()?, 143)?;
@@ -258,10 +268,21 @@ fn nothing_survives_a_sigkill_at_any_moment(stage: &Stage) -> Result<()> {
 /// In a user namespace that may have no further namespaces.
 fn forbidden_namespaces_are_exit_code_3(stage: &Stage) -> Result<()> {
     let script = "echo 0 > /proc/sys/user/max_net_namespaces && echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
-    let wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
-    let output = stage.hold_under(&wrapper).output()?;
+    unavailable_after(stage, script, "sudo sysctl user.max_user_namespaces=")
+}
+
+/// As container engines hide parts of /proc, which keeps a user namespace from mounting its own.
+fn a_masked_proc_is_exit_code_3(stage: &Stage) -> Result<()> {
+    let script = "mount -t tmpfs none /proc/sys && exec unshare --user --map-root-user --mount \"$@\"";
+    unavailable_after(stage, script, "systempaths=unconfined")
+}
+
+/// In a user namespace prepared by `script`, the cell cannot be made, and the error says what to do.
+fn unavailable_after(stage: &Stage, script: &str, remedy: &str) -> Result<()> {
+    let wrapper = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"];
+    let output = stage.controller_under(&wrapper, "exit-7").output()?;
     expect(&output, 3)?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(said.contains("sudo sysctl user.max_user_namespaces="), "{said}");
+    ensure!(said.contains(remedy), "{said}");
     stage.nothing_is_left()
 }

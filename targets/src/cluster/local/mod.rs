@@ -3,6 +3,9 @@
 //! [`enter`] moves the program into a *cell* of namespaces; [`LocalCluster::start`] makes nodes inside it. No root is
 //! needed where unprivileged user namespaces are allowed; [`probe`] says what is missing.
 //!
+//! After a cut TCP waits up to [`TCP_RTO_MAX_MS`] between retransmissions where the kernel can be told so (Linux 6.15 and
+//! later), in the nodes and in the cell. Elsewhere the back-off of a long cut may outlast it by many seconds.
+//!
 //! Interfaces in the cell: the bridge [`BRIDGE`], with the controller's own addresses, and one port for each node,
 //! named as the node is. A node sees `lo` and `eth0`.
 
@@ -14,8 +17,9 @@ mod probe;
 mod rtnl;
 mod start;
 
-use std::{env, io};
+use std::{env, fs, io};
 
+use anyhow::Context;
 pub use cell::{Place, enter};
 use nix::errno::Errno;
 pub use node::LocalNode;
@@ -37,5 +41,16 @@ fn path_with_sbin() -> String {
     match env::var("PATH") {
         Ok(path) if !path.is_empty() => format!("{path}:{SYSTEM}"),
         _ => SYSTEM.to_owned(),
+    }
+}
+
+/// The longest time between TCP retransmissions, in milliseconds, where the kernel lets it be set.
+pub const TCP_RTO_MAX_MS: u32 = 1_000;
+
+/// Bounds the retransmission back-off in this network namespace. An older kernel cannot, which is no error.
+fn recover_fast() -> anyhow::Result<()> {
+    match fs::write("/proc/sys/net/ipv4/tcp_rto_max_ms", TCP_RTO_MAX_MS.to_string()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.context("setting net.ipv4.tcp_rto_max_ms"),
     }
 }

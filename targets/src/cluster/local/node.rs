@@ -66,7 +66,8 @@ impl LocalNode {
             super::tolerate_no_ipv6(inside.add_address("eth0", IpAddr::V6(self.ip6), 64))?;
             inside.up("eth0")
         };
-        set_up().with_context(|| format!("setting up eth0 of {}", self.name))
+        set_up().with_context(|| format!("setting up eth0 of {}", self.name))?;
+        super::recover_fast()
     }
 
     fn mount(&self, data: &Path) -> anyhow::Result<()> {

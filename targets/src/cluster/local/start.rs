@@ -90,7 +90,8 @@ fn build_bridge(numbers: impl Iterator<Item = u8>) -> Result<()> {
         links.add_address(BRIDGE, CONTROLLER_IP.into(), 24)?;
         super::tolerate_no_ipv6(links.add_address(BRIDGE, CONTROLLER_IP6.into(), 64))
     };
-    address().context("giving the controller its address")
+    address().context("giving the controller its address")?;
+    super::recover_fast()
 }
 
 async fn start_agent(ip: IpAddr, setup: Setup) -> Result<NodeHandle> {

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
+use squall_checkers::Unknown;
 use squall_workloads::{Client, Completion, Node, Op};
 
 use super::http::{Failure, Http};
-use crate::nearest;
 
 const SET_KEY: &str = "set";
 
@@ -31,7 +31,7 @@ impl OpSet {
             "register" => OpSet::Register,
             "set" => OpSet::Set,
             "txn" => OpSet::Txn,
-            _ => bail!("{}", nearest::unknown("op set of refkv", name, OpSet::NAMES)),
+            _ => bail!(Unknown::new("op set of refkv", name, OpSet::NAMES.iter().copied())),
         })
     }
 }
