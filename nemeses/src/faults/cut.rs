@@ -44,6 +44,9 @@ pub(super) trait Filter: Send {
 
     /// The pairs that the kernel drops now, each with the packets dropped since [`set`](Filter::set).
     fn read(&mut self) -> Result<Vec<(Pair, u64)>>;
+
+    /// Removes all that it made. An error means that something may be left.
+    fn close(&mut self) -> Result<()>;
 }
 
 /// Network partitions: drops what one address sends to another, pair by pair, IPv4 and IPv6.
@@ -97,6 +100,7 @@ impl NodeFault for Cut {
         let set = self.filter(args.at)?.set(&asked);
         if set.is_err() {
             // Its state is unknown: a new one starts from nothing.
+            self.filter(args.at)?.close()?;
             self.filter = None;
             set?;
         }
@@ -128,6 +132,7 @@ impl NodeFault for Cut {
                 ..dropped(&counts)
             }),
             Err(error) => {
+                filter.close()?;
                 self.filter = None;
                 Ok(Receipt::unconfirmed(format!("the rules were gone: {error:#}")))
             }
@@ -269,6 +274,14 @@ mod tests {
                     cut_and_heal(&mut cut, &net, 4, "iptables");
                     cut_and_heal(&mut cut, &net, 6, "iptables");
                     drop(cut);
+                    assert!(!sh("iptables-save; ip6tables-save").contains("squall"));
+
+                    let switch = Iptables::open(At::Switch).unwrap();
+                    let mut cut = Cut { filter: Some((At::Switch, Box::new(switch))), asked: 0 };
+                    cut.inject(&args(At::Switch, &[(1, 2)], 4), &[]).unwrap();
+                    sh("iptables -F FORWARD; iptables -F squall-cut; iptables -X squall-cut");
+                    let receipt = cut.heal(&[]).unwrap();
+                    assert!(!receipt.confirmed && receipt.evidence.starts_with("the rules were gone"));
                     assert!(!sh("iptables-save; ip6tables-save").contains("squall"));
                 }
                 Err(error) => assert!(format!("{error:#}").contains("br_netfilter"), "{error:#}"),

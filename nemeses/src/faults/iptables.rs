@@ -78,15 +78,25 @@ impl Filter for Iptables {
         }
         Ok(counts)
     }
+
+    fn close(&mut self) -> Result<()> {
+        for (program, _) in VERSIONS {
+            let rules = run(program, &["-w", "5", "-S"], "")?;
+            if rules.contains(&format!("-j {CHAIN}")) {
+                run(program, &[&["-w", "5", "-D"], self.hook].concat(), "")?;
+            }
+            if rules.contains(&format!("-N {CHAIN}")) {
+                run(program, &["-w", "5", "-F", CHAIN], "")?;
+                run(program, &["-w", "5", "-X", CHAIN], "")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Iptables {
     fn drop(&mut self) {
-        for (program, _) in VERSIONS {
-            let _ = run(program, &[&["-w", "5", "-D"], self.hook].concat(), "");
-            let _ = run(program, &["-w", "5", "-F", CHAIN], "");
-            let _ = run(program, &["-w", "5", "-X", CHAIN], "");
-        }
+        let _ = self.close();
     }
 }
 

@@ -105,13 +105,18 @@ impl Filter for Nft {
         counts.extend(parse(&self.ask(&format!("list set {table} cut6"))?)?);
         Ok(counts)
     }
+
+    fn close(&mut self) -> Result<()> {
+        // The kernel removes the table before the process can be waited for.
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
 }
 
 impl Drop for Nft {
     fn drop(&mut self) {
-        // The table goes with the process, and who drops a cut relies on its being gone.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.close();
     }
 }
 
