@@ -14,6 +14,7 @@ pub mod history;
 mod intern;
 pub mod linear;
 pub mod model;
+pub mod registry;
 pub mod session;
 mod set;
 mod stats;
