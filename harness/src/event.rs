@@ -22,15 +22,11 @@ pub trait Sink {
     fn event(&mut self, event: Event<'_>);
 }
 
-/// All of them, in order.
-impl Sink for [&mut dyn Sink] {
-    fn event(&mut self, event: Event<'_>) {
-        self.iter_mut().for_each(|sink| sink.event(event));
-    }
-}
+/// Several sinks as one, in order.
+pub struct All<'a>(pub Vec<&'a mut dyn Sink>);
 
-impl<const N: usize> Sink for [&mut dyn Sink; N] {
+impl Sink for All<'_> {
     fn event(&mut self, event: Event<'_>) {
-        self.as_mut_slice().event(event);
+        self.0.iter_mut().for_each(|sink| sink.event(event));
     }
 }

@@ -1,5 +1,24 @@
 //! squall: a fault-injection test harness for distributed systems, after Jepsen.
+//!
+//! The binary is [`Squall`] with what comes built in. A program of your own adds targets, workloads, nemeses and
+//! checkers to it and has the same command line: see `examples/own.rs`.
 
+mod cli;
+mod coverage;
+mod display;
 pub mod event;
+mod exit;
+mod explain;
 pub mod interpreter;
+mod judge;
+mod recorder;
+mod run;
+mod run_log;
+mod say;
+mod seed;
+mod squall;
+mod suite;
 mod worker;
+
+pub use exit::Exit;
+pub use squall::Squall;

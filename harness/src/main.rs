@@ -1,2 +1,7 @@
 //! The `squall` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    squall::Squall::new().main()
+}

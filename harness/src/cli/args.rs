@@ -1,0 +1,305 @@
+//! The command line, defined once: parsing, help and completions come from here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit::Exit;
+
+/// Breaks distributed systems and tells what they did wrong.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, after_help = Exit::HELP, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Where runs are kept.
+    #[arg(long, global = true, env = "SQUALL_RESULTS", value_name = "DIR", default_value = "results/runs")]
+    pub(crate) results: PathBuf,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true, env = "SQUALL_JSON")]
+    pub(crate) json: bool,
+    /// Show no progress.
+    #[arg(long, short, global = true, env = "SQUALL_QUIET")]
+    pub(crate) quiet: bool,
+}
+
+/// Sub-commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Break the reference KV on this machine: no root, no configuration, under a minute.
+    #[command(after_help = "Examples:
+  squall demo                        a correct Raft under partitions, kills and pauses
+  squall demo --bug stale-read       the same with a bug, which is found
+  squall list bugs                   all bugs")]
+    Demo(DemoArgs),
+    /// Run one test: a workload against a target under nemeses.
+    #[command(
+        alias = "run",
+        after_help = "Examples:
+  squall test -w register -n partition,kill
+  squall test -w append -n pause --nodes 3 --time-limit 1m --seed 7f3a91c2
+  squall test -w set -n partition:isolate-leader --interval 4s --bug ack-before-commit
+A default for any flag can be set in squall.toml, in a table [test], or by SQUALL_<FLAG>."
+    )]
+    Test(TestArgs),
+    /// Run a matrix of tests of the reference KV, and fail on any wrong verdict, either way.
+    #[command(
+        alias = "test-all",
+        after_help = "Examples:
+  squall suite                       correct designs must pass, every bug must be found
+  squall suite --only bugs --tries 5"
+    )]
+    Suite(SuiteArgs),
+    /// Judge a stored run or a history of your own.
+    #[command(
+        alias = "analyze",
+        after_help = "Examples:
+  squall check latest                judge the last run again
+  squall check history.edn           Jepsen's EDN, JSON lines and others, told apart by content
+  squall check - -c linearizable-register < history.jsonl"
+    )]
+    Check(CheckArgs),
+    /// Write the HTML report of a stored run again.
+    Report(RunArg),
+    /// Browse the runs in a web browser.
+    Serve(ServeArgs),
+    /// List the stored runs.
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// List what can be named.
+    #[command(after_help = "Examples:
+  squall list workloads
+  squall list bugs --json")]
+    List {
+        /// Of which kind.
+        what: Listed,
+    },
+    /// Explain a bug, an anomaly, a workload, a nemesis, a checker or a consistency model.
+    Explain {
+        /// Its name.
+        name: String,
+    },
+    /// Tell what this machine can do, and how to get what is missing.
+    Doctor,
+    /// Heal what an interrupted run left: end its processes, close its fault journal.
+    Heal,
+    /// Print completions for a shell.
+    #[command(after_help = "Example:
+  squall completions bash > ~/.local/share/bash-completion/completions/squall")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// The agent on a node.
+    #[command(hide = true)]
+    Agent(AgentArgs),
+    /// A node of the reference KV.
+    #[command(hide = true)]
+    Refkv(squall_refkv::Args),
+}
+
+/// `squall demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Switch on a bug of the reference KV and find it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bug: Option<String>,
+    /// Decides every random choice (hexadecimal).
+    #[arg(long, value_name = "HEX", value_parser = parse_seed)]
+    pub(crate) seed: Option<u64>,
+}
+
+/// `squall test`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TestArgs {
+    /// What to test: see `squall list targets`.
+    #[arg(long, short, env = "SQUALL_TARGET", value_name = "NAME", default_value = "refkv")]
+    pub(crate) target: String,
+    /// What clients do: see `squall list workloads`.
+    #[arg(long, short, env = "SQUALL_WORKLOAD", value_name = "NAME", default_value = "register")]
+    pub(crate) workload: String,
+    /// What breaks, separated by commas: see `squall list nemeses`.
+    #[arg(long, short, env = "SQUALL_NEMESIS", value_name = "NAME[:SPEC],..", default_value = "none")]
+    pub(crate) nemesis: String,
+    /// How many nodes, 1 to 9.
+    #[arg(long, env = "SQUALL_NODES", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) nodes: u8,
+    /// Client workers; `2n` is twice the number of nodes.
+    #[arg(long, short, env = "SQUALL_CONCURRENCY", value_name = "N|Nn", default_value = "2n")]
+    pub(crate) concurrency: String,
+    /// Operations a second over all clients; 0 is as fast as they go.
+    #[arg(long, short, env = "SQUALL_RATE", value_name = "HZ", default_value_t = 300.0, value_parser = parse_rate)]
+    pub(crate) rate: f64,
+    /// How long clients run, without start-up, healing and final reads.
+    #[arg(long, env = "SQUALL_TIME_LIMIT", value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) time_limit: Duration,
+    /// Mean time between two acts of a nemesis.
+    #[arg(long, env = "SQUALL_INTERVAL", value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) interval: Duration,
+    /// After how long an operation's outcome is given up as unknown.
+    #[arg(long, env = "SQUALL_OP_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) op_timeout: Duration,
+    /// Operations on each independent key before the next key is begun.
+    #[arg(long, env = "SQUALL_OPS_PER_KEY", value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) ops_per_key: u32,
+    /// Decides every random choice (hexadecimal); random if absent, and always printed.
+    #[arg(long, env = "SQUALL_SEED", value_name = "HEX", value_parser = parse_seed)]
+    pub(crate) seed: Option<u64>,
+    /// Switch on a bug of the target: see `squall list bugs`.
+    #[arg(long, env = "SQUALL_BUG", value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) bug: Vec<String>,
+    /// An option of the target.
+    #[arg(long, short = 'o', value_name = "KEY=VALUE")]
+    pub(crate) option: Vec<String>,
+}
+
+/// `squall suite`.
+#[derive(Debug, Args)]
+pub(crate) struct SuiteArgs {
+    /// Only a part of the matrix.
+    #[arg(long)]
+    pub(crate) only: Option<SuitePart>,
+    /// How often a bug may escape before that is a failure.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tries: u32,
+    /// How long clients run in each test.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) time_limit: Duration,
+    /// Decides every random choice (hexadecimal).
+    #[arg(long, value_name = "HEX", value_parser = parse_seed)]
+    pub(crate) seed: Option<u64>,
+}
+
+/// A part of the suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SuitePart {
+    /// Correct designs, which must pass.
+    Correct,
+    /// Designs with a bug, which must be found.
+    Bugs,
+}
+
+/// `squall check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// A run (`latest`, a prefix of its id, a path), a history file, or `-` for standard input.
+    #[arg(value_name = "RUN|FILE|-")]
+    pub(crate) history: String,
+    /// Which checkers, separated by commas (see `squall list checkers`); by default those of the run's workload, or
+    /// those that fit the operations of the history.
+    #[arg(long, short, value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) checker: Vec<String>,
+}
+
+/// A command on one run.
+#[derive(Debug, Args)]
+pub(crate) struct RunArg {
+    /// `latest`, a prefix of its id, or a path.
+    #[arg(default_value = "latest")]
+    pub(crate) run: String,
+}
+
+/// `squall serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen.
+    #[arg(long, env = "SQUALL_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8089")]
+    pub(crate) listen: std::net::SocketAddr,
+}
+
+/// `squall runs`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// List the stored runs, newest first.
+    #[command(alias = "ls")]
+    List,
+}
+
+/// What `squall list` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listed {
+    /// Systems that can be tested.
+    Targets,
+    /// What clients do.
+    Workloads,
+    /// What breaks.
+    Nemeses,
+    /// What judges.
+    Checkers,
+    /// Sequential specifications and consistency models.
+    Models,
+    /// Bugs of the reference KV.
+    Bugs,
+}
+
+/// `squall agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// What the environment tells its agents.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 30s or 2m"))?;
+    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+}
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16)
+        .map_err(|_| "a seed is 1 to 16 hexadecimal digits, such as 7f3a91c2".to_owned())
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate >= 0.0 => Ok(rate),
+        _ => Err("a rate is a number of operations a second, 0 or more".to_owned()),
+    }
+}
+
+/// The number of client workers: a number, or a multiple of the number of nodes (`2n`).
+pub(crate) fn parse_concurrency(text: &str, nodes: usize) -> Result<usize, String> {
+    let max = squall_workloads::generator::Threads::CLIENTS_MAX;
+    let count = match text.strip_suffix('n') {
+        Some("") => Some(nodes),
+        Some(factor) => factor.parse::<usize>().ok().and_then(|factor| factor.checked_mul(nodes)),
+        None => text.parse().ok(),
+    };
+    count.filter(|count| (1..=max).contains(count)).ok_or_else(|| {
+        format!("--concurrency {text}: a number from 1 to {max}, or a multiple of the nodes such as 2n")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn concurrency_is_a_number_or_a_multiple_of_the_nodes() {
+        assert_eq!(parse_concurrency("7", 5), Ok(7));
+        assert_eq!(parse_concurrency("2n", 5), Ok(10));
+        assert_eq!(parse_concurrency("n", 5), Ok(5));
+        for bad in ["", "0", "0n", "-1", "2m", "99999", "18446744073709551615n"] {
+            assert!(parse_concurrency(bad, 5).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_seeds_and_rates_say_how_they_are_written() {
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert!(parse_duration("30").unwrap_err().contains("30s"));
+        assert!(parse_duration("0s").is_err());
+        assert_eq!(parse_seed("7f3a91c2"), Ok(0x7f3a_91c2));
+        assert!(parse_seed("xyz").unwrap_err().contains("hexadecimal"));
+        assert!(parse_rate("-1").is_err() && parse_rate("NaN").is_err() && parse_rate("0").is_ok());
+    }
+}

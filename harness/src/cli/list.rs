@@ -1,0 +1,113 @@
+//! `squall list` and `squall explain`: everything that has a name.
+
+use anyhow::Result;
+use squall_refkv::{BUGS, Bug};
+
+use super::BadArgument;
+use super::args::Listed;
+use crate::Squall;
+use crate::exit::Exit;
+use crate::explain::{TOPICS, Topic};
+
+/// Prints names of one kind, each with a line about it.
+pub(super) fn list(squall: &Squall, what: Listed, json: bool) -> Result<Exit> {
+    let rows: Vec<(String, String)> = match what {
+        Listed::Targets => squall.targets.iter().map(|t| (t.name.to_owned(), t.summary.to_owned())).collect(),
+        Listed::Workloads => {
+            squall.workloads.iter().map(|w| (w.name.to_owned(), w.about.to_owned())).collect()
+        }
+        Listed::Nemeses => squall.nemeses.iter().map(|n| (n.name.to_owned(), n.about.to_owned())).collect(),
+        Listed::Checkers => squall.checkers.iter().map(|c| (c.name.to_owned(), c.about.to_owned())).collect(),
+        Listed::Models => {
+            topics("model").map(|topic| (topic.name.to_owned(), topic.about.to_owned())).collect()
+        }
+        Listed::Bugs => BUGS.iter().map(|bug| (bug.name.to_owned(), bug.breaks.to_owned())).collect(),
+    };
+    if json {
+        let rows: Vec<_> =
+            rows.iter().map(|(name, about)| serde_json::json!({ "name": name, "about": about })).collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        rows.iter().for_each(|(name, about)| println!("{name:<width$}  {about}"));
+    }
+    Ok(Exit::Valid)
+}
+
+fn topics(kind: &'static str) -> impl Iterator<Item = &'static Topic> {
+    TOPICS.iter().filter(move |topic| topic.kind == kind)
+}
+
+/// Prints all that is known under a name. One name may be several things: a bug and the anomaly that it causes.
+pub(super) fn explain(squall: &Squall, name: &str) -> Result<Exit> {
+    let mut found = Vec::new();
+    // `G-single-realtime` is `G-single` in which time closes the cycle.
+    let base = name.trim_end_matches("-realtime").trim_end_matches("-process");
+    found.extend(TOPICS.iter().filter(|t| t.name == name || t.name == base).map(topic_text));
+    found.extend(BUGS.iter().filter(|bug| bug.name == name).map(bug_text));
+    let mut named = |kind: &str, entry: &str, about: &str| {
+        if entry == name {
+            found.push(format!("{name} ({kind})\n  {about}\n"));
+        }
+    };
+    squall.workloads.iter().for_each(|w| named("workload", w.name, w.about));
+    squall.nemeses.iter().for_each(|n| named("nemesis", n.name, n.about));
+    squall.checkers.iter().for_each(|c| named("checker", c.name, c.about));
+    squall.targets.iter().for_each(|t| named("target", t.name, t.summary));
+    if found.is_empty() {
+        return Err(
+            BadArgument(squall_checkers::Unknown::new("topic", name, names(squall)).to_string()).into()
+        );
+    }
+    print!("{}", found.join("\n"));
+    Ok(Exit::Valid)
+}
+
+fn names(squall: &Squall) -> Vec<&str> {
+    let mut names: Vec<&str> = TOPICS.iter().map(|topic| topic.name).collect();
+    names.extend(BUGS.iter().map(|bug| bug.name));
+    names.extend(squall.workloads.iter().map(|entry| entry.name));
+    names.extend(squall.nemeses.iter().map(|entry| entry.name));
+    names.extend(squall.checkers.iter().map(|entry| entry.name));
+    names.extend(squall.targets.iter().map(|entry| entry.name));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn topic_text(topic: &Topic) -> String {
+    format!(
+        "{} ({})\n  {}\n\n  {}\n\n  source: {}\n",
+        topic.name,
+        topic.kind,
+        topic.about,
+        wrap(topic.text),
+        topic.source
+    )
+}
+
+fn bug_text(bug: &Bug) -> String {
+    let Bug { name, design, breaks, anomaly, recipe, section, .. } = bug;
+    format!(
+        "{name} (bug of refkv {design})\n  {}\n\n  shows as   {anomaly}\n  how        {recipe}\n  violates   {section}\n  \
+         see it     squall demo --bug {name}\n",
+        wrap(breaks)
+    )
+}
+
+/// Breaks a text into indented lines of at most 100 characters.
+fn wrap(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("never empty");
+        if !line.is_empty() && line.len() + 1 + word.len() > 100 {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n  ")
+}

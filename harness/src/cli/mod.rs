@@ -1,0 +1,125 @@
+//! The `squall` command.
+
+pub(crate) mod args;
+mod check;
+mod defaults;
+mod doctor;
+mod heal;
+mod list;
+mod runs;
+mod test;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use squall_results::Store;
+use squall_targets::cluster::Unavailable;
+
+use crate::Squall;
+use crate::exit::Exit;
+use args::{Cli, Command};
+
+/// An argument that parses but makes no sense: exit code 254.
+#[derive(Debug)]
+pub(crate) struct BadArgument(pub(crate) String);
+
+impl fmt::Display for BadArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadArgument {}
+
+/// The target never answered, so no operation was performed: exit code 4.
+#[derive(Debug)]
+pub(crate) struct NothingRan(pub(crate) String);
+
+impl fmt::Display for NothingRan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NothingRan {}
+
+/// Parses the arguments, does what they say, and tells how it ended.
+pub(crate) fn main(squall: &Squall, args: Vec<OsString>) -> ExitCode {
+    let cli = match parse(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // clap's own code for a usage error is 2, which here means unknown.
+            return if error.use_stderr() { Exit::BadArguments.into() } else { Exit::Valid.into() };
+        }
+    };
+    match dispatch(squall, cli) {
+        Ok(Ended::Exit(exit)) => exit.into(),
+        Ok(Ended::Code(code)) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit_of(&error).into()
+        }
+    }
+}
+
+/// How a command ended.
+pub(crate) enum Ended {
+    /// As this.
+    Exit(Exit),
+    /// As the process in the cell did.
+    Code(u8),
+}
+
+fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let command = defaults::apply(Cli::command())?;
+    Cli::from_arg_matches(&command.try_get_matches_from(args)?)
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<BadArgument>() {
+        Exit::BadArguments
+    } else if error.is::<NothingRan>() {
+        Exit::NothingRan
+    } else if error.is::<Unavailable>() {
+        Exit::Environment
+    } else {
+        Exit::Internal
+    }
+}
+
+fn dispatch(squall: &Squall, cli: Cli) -> Result<Ended> {
+    let store = Store::open(&cli.results);
+    let exit = match cli.command {
+        Command::Demo(args) => return test::demo(squall, &args, &store, cli.json, cli.quiet),
+        Command::Test(args) => return test::test(squall, &args, &store, cli.json, cli.quiet),
+        Command::Suite(args) => {
+            let seed = args.seed.unwrap_or_else(crate::seed::fresh);
+            crate::suite::run(&args, &cli.results, cli.json, seed)?
+        }
+        Command::Check(args) => check::check(squall, &args, &store, cli.json)?,
+        Command::Report(args) => runs::report(&store, &args.run)?,
+        Command::Serve(args) => runs::serve(store, args.listen)?,
+        Command::Runs(args::RunsCommand::List) => runs::list(&store, cli.json)?,
+        Command::List { what } => list::list(squall, what, cli.json)?,
+        Command::Explain { name } => list::explain(squall, &name)?,
+        Command::Doctor => doctor::doctor(cli.json)?,
+        Command::Heal => heal::heal(&store)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "squall", &mut std::io::stdout());
+            Exit::Valid
+        }
+        Command::Agent(_) => {
+            squall_targets::agent::run(squall_nemeses::faults::all())?;
+            Exit::Valid
+        }
+        Command::Refkv(args) => {
+            squall_refkv::run(args)?;
+            Exit::Valid
+        }
+    };
+    Ok(Ended::Exit(exit))
+}

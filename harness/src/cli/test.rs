@@ -1,0 +1,215 @@
+//! `squall test` and `squall demo`: one run, from the arguments to the last line.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Result;
+use squall_checkers::{Unknown, Verdict};
+use squall_nemeses::Setting;
+use squall_refkv::BUGS;
+use squall_results::{Run, RunConfig, Store, Timestamp, Totals, seed_hex};
+use squall_targets::cluster::local::{self, Place};
+use squall_targets::target::TargetOptions;
+use squall_workloads::workload::Options;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::args::{DemoArgs, TestArgs, parse_concurrency};
+use super::{BadArgument, Ended};
+use crate::coverage::Coverage;
+use crate::exit::Exit;
+use crate::judge::judge;
+use crate::run::{Plan, Ran, run};
+use crate::say::{Saying, word};
+use crate::{Squall, seed};
+
+/// How long the clients of a demo run.
+const DEMO_TIME: &str = "20s";
+
+/// `squall demo`: the reference KV, under everything or under what brings its bug out.
+pub(super) fn demo(
+    squall: &Squall,
+    args: &DemoArgs,
+    store: &Store,
+    json: bool,
+    quiet: bool,
+) -> Result<Ended> {
+    let mut words = vec!["test".to_owned(), "--time-limit".to_owned(), DEMO_TIME.to_owned()];
+    let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), value.to_owned()]);
+    match &args.bug {
+        None => {
+            add("-w", "register");
+            add("-n", "partition,kill,pause");
+            add("--interval", "3s");
+        }
+        Some(name) => {
+            let bug = find_bug(name)?;
+            add("-w", bug.workload);
+            add("-n", bug.nemesis);
+            add("--interval", "2s");
+            add("--bug", bug.name);
+        }
+    }
+    let seed = args.seed.unwrap_or_else(seed::fresh);
+    add("--seed", &seed_hex(seed));
+    let parsed =
+        super::parse(std::iter::once("squall".into()).chain(words.iter().map(Into::into)).collect())?;
+    let super::Command::Test(test_args) = parsed.command else { unreachable!("a demo is a test") };
+    perform(squall, &test_args, words, store, json, quiet)
+}
+
+/// `squall test`.
+pub(super) fn test(
+    squall: &Squall,
+    args: &TestArgs,
+    store: &Store,
+    json: bool,
+    quiet: bool,
+) -> Result<Ended> {
+    perform(squall, args, std::env::args().skip(1).collect(), store, json, quiet)
+}
+
+/// `words` is the command line that repeats the run but for its seed, without the program.
+fn perform(
+    squall: &Squall,
+    args: &TestArgs,
+    words: Vec<String>,
+    store: &Store,
+    json: bool,
+    quiet: bool,
+) -> Result<Ended> {
+    let seed = args.seed.unwrap_or_else(seed::fresh);
+    // Mistakes in the arguments are found out before the cell is made.
+    let plan = plan(squall, args, words, seed, quiet || json)?;
+    if let Place::Outside { code } = local::enter()? {
+        return Ok(Ended::Code(u8::try_from(code).unwrap_or(Exit::Internal as u8)));
+    }
+    eprintln!("seed     {}", seed_hex(seed));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let exit = runtime.block_on(run_and_judge(plan, store, json))?;
+    Ok(Ended::Exit(exit))
+}
+
+fn plan(squall: &Squall, args: &TestArgs, words: Vec<String>, seed: u64, quiet: bool) -> Result<Plan> {
+    let bad = |error: &dyn std::fmt::Display| BadArgument(error.to_string());
+    let nodes: Vec<String> = (1..=args.nodes).map(|i| format!("n{i}")).collect();
+    let concurrency = parse_concurrency(&args.concurrency, nodes.len()).map_err(|error| bad(&error))?;
+    let entry = squall.find_workload(&args.workload).map_err(|error| bad(&error))?;
+    let options = Options { concurrency, nodes: nodes.clone(), ops_per_key: args.ops_per_key as usize };
+    let workload = (entry.build)(&options);
+    let mut target_options = TargetOptions::parse(&args.option).map_err(|error| bad(&error))?;
+    for name in &args.bug {
+        let bug = find_bug(name)?;
+        target_options.push("bug", bug.name);
+        bug.args.iter().for_each(|arg| target_options.push("flag", *arg));
+    }
+    let target = squall.find_target(&args.target).map_err(|error| bad(&error))?;
+    let target: Arc<dyn squall_targets::Target> =
+        Arc::from(target.make(&target_options).map_err(|error| bad(&format!("{error:#}")))?);
+    if !target.op_sets().contains(&workload.op_set.as_str()) {
+        return Err(BadArgument(format!(
+            "target {} does not know the operations of workload {} ({}); it knows {}",
+            target.name(),
+            workload.name,
+            workload.op_set,
+            target.op_sets().join(", ")
+        ))
+        .into());
+    }
+    let setting = Setting {
+        nodes: nodes.len(),
+        primaries: target.primaries().is_some(),
+        membership: target.membership().is_some(),
+        interval: args.interval,
+    };
+    let packages = squall.packages(&args.nemesis, &setting).map_err(|error| bad(&format!("{error:#}")))?;
+    let config = RunConfig {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        argv: std::iter::once("squall".to_owned()).chain(words).collect(),
+        seed,
+        started: Timestamp::now(),
+        target: args.target.clone(),
+        workload: args.workload.clone(),
+        nemeses: packages.iter().map(|package| package.name.clone()).collect(),
+        nodes,
+        concurrency: concurrency as u32,
+        rate_hz: (args.rate > 0.0).then_some(args.rate),
+        time_limit_s: args.time_limit.as_secs_f64(),
+        ..RunConfig::default()
+    };
+    Ok(Plan { config, target, workload, packages, op_timeout: args.op_timeout, quiet })
+}
+
+fn find_bug(name: &str) -> Result<&'static squall_refkv::Bug> {
+    let unknown = || BadArgument(Unknown::new("bug", name, BUGS.iter().map(|bug| bug.name)).to_string());
+    Ok(BUGS.iter().find(|bug| bug.name == name).ok_or_else(unknown)?)
+}
+
+/// Runs the plan, and whatever came of it is judged, written down and told.
+async fn run_and_judge(mut plan: Plan, store: &Store, json: bool) -> Result<Exit> {
+    let dir = store.create(&plan.config)?;
+    let (stop, stopped) = watch::channel(false);
+    let signalled = Arc::new(OnceLock::new());
+    tokio::spawn(stop_on_signal(stop, signalled.clone()));
+    let config = plan.config.clone();
+    let checkers = std::mem::take(&mut plan.workload.checkers);
+    let ran = run(plan, &dir, stopped).await?;
+    let verdict = judge(&config.workload, &checkers, &ran.history);
+    let told = tell(&dir, &config, &ran, &verdict, json);
+    if let Some(error) = ran.broken {
+        return Err(error.context("the run broke off; what was recorded until then has been judged"));
+    }
+    told?;
+    Ok(signalled.get().copied().unwrap_or_else(|| verdict.valid.into()))
+}
+
+/// Writes verdict and report, and prints the last lines. What cannot be written changes no verdict.
+fn tell(dir: &Run, config: &RunConfig, ran: &Ran, verdict: &Verdict, json: bool) -> Result<()> {
+    let coverage = Coverage::of(&ran.history, &ran.faults, !config.nemeses.is_empty());
+    let warn = |error: anyhow::Error| eprintln!("warning  {error:#}");
+    dir.write_verdict(verdict, &Totals::of(&ran.history, &ran.faults)).unwrap_or_else(warn);
+    let written = dir.write_report();
+    let report = written.map_err(warn).ok().map(|_| dir.report_path().display().to_string());
+    if json {
+        let document = serde_json::json!({
+            "word": word(verdict.valid),
+            "run": dir.dir(),
+            "id": dir.id(),
+            "seed": seed_hex(config.seed),
+            "again": config.again(),
+            "report": report,
+            "coverage": coverage.sentence(),
+            "warning": coverage.warning(),
+            "recovery_ms": ran.recovery.map(|time| time.as_millis() as u64),
+            "verdict": verdict,
+        });
+        println!("{}", serde_json::to_string_pretty(&document)?);
+        return Ok(());
+    }
+    let saying = Saying {
+        verdict,
+        history: &ran.history,
+        faults: &ran.faults,
+        coverage: &coverage,
+        report,
+        again: Some(config.again()),
+    };
+    print!("{}", saying.text());
+    Ok(())
+}
+
+/// The first signal ends the run early, which heals and judges; the second ends the program, and the cell with it.
+async fn stop_on_signal(stop: watch::Sender<bool>, signalled: Arc<OnceLock<Exit>>) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    loop {
+        let exit = tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+        };
+        if signalled.set(exit).is_err() {
+            std::process::exit(exit as i32);
+        }
+        eprintln!("\nstopping: healing and keeping what was recorded; once more to stop at once");
+        let _ = stop.send(true);
+    }
+}

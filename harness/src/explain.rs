@@ -1,0 +1,185 @@
+//! What consistency models and anomalies are, for `squall explain`.
+
+/// A thing worth explaining.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Topic {
+    /// Its name in the field.
+    pub(crate) name: &'static str,
+    /// `model` or `anomaly`.
+    pub(crate) kind: &'static str,
+    /// What it is, in one sentence.
+    pub(crate) about: &'static str,
+    /// How it comes about, an example, and what to do.
+    pub(crate) text: &'static str,
+    /// Where it is defined.
+    pub(crate) source: &'static str,
+}
+
+/// Models from strong to weak, then anomalies.
+pub(crate) static TOPICS: &[Topic] = &[
+    Topic {
+        name: "linearizable",
+        kind: "model",
+        about: "every operation seems to take effect at one instant between its invocation and its completion",
+        text: "There is one order of all operations that respects real time and in which each returns what a single \
+               copy would return. It is a property of one object and composes: if every key is linearizable, so is the \
+               store. A system that stays linearizable must refuse some operations while it is partitioned (CAP).",
+        source: "Herlihy & Wing, Linearizability, TOPLAS 1990",
+    },
+    Topic {
+        name: "strict-serializable",
+        kind: "model",
+        about: "transactions seem to run one after the other, in an order that respects real time",
+        text: "Serializability for transactions of several objects, with linearizability's rule on top: a transaction \
+               that began after another had completed comes after it.",
+        source: "Papadimitriou, JACM 1979; Adya, PhD thesis 1999",
+    },
+    Topic {
+        name: "serializable",
+        kind: "model",
+        about: "transactions seem to run one after the other, in some order",
+        text: "The order need not respect real time or even sessions: a read-only transaction may legally see the empty \
+               database. Strict serializability is what most people mean.",
+        source: "Papadimitriou, The serializability of concurrent database updates, JACM 1979",
+    },
+    Topic {
+        name: "sequential",
+        kind: "model",
+        about: "there is one order of all operations that respects each process's own order",
+        text: "Like linearizability without the clock: a process may lag, but never goes back, and all agree on the order.",
+        source: "Lamport, How to make a multiprocessor computer…, IEEE ToC 1979",
+    },
+    Topic {
+        name: "causal",
+        kind: "model",
+        about: "operations that are causally related are seen by everybody in that order",
+        text: "Causes are a process's own earlier operations and the writes it has read, transitively. squall checks three \
+               variants: CC (each read can be explained by some order of its causal past), CM (one order explains all \
+               reads of a session) and CCv (all agree on one order of concurrent writes, so replicas converge). It is \
+               the strongest model that stays available under partitions.",
+        source: "Bouajjani, Enea, Guerraoui & Hamza, On verifying causal consistency, POPL 2017",
+    },
+    Topic {
+        name: "session-guarantees",
+        kind: "model",
+        about: "what one session may rely on: read your writes, monotonic reads, monotonic writes, writes follow reads",
+        text: "The four together give causal consistency. A client that sticks to one replica usually gets them; one that \
+               fails over to another usually loses them.",
+        source: "Terry et al., Session guarantees for weakly consistent replicated data, PDIS 1994",
+    },
+    Topic {
+        name: "eventual",
+        kind: "model",
+        about: "if writes stop, all replicas come to the same state, some time",
+        text: "It forbids nothing that a client could see while writes go on. Ask for more: convergence, a bound on \
+               staleness, session guarantees.",
+        source: "Vogels, Eventually consistent, CACM 2009",
+    },
+    Topic {
+        name: "stale-read",
+        kind: "anomaly",
+        about: "a read returned a value that had been overwritten before the read began",
+        text: "Usual causes: reads served from a follower or from a deposed leader's local state, a lease that outlived \
+               its bound under clock drift, a cache. Remedy: read through the log, ReadIndex with a round of heartbeats \
+               (Raft thesis 6.4), or a lease with a bound on drift.",
+        source: "Herlihy & Wing 1990; Ongaro, PhD thesis 2014, 6.4",
+    },
+    Topic {
+        name: "lost-write",
+        kind: "anomaly",
+        about: "an acknowledged write is gone: later reads show the value before it",
+        text: "Usual causes: acknowledged before a majority had it, or before it was on disk, and then a failover or a \
+               crash; a vote that was not persisted, so that two leaders held the same term; last-write-wins under clock skew.",
+        source: "Ongaro & Ousterhout, In search of an understandable consensus algorithm, 2014, 5.3-5.4",
+    },
+    Topic {
+        name: "phantom-read",
+        kind: "anomaly",
+        about: "a read returned a value that nobody ever wrote",
+        text: "Usual causes: a client that mixes up keys or connections, a decoding bug, data left over from an earlier \
+               run. Check the client before you blame the system.",
+        source: "ThinAirRead in Bouajjani et al. 2017",
+    },
+    Topic {
+        name: "nonlinearizable",
+        kind: "anomaly",
+        about: "no order of the operations explains what they returned",
+        text: "The witness is a smallest set of operations that has no legal order: taking any one of them away makes it \
+               legal. Read the proof steps from the top.",
+        source: "Herlihy & Wing 1990",
+    },
+    Topic {
+        name: "lost",
+        kind: "anomaly",
+        about: "an element whose add was acknowledged is missing from the final reads of a set",
+        text: "The set workload adds unique elements and reads them all in the end. Usual causes are those of lost-write.",
+        source: "Jepsen, set-full",
+    },
+    Topic {
+        name: "duplicated",
+        kind: "anomaly",
+        about: "an element appears more often than it was added",
+        text: "Usual causes: a retry that was applied twice, because the server forgot which requests it had seen \
+               (after a restart, say). Remedy: idempotency keys that are part of the replicated state.",
+        source: "Jepsen, set-full; Ongaro, PhD thesis 2014, 6.3",
+    },
+    Topic {
+        name: "unexpected",
+        kind: "anomaly",
+        about: "a set read returned an element that nobody tried to add",
+        text: "See phantom-read.",
+        source: "Jepsen, set-full",
+    },
+    Topic {
+        name: "G0",
+        kind: "anomaly",
+        about: "a cycle of writes: two transactions overwrote each other in opposite orders (dirty write)",
+        text: "Forbidden even by read uncommitted.",
+        source: "Adya, PhD thesis 1999",
+    },
+    Topic {
+        name: "G1a",
+        kind: "anomaly",
+        about: "aborted read: a transaction saw a write of a transaction that failed",
+        text: "Sometimes the client is wrong: if it reported fail where it should have said info, the write may well have \
+               happened.",
+        source: "Adya, PhD thesis 1999",
+    },
+    Topic {
+        name: "G1b",
+        kind: "anomaly",
+        about: "intermediate read: a transaction saw another in the middle",
+        text: "It read a list that ends with an element that its writer followed with another in the same transaction.",
+        source: "Adya, PhD thesis 1999",
+    },
+    Topic {
+        name: "G1c",
+        kind: "anomaly",
+        about: "circular information flow: each of the transactions saw or overwrote something of the other",
+        text: "A cycle of write-write and write-read dependencies. With -realtime or -process the cycle also uses the \
+               order of time or of a process.",
+        source: "Adya, PhD thesis 1999; Kingsbury & Alvaro, Elle, VLDB 2020",
+    },
+    Topic {
+        name: "G-single",
+        kind: "anomaly",
+        about: "read skew: a cycle with exactly one anti-dependency",
+        text: "A transaction saw part of another's effects and missed another part. Forbidden by snapshot isolation. As \
+               G-single-realtime it is a stale read: it missed what was complete before it began.",
+        source: "Adya, PhD thesis 1999; Elle, VLDB 2020",
+    },
+    Topic {
+        name: "G2-item",
+        kind: "anomaly",
+        about: "write skew: a cycle with several anti-dependencies",
+        text: "Each transaction read what the other then changed. Snapshot isolation allows it, serializability does not.",
+        source: "Adya, PhD thesis 1999",
+    },
+    Topic {
+        name: "incompatible-order",
+        kind: "anomaly",
+        about: "two reads of a list disagree on the order of its elements",
+        text: "Neither is a prefix of the other, so there is no single order of writes: replicas have diverged.",
+        source: "Kingsbury & Alvaro, Elle, VLDB 2020",
+    },
+];

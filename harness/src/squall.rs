@@ -1,0 +1,97 @@
+use std::process::ExitCode;
+
+use squall_checkers::registry::{self as checkers, CheckerEntry};
+use squall_checkers::{Checker, Unknown};
+use squall_nemeses::registry::{self as nemeses, Entry as NemesisEntry};
+use squall_nemeses::{Package, Setting};
+use squall_targets::target::{self, Entry as TargetEntry};
+use squall_workloads::workload::{self, Entry as WorkloadEntry};
+
+/// The `squall` command with everything it knows by name.
+pub struct Squall {
+    pub(crate) targets: Vec<TargetEntry>,
+    pub(crate) workloads: Vec<WorkloadEntry>,
+    pub(crate) nemeses: Vec<NemesisEntry>,
+    pub(crate) checkers: Vec<CheckerEntry>,
+}
+
+impl Default for Squall {
+    fn default() -> Squall {
+        Squall::new()
+    }
+}
+
+impl Squall {
+    /// The command with what comes built in.
+    pub fn new() -> Squall {
+        Squall {
+            targets: target::ALL.to_vec(),
+            workloads: workload::ALL.to_vec(),
+            nemeses: nemeses::ALL.to_vec(),
+            checkers: checkers::ALL.to_vec(),
+        }
+    }
+
+    /// Knows one more target. One of the same name is replaced, as with the others.
+    pub fn target(mut self, entry: TargetEntry) -> Squall {
+        self.targets.retain(|known| known.name != entry.name);
+        self.targets.push(entry);
+        self
+    }
+
+    /// Knows one more workload.
+    pub fn workload(mut self, entry: WorkloadEntry) -> Squall {
+        self.workloads.retain(|known| known.name != entry.name);
+        self.workloads.push(entry);
+        self
+    }
+
+    /// Knows one more nemesis.
+    pub fn nemesis(mut self, entry: NemesisEntry) -> Squall {
+        self.nemeses.retain(|known| known.name != entry.name);
+        self.nemeses.push(entry);
+        self
+    }
+
+    /// Knows one more checker, for `squall check -c`. A workload's own checkers are in the workload.
+    pub fn checker(mut self, entry: CheckerEntry) -> Squall {
+        self.checkers.retain(|known| known.name != entry.name);
+        self.checkers.push(entry);
+        self
+    }
+
+    /// Parses the command line and does what it says. Call it first thing in `main`, before any thread is started.
+    pub fn main(self) -> ExitCode {
+        crate::cli::main(&self, std::env::args_os().collect())
+    }
+
+    pub(crate) fn find_target(&self, name: &str) -> Result<&TargetEntry, Unknown> {
+        find("target", name, &self.targets, |entry| entry.name)
+    }
+
+    pub(crate) fn find_workload(&self, name: &str) -> Result<&WorkloadEntry, Unknown> {
+        find("workload", name, &self.workloads, |entry| entry.name)
+    }
+
+    /// The packages of a list such as `partition:halves,kill`; none for `none`.
+    pub(crate) fn packages(&self, list: &str, setting: &Setting) -> anyhow::Result<Vec<Package>> {
+        squall_nemeses::packages(list, setting)
+    }
+
+    pub(crate) fn find_checkers(&self, names: &[String]) -> Result<Vec<Box<dyn Checker>>, Unknown> {
+        names
+            .iter()
+            .map(|name| Ok((find("checker", name, &self.checkers, |entry| entry.name)?.build)()))
+            .collect()
+    }
+}
+
+fn find<'a, T>(
+    kind: &'static str,
+    name: &str,
+    entries: &'a [T],
+    of: fn(&T) -> &'static str,
+) -> Result<&'a T, Unknown> {
+    let known = || Unknown::new(kind, name, entries.iter().map(of));
+    entries.iter().find(|entry| of(entry) == name).ok_or_else(known)
+}

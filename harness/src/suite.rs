@@ -1,0 +1,167 @@
+//! The nightly suite: correct designs must pass, every bug must be found. A wrong verdict, either way, is a failure.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use squall_results::seed_hex;
+
+use crate::cli::args::{SuiteArgs, SuitePart};
+use crate::exit::Exit;
+
+/// One row of the matrix.
+#[derive(Clone, Debug)]
+struct Row {
+    workload: String,
+    nemesis: String,
+    nodes: u8,
+    /// The bug that is switched on and must be found; without one the run must be valid.
+    bug: Option<&'static squall_refkv::Bug>,
+}
+
+/// What came of a row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RowResult {
+    /// The bug, or `correct`.
+    subject: String,
+    workload: String,
+    nemesis: String,
+    nodes: u8,
+    /// Whether the verdict is the right one.
+    right: bool,
+    /// What was said, per try.
+    verdicts: Vec<String>,
+    /// The last try's run.
+    run: String,
+    /// How to repeat the last try.
+    again: String,
+}
+
+/// The workloads and nemeses under which a correct design must stay valid.
+const CORRECT: &[(&str, &str, u8)] = &[
+    ("register", "partition,kill,pause", 5),
+    ("set", "partition,kill", 3),
+    ("append", "partition,kill,pause", 5),
+    ("register", "partition:isolate-leader", 3),
+    ("append", "membership,kill", 5),
+];
+
+fn rows(only: Option<SuitePart>) -> Vec<Row> {
+    let correct = CORRECT.iter().map(|&(workload, nemesis, nodes)| Row {
+        workload: workload.to_owned(),
+        nemesis: nemesis.to_owned(),
+        nodes,
+        bug: None,
+    });
+    let bugs = squall_refkv::BUGS.iter().map(|bug| Row {
+        workload: bug.workload.to_owned(),
+        nemesis: bug.nemesis.to_owned(),
+        nodes: 5,
+        bug: Some(bug),
+    });
+    let mut rows = Vec::new();
+    if only != Some(SuitePart::Bugs) {
+        rows.extend(correct);
+    }
+    if only != Some(SuitePart::Correct) {
+        rows.extend(bugs);
+    }
+    rows
+}
+
+/// Runs the matrix, each test in a process of its own, and prints a Markdown table.
+pub(crate) fn run(args: &SuiteArgs, results: &std::path::Path, json: bool, seed: u64) -> Result<Exit> {
+    let rows = rows(args.only);
+    if !json {
+        println!("# squall suite, seed {}\n", seed_hex(seed));
+        println!(
+            "| | subject | workload | nemesis | nodes | verdicts | run |\n|---|---|---|---|---|---|---|"
+        );
+    }
+    let mut done = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let row_seed = seed.wrapping_add(index as u64 * 1000);
+        let result = run_row(row, args, results, row_seed)?;
+        if !json {
+            println!(
+                "| {} | {} | {} | {} | {} | {} | {} |",
+                if result.right { "ok" } else { "**WRONG**" },
+                result.subject,
+                result.workload,
+                result.nemesis,
+                result.nodes,
+                result.verdicts.join(", "),
+                result.run
+            );
+        }
+        done.push(result);
+    }
+    let wrong: Vec<&RowResult> = done.iter().filter(|result| !result.right).collect();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&done)?);
+    } else {
+        println!("\n{} right, {} wrong", done.len() - wrong.len(), wrong.len());
+        wrong.iter().for_each(|result| println!("again    {}", result.again));
+    }
+    Ok(if wrong.is_empty() { Exit::Valid } else { Exit::Invalid })
+}
+
+/// A correct row is run once and must be valid; a bug is tried until it is found or the tries are used up.
+fn run_row(row: &Row, args: &SuiteArgs, results: &std::path::Path, seed: u64) -> Result<RowResult> {
+    let mut result = RowResult {
+        subject: row.bug.map_or("correct", |bug| bug.name).to_owned(),
+        workload: row.workload.clone(),
+        nemesis: row.nemesis.clone(),
+        nodes: row.nodes,
+        right: false,
+        verdicts: Vec::new(),
+        run: String::new(),
+        again: String::new(),
+    };
+    let tries = if row.bug.is_some() { args.tries } else { 1 };
+    let wanted = if row.bug.is_some() { Exit::Invalid } else { Exit::Valid };
+    for try_index in 0..tries {
+        let output = run_test(row, args.time_limit, results, seed.wrapping_add(u64::from(try_index)))?;
+        result.verdicts.push(output.word);
+        result.run = output.run;
+        result.again = output.again;
+        result.right = output.code == Some(i32::from(wanted as u8));
+        if result.right || matches!(output.code, Some(130 | 143)) {
+            break;
+        }
+    }
+    Ok(result)
+}
+
+struct TestOutput {
+    code: Option<i32>,
+    word: String,
+    run: String,
+    again: String,
+}
+
+/// Runs one test in a process of its own: a crash of one cannot hurt the others.
+fn run_test(row: &Row, time_limit: Duration, results: &std::path::Path, seed: u64) -> Result<TestOutput> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["test", "--json", "-t", "refkv", "-w", &row.workload, "-n", &row.nemesis]);
+    command.args(["--nodes", &row.nodes.to_string(), "--seed", &seed_hex(seed)]);
+    command.args(["--time-limit", &humantime::format_duration(time_limit).to_string()]);
+    command.arg("--results").arg(results);
+    if let Some(bug) = row.bug {
+        command.args(["--bug", bug.name]);
+    }
+    let output =
+        command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot run squall test")?;
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let text = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
+    Ok(TestOutput {
+        code: output.status.code(),
+        word: match text("word") {
+            word if word.is_empty() => format!("exit {:?}", output.status.code()),
+            word => word,
+        },
+        run: text("run"),
+        again: text("again"),
+    })
+}
