@@ -172,15 +172,17 @@ impl Run {
     pub fn load(&self) -> Result<RunData> {
         fs::read_dir(&self.dir).with_context(|| format!("cannot read the run {}", self.dir.display()))?;
         let mut data = RunData { id: self.id.clone(), ..RunData::default() };
-        match read_to_string(&self.config_path()).and_then(|text| Ok(toml::from_str(&text)?)) {
-            Ok(config) => data.config = config,
-            Err(error) => data.notes.push(format!("run.toml: {error:#}")),
+        match fs::read_to_string(self.config_path()).map(|text| toml::from_str(&text)) {
+            Ok(Ok(config)) => data.config = config,
+            Ok(Err(error)) => data.notes.push(format!("run.toml: {error}")),
+            Err(error) => data.notes.push(format!("run.toml: {error}")),
         }
-        match read_to_string(&self.verdict_path())
-            .and_then(|text| Ok(serde_json::from_str::<JudgedRun>(&text)?))
-        {
-            Ok(judged) => data.verdict = Some(judged.verdict),
-            Err(error) => data.notes.push(format!("verdict.json: {error:#}")),
+        match fs::read(self.verdict_path()).map(|json| serde_json::from_slice::<JudgedRun>(&json)) {
+            Ok(Ok(judged)) => data.verdict = Some(judged.verdict),
+            Ok(Err(error)) => data.notes.push(format!("verdict.json: {error}")),
+            // That there is none is no news: the report says so first.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => data.notes.push(format!("verdict.json: {error}")),
         }
         self.load_history(&mut data);
         self.load_faults(&mut data);
@@ -193,10 +195,6 @@ impl Run {
             Ok(parsed) => {
                 data.history = parsed.history;
                 data.notes.extend(parsed.warnings.into_iter().map(|warning| format!("{HISTORY}: {warning}")));
-                if parsed.torn {
-                    data.notes
-                        .push(format!("{HISTORY} ends in the middle of a frame; what came before is whole"));
-                }
             }
             Err(error) => data.notes.push(format!("{HISTORY}: {error}")),
         }
@@ -234,10 +232,6 @@ impl Run {
         }
         log("squall.log".into(), &self.log_path());
     }
-}
-
-fn read_to_string(path: &Path) -> Result<String> {
-    Ok(fs::read_to_string(path)?)
 }
 
 /// Names in a directory, in order; none where it cannot be read.

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use squall_checkers::{Anomaly, History, Verdict};
 
 use super::bands::Band;
-use super::html::{Escaped, shortened};
-use super::ops::{OpRow, Ops, label};
+use super::columns::split;
+use super::html::{Escaped, prose, shortened};
+use super::ops::{Keys, OpRow, Ops, label};
 use super::{graph, sketch, units};
-use crate::RunConfig;
+use crate::{RunConfig, RunData};
 
 /// Cards beyond these would only slow the page down; the verdict has them all.
 pub(crate) const CARDS: usize = 100;
@@ -53,13 +54,9 @@ pub(crate) fn find<'a>(verdict: &'a Verdict, ops: &Ops, bands: &'a [Band]) -> Ve
 }
 
 /// The card of the `nth` anomaly, from 1.
-pub(crate) fn card(
-    config: &RunConfig,
-    history: &History,
-    ops: &Ops,
-    found: &Found<'_>,
-    nth: usize,
-) -> String {
+pub(crate) fn card(data: &RunData, ops: &Ops, found: &Found<'_>, keyed: bool, nth: usize) -> String {
+    let (config, history) = (&data.config, &data.history);
+    let keys = if keyed { keys_of(history, &found.rows) } else { Keys::None };
     let anomaly = found.anomaly;
     let mut html = format!(
         r##"<article class="card anomaly" id="anomaly-{nth}" tabindex="-1"><header><h3><a class="nth" href="#anomaly-{nth}" aria-label="Link to anomaly {nth}">{nth}</a> {}"##,
@@ -77,12 +74,24 @@ pub(crate) fn card(
             units::moment(end)
         );
     }
-    let _ = write!(html, r#"</header><p class="sentence">{}</p>"#, Escaped(&anomaly.sentence));
+    let _ = write!(html, r#"</header><p class="sentence">{}</p>"#, prose(&anomaly.sentence));
     html += &active_faults(&found.faults);
-    html += &proof(history, ops, found);
-    html += &witness_table(config, history, found);
+    html += &proof(history, ops, found, keys);
+    html += &witness_table(config, history, found, keys);
     html += "</article>\n";
     html
+}
+
+/// Whether the operations of a witness have one key or several.
+fn keys_of(history: &History, rows: &[OpRow]) -> Keys {
+    let mut keys = rows.iter().filter_map(|row| {
+        let value = history.get(row.first as usize).value();
+        split(&value).map(|(key, _)| key.clone())
+    });
+    match keys.next() {
+        Some(first) if keys.all(|key| key == first) => Keys::Hide,
+        _ => Keys::Show,
+    }
 }
 
 fn active_faults(faults: &[&Band]) -> String {
@@ -107,12 +116,12 @@ fn active_faults(faults: &[&Band]) -> String {
     format!(r#"<ul class="chips" aria-label="Faults in force">{html}</ul>"#)
 }
 
-fn proof(history: &History, ops: &Ops, found: &Found<'_>) -> String {
+fn proof(history: &History, ops: &Ops, found: &Found<'_>, keys: Keys) -> String {
     let mut html = r#"<div class="proof">"#.to_owned();
     if !found.anomaly.steps.is_empty() {
         html += r#"<ol class="steps">"#;
         for step in &found.anomaly.steps {
-            let _ = write!(html, "<li>{}</li>", Escaped(step));
+            let _ = write!(html, "<li>{}</li>", prose(step));
         }
         html += "</ol>";
     }
@@ -120,11 +129,11 @@ fn proof(history: &History, ops: &Ops, found: &Found<'_>) -> String {
         let _ = write!(
             html,
             r#"<figure><div class="scroll" tabindex="0">{}</div><figcaption>The witness in order: what overlaps was concurrent. Distances are not to scale.{}</figcaption></figure>"#,
-            sketch::draw(history, &found.rows, &found.faults),
+            sketch::draw(history, &found.rows, &found.faults, keys),
             left_out(found.rows.len())
         );
     }
-    if let Some(graph) = graph::draw(history, ops, &found.anomaly.edges) {
+    if let Some(graph) = graph::draw(history, ops, &found.anomaly.edges, keys) {
         let _ = write!(
             html,
             r#"<figure><div class="scroll" tabindex="0">{graph}</div><figcaption>Each arrow leads from what must come first.</figcaption></figure>"#
@@ -140,7 +149,7 @@ fn left_out(rows: usize) -> String {
     }
 }
 
-fn witness_table(config: &RunConfig, history: &History, found: &Found<'_>) -> String {
+fn witness_table(config: &RunConfig, history: &History, found: &Found<'_>, keys: Keys) -> String {
     if found.rows.is_empty() {
         return String::new();
     }
@@ -157,10 +166,10 @@ fn witness_table(config: &RunConfig, history: &History, found: &Found<'_>) -> St
             r##"<tr><td><a href="#op-{0}">{0}</a></td><td>{process}</td><td>{1}</td><td><code>{2}</code></td><td><i class="dot {class}"></i>{class}{3}</td><td class="n">{4}</td><td class="n">{5}</td></tr>"##,
             row.first,
             Escaped(config.node_of(process).unwrap_or("–")),
-            Escaped(shortened(&label(history, row), 200)),
+            Escaped(shortened(&label(history, row, keys), 200)),
             Escaped(error.unwrap_or_default()),
-            units::moment(row.start_ns),
-            units::moment(row.end_ns),
+            units::exact_moment(row.start_ns),
+            units::exact_moment(row.end_ns),
         );
     }
     html + "</tbody></table></div></details>"

@@ -258,9 +258,14 @@ class Throughput extends Track {
   constructor(app) { super(app, "Throughput", 112); }
 
   draw(ctx, width, height) {
-    const { axis, density } = this.app, columns = Math.max(1, Math.floor(axis.plot / 3));
+    const { axis, density } = this.app, most = Math.max(1, Math.floor(axis.plot / 3));
     this.background(ctx, height);
-    const rates = this.rates = density.rates(axis.from, axis.to, columns), max = maxRate(rates);
+    let columns = most, rates = density.rates(axis.from, axis.to, columns);
+    // A rate needs some operations to be one: where they are few, columns are wide.
+    const wide = Math.max(Math.min(24, most), Math.floor(rates.reduce((sum, n) => sum + n, 0) / 4));
+    if (wide < columns) rates = density.rates(axis.from, axis.to, columns = wide);
+    this.rates = rates;
+    const max = maxRate(rates);
     const seconds = (axis.to - axis.from) / columns / 1e9;
     this.perColumn = seconds;
     this.say("Throughput", [["ok", theme.ok], ["fail", theme.fail], ["info", theme.info]]);
@@ -287,7 +292,7 @@ class Throughput extends Track {
 function niceTop(max) {
   if (!(max > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(max));
-  return [1, 2, 5, 10].map(n => n * power).find(n => n >= max * .999);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map(n => n * power).find(n => n >= max * .999);
 }
 
 const short = n => n >= 1e6 ? `${+(n / 1e6).toFixed(1)}M` : n >= 1e4 ? `${+(n / 1e3).toFixed(0)}k` : n >= 1e3 ? `${+(n / 1e3).toFixed(1)}k` : `${+n.toFixed(n < 10 ? 1 : 0)}`;
@@ -306,14 +311,15 @@ class Latency extends Track {
       ctx.fillStyle = theme.grid;
       ctx.fillRect(axis.gutter, Math.round(y), axis.plot, 1);
       ctx.fillStyle = theme.quiet;
-      ctx.fillText(span(10 ** power).replace(".00", "").replace(".0", ""), axis.gutter - 8, y);
+      ctx.fillText(span(10 ** power).replace(/\.0+/, ""), axis.gutter - 8, Math.max(7, Math.min(height - 7, y)));
     }
     const counts = density.latencies(axis.from, axis.to, columns);
-    const lines = this.lines = percentiles(counts, columns, run);
+    const { lines, group } = percentiles(counts, columns, run);
+    Object.assign(this, { lines, step: axis.plot / columns * group });
     this.inside(ctx, height, () => {
       drawHeat(ctx, counts, columns, axis, top, tall);
       const colours = [theme.p50, theme.p95, theme.p99];
-      lines.forEach((line, i) => drawLine(ctx, line, columns, axis, this.y, colours[i]));
+      lines.forEach((line, i) => drawLine(ctx, line, axis.gutter, this.step, this.y, colours[i]));
       if (selected >= 0 && run.process[selected]) {
         ctx.fillStyle = theme.focus;
         ctx.beginPath();
@@ -325,29 +331,39 @@ class Latency extends Track {
   }
 
   tipAt(x) {
-    const { axis } = this.app, column = Math.floor((x - axis.gutter) / axis.plot * this.lines[0].length);
+    const { axis } = this.app, column = Math.floor((x - axis.gutter) / this.step);
     const [p50, p95, p99] = this.lines.map(line => line[column]);
     if (!(p50 > 0)) return null;
     return `${moment(axis.time(x), axis.resolution)}\np50 ${span(p50)} · p95 ${span(p95)} · p99 ${span(p99)}`;
   }
 }
 
-/** p50, p95 and p99 of ok operations by column; 0 where there is none. Exact to a step of the scale. */
+/**
+ * p50, p95 and p99 of ok operations, exact to a step of the scale; 0 where there is none. Each value is for so many
+ * neighbouring columns that it rests on some forty operations: fewer would show noise as spikes.
+ */
 function percentiles(counts, columns, run) {
   const { from, to } = run.latency, value = step => 10 ** (from + (step + .5) / LATENCY_BINS * (to - from));
-  const lines = [.5, .95, .99].map(() => new Float64Array(columns));
-  for (let column = 0; column < columns; column++) {
+  let all = 0;
+  for (let i = 0; i < counts.length; i += 3) all += counts[i];
+  const group = Math.max(1, Math.min(Math.ceil(columns / 12), Math.ceil(columns * 40 / Math.max(1, all))));
+  const groups = Math.ceil(columns / group), lines = [.5, .95, .99].map(() => new Float64Array(groups));
+  const steps = new Float64Array(LATENCY_BINS);
+  for (let g = 0; g < groups; g++) {
+    steps.fill(0);
     let total = 0;
-    for (let step = 0; step < LATENCY_BINS; step++) total += counts[(column * LATENCY_BINS + step) * 3];
-    if (total < .01) continue;
-    let seen = 0, next = 0;
+    for (let cell = g * group * LATENCY_BINS, end = Math.min(columns, (g + 1) * group) * LATENCY_BINS; cell < end; cell++) {
+      steps[cell % LATENCY_BINS] += counts[cell * 3];
+      total += counts[cell * 3];
+    }
+    if (total < .5) continue;
     const goals = [total * .5, total * .95, total * .99];
-    for (let step = 0; step < LATENCY_BINS && next < 3; step++) {
-      seen += counts[(column * LATENCY_BINS + step) * 3];
-      while (next < 3 && seen >= goals[next] - 1e-6) lines[next++][column] = value(step);
+    for (let step = 0, seen = 0, next = 0; step < LATENCY_BINS && next < 3; step++) {
+      seen += steps[step];
+      while (next < 3 && seen >= goals[next] - 1e-3) lines[next++][g] = value(step);
     }
   }
-  return lines;
+  return { lines, group };
 }
 
 function drawHeat(ctx, counts, columns, axis, top, tall) {
@@ -374,17 +390,18 @@ function drawHeat(ctx, counts, columns, axis, top, tall) {
   ctx.globalAlpha = 1;
 }
 
-function drawLine(ctx, line, columns, axis, y, colour) {
-  const step = axis.plot / columns;
+function drawLine(ctx, line, left, step, y, colour) {
   ctx.strokeStyle = colour;
   ctx.lineWidth = 1.5;
   ctx.beginPath();
   let last = -9;
-  for (let column = 0; column < columns; column++) {
-    if (!line[column]) continue;
-    const x = axis.gutter + (column + .5) * step;
-    if (column - last <= 8) ctx.lineTo(x, y(line[column])); else ctx.moveTo(x - step / 2, y(line[column]));
-    last = column;
+  for (let i = 0; i < line.length; i++) {
+    if (!line[i]) continue;
+    const x = left + (i + .5) * step;
+    // A gap of more than a few values is a gap in the run.
+    if (i - last <= 3) ctx.lineTo(x, y(line[i]));
+    else { ctx.moveTo(x - step / 2, y(line[i])); ctx.lineTo(x, y(line[i])); }
+    last = i;
   }
   ctx.stroke();
   ctx.lineWidth = 1;

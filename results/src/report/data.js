@@ -113,7 +113,9 @@ function label(run, op) {
   let text = run.functions[run.f[op]];
   if (run.argTag[op] !== NULL) text += " " + argText(run, op);
   const tag = run.resTag[op];
-  if (tag !== NONE && tag !== SAME && tag !== NULL) text += " → " + valueText(run, tag, run.res[op]);
+  const empty = run.argTag[op] === NULL && run.outcome[op] === 0 && (tag === SAME || tag === NULL);
+  if (empty) text += " → null";
+  else if (tag !== NONE && tag !== SAME && tag !== NULL) text += " → " + valueText(run, tag, run.res[op]);
   return text;
 }
 

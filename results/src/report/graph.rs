@@ -6,7 +6,7 @@ use std::fmt::Write;
 use squall_checkers::{Edge, History};
 
 use super::html::{Escaped, shortened};
-use super::ops::{OpRow, Ops, label};
+use super::ops::{Keys, OpRow, Ops, label};
 use super::sketch::class;
 
 /// More make no picture; the steps of the proof are there as text.
@@ -24,10 +24,10 @@ struct Node<'a> {
 }
 
 /// Draws the orderings between operations; `None` where there are none, or too many for a picture.
-pub(crate) fn draw(history: &History, ops: &Ops, edges: &[Edge]) -> Option<String> {
+pub(crate) fn draw(history: &History, ops: &Ops, edges: &[Edge], keys: Keys) -> Option<String> {
     let known = |edge: &&Edge| ops.of_event(edge.from).is_some() && ops.of_event(edge.to).is_some();
     let edges: Vec<&Edge> = edges.iter().filter(known).collect();
-    let nodes = nodes(history, ops, &edges);
+    let nodes = nodes(history, ops, &edges, keys);
     if edges.is_empty() || nodes.len() > NODES {
         return None;
     }
@@ -54,11 +54,11 @@ pub(crate) fn draw(history: &History, ops: &Ops, edges: &[Edge]) -> Option<Strin
     Some(svg)
 }
 
-fn nodes<'a>(history: &History, ops: &'a Ops, edges: &[&Edge]) -> Vec<Node<'a>> {
+fn nodes<'a>(history: &History, ops: &'a Ops, edges: &[&Edge], keys: Keys) -> Vec<Node<'a>> {
     let mut nodes: Vec<Node<'a>> = Vec::new();
     for row in edges.iter().flat_map(|edge| [edge.from, edge.to]).filter_map(|event| ops.of_event(event)) {
         if nodes.iter().all(|node| node.row.first != row.first) {
-            let label = shortened(&label(history, row), CHARS);
+            let label = shortened(&label(history, row, keys), CHARS);
             let width = (label.chars().count().max(10) as f64) * CHAR_PX + 22.0;
             nodes.push(Node { row, label, width, x: 0.0, y: 0.0 });
         }

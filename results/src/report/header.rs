@@ -8,12 +8,15 @@ use squall_checkers::{History, Type};
 use super::anomaly::Found;
 use super::bands::Band;
 use super::columns::split;
-use super::html::Escaped;
+use super::html::{Escaped, prose};
 use super::units;
 use crate::{RunConfig, RunData, Status, Totals};
 
 /// Below this many ok operations a key says little.
 const FEW: u64 = 10;
+
+/// A headline of more characters is set smaller.
+const LONG: usize = 72;
 
 pub(crate) fn status(data: &RunData) -> Status {
     data.verdict.as_ref().map_or(Status::Incomplete, |verdict| verdict.valid.into())
@@ -72,32 +75,31 @@ fn keys_with_few_ok(history: &History) -> u64 {
 
 pub(crate) fn render(data: &RunData, bands: &[Band], found: &[Found<'_>], keyed: bool) -> String {
     let status = status(data);
-    let mut html = format!(r#"<section class="hero {status}"><p class="verdict">{status}</p><h1>"#);
-    let _ = write!(html, "{}</h1>", Escaped(headline(data, status)));
-    if let Some(worst) = found.first().filter(|_| status == Status::Invalid) {
-        let _ = write!(html, r#"<p class="lead">{}</p>"#, Escaped(&worst.anomaly.sentence));
-        if let Some(fault) = worst.faults.first() {
-            let _ = write!(
-                html,
-                r#"<p class="during">during {} <b>{}</b> <span>receipt: {}</span></p>"#,
-                Escaped(&fault.fault),
-                Escaped(&fault.what),
-                Escaped(fault.evidence())
-            );
-        }
+    let headline = headline(data, status);
+    let size = if headline.chars().count() > LONG { " class=\"long\"" } else { "" };
+    let mut html = format!(
+        r#"<section class="hero {status}"><p class="verdict">{status}</p><h1{size}>{}</h1>"#,
+        prose(&headline)
+    );
+    for line in leads(data, status, found).iter().filter(|line| **line != headline) {
+        let _ = write!(html, r#"<p class="lead">{}</p>"#, prose(line));
     }
-    if let Some(reason) = data.verdict.as_ref().and_then(|verdict| verdict.reason.as_deref())
-        && !headline(data, status).contains(reason)
-    {
-        let _ = write!(html, r#"<p class="lead">{}</p>"#, Escaped(reason));
+    if let Some(fault) = found.first().and_then(|worst| worst.faults.first()) {
+        let _ = write!(
+            html,
+            r#"<p class="during">during {} <b>{}</b> <span>receipt: {}</span></p>"#,
+            Escaped(&fault.fault),
+            Escaped(&fault.what),
+            Escaped(fault.evidence())
+        );
     }
     let _ = write!(html, r#"<p class="coverage">{}</p>"#, Escaped(coverage(data, bands, keyed)));
     for warning in warnings(data, status, bands) {
-        let _ = write!(html, r#"<p class="warning">{}</p>"#, Escaped(warning));
+        let _ = write!(html, r#"<p class="warning">{}</p>"#, prose(&warning));
     }
     let _ = write!(
         html,
-        r#"<div class="again"><code id="again">{}</code><button type="button" class="button" data-copy="again">Copy</button></div>"#,
+        r#"<div class="again"><code id="again" tabindex="0">{}</code><button type="button" class="button" data-copy="again">Copy</button></div>"#,
         Escaped(data.config.again())
     );
     html += &facts(&data.config);
@@ -108,14 +110,22 @@ fn headline(data: &RunData, status: Status) -> String {
     match (&data.verdict, status) {
         (Some(verdict), _) if !verdict.summary.is_empty() => verdict.summary.clone(),
         (_, Status::Valid) => "Nothing was found.".to_owned(),
-        (_, Status::Incomplete) => {
-            format!(
-                "No verdict: the run was cut short or still goes on. `squall check {}` judges it.",
-                data.id
-            )
-        }
+        (_, Status::Incomplete) => "There is no verdict.".to_owned(),
         _ => format!("{} on {}", data.config.workload, data.config.target),
     }
+}
+
+/// The sentences below the headline.
+fn leads(data: &RunData, status: Status, found: &[Found<'_>]) -> Vec<String> {
+    let mut leads: Vec<String> = data.verdict.iter().filter_map(|verdict| verdict.reason.clone()).collect();
+    leads.extend(found.first().map(|worst| worst.anomaly.sentence.clone()));
+    if status == Status::Incomplete {
+        leads.push(format!(
+            "The run was cut short, or it still goes on. `squall check {}` judges what is there.",
+            data.id
+        ));
+    }
+    leads
 }
 
 fn warnings(data: &RunData, status: Status, bands: &[Band]) -> Vec<String> {

@@ -47,9 +47,36 @@ pub(crate) fn shortened(text: &str, chars: usize) -> String {
     }
 }
 
+/// A sentence: what stands between backquotes is code.
+pub(crate) fn prose(text: &str) -> String {
+    let mut html = String::new();
+    let mut parts = text.split('`').peekable();
+    let mut code = false;
+    while let Some(part) = parts.next() {
+        // A backquote without a partner stays what it is.
+        let closed = code && parts.peek().is_some();
+        let _ = match (closed, code) {
+            (true, _) => write!(html, "<code>{}</code>", Escaped(part)),
+            (false, true) => write!(html, "`{}", Escaped(part)),
+            (false, false) => write!(html, "{}", Escaped(part)),
+        };
+        code = !code;
+    }
+    html
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn backquotes_make_code() {
+        assert_eq!(prose("give it `--seed <1>` & wait"), "give it <code>--seed &lt;1&gt;</code> &amp; wait");
+        assert_eq!(
+            [prose("a ` b"), prose("``"), prose("`a` `")],
+            ["a ` b", "<code></code>", "<code>a</code> `"]
+        );
+    }
 
     #[test]
     fn markup_becomes_text() {

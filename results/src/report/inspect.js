@@ -48,7 +48,7 @@ class Filter {
 function listenToFilters(app) {
   const { run } = app, filter = app.filter, byId = id => document.getElementById(id);
   run.functions.forEach((name, i) => byId("by-f").append(new Option(name, i)));
-  byId("by-key-label").hidden = byId("by-key-label").style.display = !run.keyed ? "none" : "";
+  byId("by-key-label").hidden = !run.keyed;
   for (let key = 1; key <= Math.min(run.keyCount, 500); key++) byId("keys").append(new Option(keyText(run, key)));
   byId("by-f").addEventListener("change", event => {
     filter.f = event.target.value === "" ? -1 : Number(event.target.value);

@@ -108,7 +108,7 @@ impl<'a> Report<'a> {
                 "header" => {
                     out.write_all(header::render(data, &bands, &found, columns.layout.keyed).as_bytes())?;
                 }
-                "anomalies" => self.write_anomalies(out, &ops, &found)?,
+                "anomalies" => self.write_anomalies(out, &ops, &found, columns.layout.keyed)?,
                 "tables" => self.write_tables(out, &ops, &bands)?,
                 "version" => write!(out, "{}", Escaped(env!("CARGO_PKG_VERSION")))?,
                 "meta" => self.write_meta(out, &ops, &bands, &found, &columns)?,
@@ -122,13 +122,19 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn write_anomalies(&self, out: &mut dyn Write, ops: &Ops, found: &[Found<'_>]) -> io::Result<()> {
+    fn write_anomalies(
+        &self,
+        out: &mut dyn Write,
+        ops: &Ops,
+        found: &[Found<'_>],
+        keyed: bool,
+    ) -> io::Result<()> {
         if found.is_empty() {
             return Ok(());
         }
         writeln!(out, r#"<section id="anomalies"><h2>{}</h2>"#, anomalies_heading(found.len()))?;
         for (at, one) in found.iter().take(anomaly::CARDS).enumerate() {
-            let card = anomaly::card(&self.data.config, &self.data.history, ops, one, at + 1);
+            let card = anomaly::card(self.data, ops, one, keyed, at + 1);
             out.write_all(card.as_bytes())?;
         }
         if found.len() > anomaly::CARDS {
@@ -183,3 +189,6 @@ fn write_texts(out: &mut dyn Write, texts: &[String]) -> io::Result<()> {
 fn anomalies_heading(n: usize) -> String {
     if n == 1 { "1 anomaly".to_owned() } else { format!("{} anomalies", units::count(n as u64)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 use squall_checkers::history::OpRef;
 use squall_checkers::{History, Process, Type};
 
+use super::columns::split;
+
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -87,19 +89,42 @@ impl Ops {
     }
 }
 
-/// What an operation did, in a line: `write 12`, `read → 12`, `cas [1,2]`.
-pub(crate) fn label(history: &History, row: &OpRow) -> String {
+/// What to do with the key of a value `[key, value]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// Values carry no key.
+    None,
+    /// Say it first.
+    Show,
+    /// All have the same, which is said elsewhere.
+    Hide,
+}
+
+/// What an operation did, in a line: `write 12`, `read → 12`, `cas [1,2]`, `key 4: read → 12`.
+pub(crate) fn label(history: &History, row: &OpRow, keys: Keys) -> String {
     let first = history.get(row.first as usize);
-    let argument = first.value();
-    let mut label = first.f().to_owned();
+    let (argument, result) = (first.value(), history.get(row.last as usize).value());
+    let keyed = keys != Keys::None && row.client;
+    let parts = |value| if keyed { split(value) } else { None };
+    let (key, argument) = match parts(&argument) {
+        Some((key, argument)) => (Some(key), argument),
+        None => (None, &argument),
+    };
+    let result = match parts(&result) {
+        Some((same, result)) if key == Some(same) => result,
+        _ => &result,
+    };
+    let mut label = match key.filter(|_| keys == Keys::Show) {
+        Some(key) => format!("key {key}: {}", first.f()),
+        None => first.f().to_owned(),
+    };
     if !argument.is_null() {
         label += &format!(" {argument}");
     }
-    if row.last != row.first {
-        let result = history.get(row.last as usize).value();
-        if !result.is_null() && result != argument {
-            label += &format!(" → {result}");
-        }
+    // Of a read, that nothing was there is worth saying; of a write, what it answered is not.
+    let told = !result.is_null() || argument.is_null() && row.outcome == Outcome::Ok;
+    if row.last != row.first && told && (result != argument || result.is_null()) {
+        label += &format!(" → {result}");
     }
     label
 }

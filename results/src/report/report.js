@@ -20,10 +20,13 @@ class App {
   }
 
   build() {
+    document.querySelector(".tools").hidden = document.querySelector(".hint").hidden = !this.run.n;
+    if (!this.run.n) this.stack.setAttribute("aria-label", "No operation was recorded.");
     const overview = this.run.n ? [new Overview(this)] : [];
     const faults = this.bands.length ? [new Faults(this)] : [];
     const charts = this.run.n ? [new Throughput(this), new Latency(this)] : [];
-    this.tracks = [...overview, new Ruler(this), ...faults, ...charts, this.timeline = new Timeline(this)];
+    const ruler = this.run.n || this.bands.length ? [new Ruler(this)] : [];
+    this.tracks = [...overview, ...ruler, ...faults, ...charts, this.timeline = new Timeline(this)];
     for (const track of this.tracks) this.stack.append(track.element);
     this.axis.onDraw(() => this.paint());
     document.querySelector('[data-do="next-anomaly"]').hidden = !this.run.meta.anomalies.length;
@@ -32,7 +35,7 @@ class App {
   paint() {
     const wide = this.stack.clientWidth;
     this.axis.width = wide;
-    this.axis.gutter = wide < 560 ? 44 : 64;
+    this.axis.gutter = wide < 560 ? 50 : 70;
     for (const track of this.tracks) track.paint();
   }
 
@@ -213,7 +216,7 @@ function listenToTheme(redraw) {
   const apply = choice => {
     if (choice) root.dataset.theme = choice;
     readTheme();
-    for (const element of document.querySelectorAll("[data-fault]")) element.style.setProperty("--fault", faultColour(element.dataset.fault));
+    for (const element of document.querySelectorAll('[data-fault]:not([data-fault="normal"])')) element.style.setProperty("--fault", faultColour(element.dataset.fault));
     redraw();
   };
   document.getElementById("theme").addEventListener("click", () => {

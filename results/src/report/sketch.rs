@@ -10,7 +10,7 @@ use squall_checkers::{History, Process};
 
 use super::bands::Band;
 use super::html::{Escaped, shortened};
-use super::ops::{OpRow, Outcome, label};
+use super::ops::{Keys, OpRow, Outcome, label};
 use super::units;
 
 const ROW: usize = 46;
@@ -32,10 +32,10 @@ enum Point {
 }
 
 /// Draws operations, which are in order of their start, with the faults that were in force.
-pub(crate) fn draw(history: &History, rows: &[OpRow], faults: &[&Band]) -> String {
+pub(crate) fn draw(history: &History, rows: &[OpRow], faults: &[&Band], keys: Keys) -> String {
     let rows = &rows[..rows.len().min(OPS)];
     let faults = &faults[..faults.len().min(FAULTS)];
-    let labels: Vec<String> = rows.iter().map(|row| shortened(&label(history, row), 28)).collect();
+    let labels: Vec<String> = rows.iter().map(|row| shortened(&label(history, row, keys), 28)).collect();
     let lanes = lanes(history, rows);
     let (spans, fault_spans, width) = place(rows, &labels, faults);
     let height = TOP + lanes.len() * ROW + 6;
@@ -132,7 +132,7 @@ fn draw_op(svg: &mut String, row: &OpRow, label: &str, from: usize, to: usize, y
     let class = class(row.outcome);
     let when = match row.outcome {
         Outcome::Open => format!("from {}, never completed", units::moment(row.start_ns)),
-        _ => format!("{} to {}", units::moment(row.start_ns), units::moment(row.end_ns)),
+        _ => format!("{} to {}", units::exact_moment(row.start_ns), units::exact_moment(row.end_ns)),
     };
     let _ = write!(
         svg,

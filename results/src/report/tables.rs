@@ -5,7 +5,7 @@ use std::fmt::Write;
 use squall_checkers::Verdict;
 
 use super::bands::Band;
-use super::html::{Escaped, shortened};
+use super::html::{Escaped, prose, shortened};
 use super::score::{Outage, Recovery, Score, Scorecard};
 use super::units;
 use crate::{RunData, Status};
@@ -96,10 +96,10 @@ fn checker_row(depth: usize, verdict: &Verdict) -> String {
         r#"<tr><th scope="row" style="padding-left:{:.1}em">{}</th><td><span class="word {status}">{status}</span></td><td>{}"#,
         0.75 + 1.25 * depth.min(12) as f64,
         Escaped(&verdict.checker),
-        Escaped(&verdict.summary)
+        prose(&verdict.summary)
     );
     if let Some(reason) = verdict.reason.as_deref().filter(|reason| *reason != verdict.summary) {
-        let _ = write!(html, r#"<p class="quiet">{}</p>"#, Escaped(reason));
+        let _ = write!(html, r#"<p class="quiet">{}</p>"#, prose(reason));
     }
     if !verdict.stats.is_empty() {
         html += r#"<dl class="stats">"#;

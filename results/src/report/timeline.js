@@ -28,7 +28,7 @@ class Timeline extends Track {
 
   draw(ctx, width, height) {
     const { axis, run } = this.app;
-    this.background(ctx, height);
+    if (run.n || this.app.bands.length) this.background(ctx, height);
     const firstLane = Math.max(0, Math.floor(this.scroll / this.row));
     const lastLane = Math.min(run.lanes.length, Math.ceil((this.scroll + height) / this.row));
     let ops = 0;
@@ -42,7 +42,7 @@ class Timeline extends Track {
     if (!run.n) {
       ctx.textAlign = "center";
       ctx.fillStyle = theme.quiet;
-      return ctx.fillText("No operation was recorded.", axis.gutter + axis.plot / 2, height / 2);
+      return ctx.fillText("No operation was recorded.", width / 2, height / 2);
     }
     this.inside(ctx, height, () => {
       for (let lane = firstLane; lane < lastLane; lane++) this.drawOpen(ctx, lane);
@@ -101,11 +101,11 @@ class Timeline extends Track {
     ctx.globalAlpha = 1;
     ctx.textAlign = "left";
     if (this.row < 16) return;
-    ctx.fillStyle = theme.dark ? "#0d0e10" : "#fff";
     for (const op of labels.slice(0, 1500)) {
+      ctx.fillStyle = theme.dark ? "#0d0e10" : SHADE[run.outcome[op]] === 2 ? "#fff" : theme.ink;
       const [x, y, w, h] = this.box(op), from = Math.max(x, axis.gutter) + 4, room = x + w - from - 3;
       if (room < 14) continue;
-      const text = label(run, op), fits = Math.floor(room / 5.6);
+      const text = label(run, op), fits = Math.floor(room / 6.3);
       ctx.fillText(text.length > fits ? text.slice(0, Math.max(1, fits - 1)) + "…" : text, from, y + h / 2 + .5);
     }
   }

@@ -18,12 +18,15 @@ pub(crate) fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
-/// A moment in the run: `13.880 s`, with as many digits as the moment has, at least three.
+/// A moment in the run to the millisecond: `13.880 s`.
 pub(crate) fn moment(ns: u64) -> String {
-    let fraction = format!("{:09}", ns % 1_000_000_000);
-    let digits = fraction.trim_end_matches('0').len().max(3);
-    let digits = digits.div_ceil(3) * 3;
-    format!("{}.{} s", count(ns / 1_000_000_000), &fraction[..digits])
+    let ms = ns / 1_000_000 + u64::from(ns % 1_000_000 >= 500_000);
+    format!("{}.{:03} s", count(ms / 1_000), ms % 1_000)
+}
+
+/// A moment in the run with all its digits: `13.880000100 s`.
+pub(crate) fn exact_moment(ns: u64) -> String {
+    format!("{}.{:09} s", count(ns / 1_000_000_000), ns % 1_000_000_000)
 }
 
 /// A length of time in three digits: `950 ns`, `12.3 µs`, `4.20 ms`, `1.50 s`, `4 min 10 s`.
@@ -80,8 +83,8 @@ mod tests {
         );
         assert_eq!([counted(1, "op"), counted(2, "op")], ["1 op", "2 ops"]);
         assert_eq!(moment(13_880_000_000), "13.880 s");
-        assert_eq!(moment(13_880_000_100), "13.880000100 s");
-        assert_eq!(moment(1_500), "0.000001500 s");
+        assert_eq!(moment(1_999_500_000), "2.000 s");
+        assert_eq!(exact_moment(13_880_000_100), "13.880000100 s");
         assert_eq!([span(950), span(12_340), span(4_200_000)], ["950 ns", "12.3 µs", "4.20 ms"]);
         assert_eq!(
             [span(150_000_000), span(1_500_000_000), span(250_000_000_000)],
