@@ -254,10 +254,11 @@ fn nothing_survives_a_sigkill_at_any_moment(stage: &Stage) -> Result<()> {
         let mut child = stage.controller("hold").spawn()?;
         sleep(SPREAD.mul_f64((f64::from(round) * 0.618_034).fract()));
         child.kill()?;
-        let output = child.wait_with_output()?;
-        ensure!(output.status.signal() == Some(Signal::SIGKILL as i32), "{}", output.status);
-        came_up += u32::from(output.stdout == b"up\n");
+        let status = child.wait()?;
+        ensure!(status.signal() == Some(Signal::SIGKILL as i32), "{status}");
         stage.nothing_is_left().with_context(|| format!("round {round}"))?;
+        // Only now: what survived would hold the pipe open.
+        came_up += u32::from(std::io::read_to_string(child.stdout.context("its output")?)? == "up\n");
     }
     let mut child = hold(&mut stage.controller("hold"))?;
     child.kill()?;
