@@ -1,5 +1,4 @@
-//! The engines against brute force, against each other, and on large simulated histories.
+//! The engines and the witnesses against brute force, and the engines against each other.
 
 mod brute;
-mod large;
 mod oracle;

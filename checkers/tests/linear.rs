@@ -1,102 +1,12 @@
-//! Large histories of a simulated register: valid ones, and ones with a violation at a known place.
+//! Large histories of simulated registers: valid ones, and ones with a violation at a known place.
+
+#[path = "common/simulated.rs"]
+mod simulated;
 
 use serde_json::{Value, json};
-
-use crate::model::Register;
-use crate::testing::Rng;
-use crate::{Checker, History, Linearizable, Op, Process, Type, Valid, Verdict};
-
-/// What [`simulate`] makes.
-#[derive(Clone, Copy)]
-struct Shape {
-    ops: usize,
-    clients: usize,
-    keys: usize,
-    /// Values are `0..values`, or all different where it is 0.
-    values: usize,
-    /// One operation in so many has an unknown outcome; 0: none.
-    crash_every: usize,
-    cas: bool,
-}
-
-/// A client's operation: how it was asked, and what it returned once it has taken effect.
-struct Running {
-    f: &'static str,
-    key: usize,
-    input: Value,
-    done: Option<(Type, Value)>,
-    crashes: bool,
-}
-
-/// A history of clients on linearizable registers: each operation takes effect at a random moment of its interval.
-fn simulate(shape: Shape, seed: u64) -> Vec<Op> {
-    let mut random = Rng(seed);
-    let mut registers = vec![Value::Null; shape.keys];
-    let mut running: Vec<Option<Running>> = (0..shape.clients).map(|_| None).collect();
-    let mut process: Vec<u32> = (0..shape.clients as u32).collect();
-    let mut ops = Vec::new();
-    let mut started = 0;
-    while started < shape.ops || running.iter().any(Option::is_some) {
-        let client = random.below(shape.clients);
-        let event = |f, kind, value| {
-            Op::new(f)
-                .process(Process::Client(process[client]))
-                .kind(kind)
-                .value(value)
-                .at(ops.len() as u64 * 1_000_000)
-        };
-        match &mut running[client] {
-            None if started < shape.ops => {
-                started += 1;
-                let op = start(&mut random, shape, started);
-                ops.push(event(op.f, Type::Invoke, json!([op.key, op.input])));
-                running[client] = Some(op);
-            }
-            None => {}
-            Some(op) if op.done.is_none() && !(op.crashes && random.below(2) == 0) => {
-                op.done = Some(apply(op, &mut registers[op.key]));
-            }
-            Some(op) if op.crashes => {
-                ops.push(event(op.f, Type::Info, json!([op.key, op.input])));
-                running[client] = None;
-                process[client] += shape.clients as u32;
-            }
-            Some(op) => {
-                let (kind, output) = op.done.take().expect("it took effect");
-                ops.push(event(op.f, kind, json!([op.key, output])));
-                running[client] = None;
-            }
-        }
-    }
-    ops
-}
-
-fn start(random: &mut Rng, shape: Shape, serial: usize) -> Running {
-    let mut value = || if shape.values == 0 { json!(serial) } else { json!(random.below(shape.values)) };
-    let (a, b) = (value(), value());
-    let (f, input) = match random.below(if shape.cas { 3 } else { 2 }) {
-        0 => ("read", Value::Null),
-        1 => ("write", a),
-        _ => ("cas", json!([a, b])),
-    };
-    let crashes = shape.crash_every > 0 && random.below(shape.crash_every) == 0;
-    Running { f, key: random.below(shape.keys), input, done: None, crashes }
-}
-
-fn apply(op: &Running, register: &mut Value) -> (Type, Value) {
-    match op.f {
-        "read" => (Type::Ok, register.clone()),
-        "write" => {
-            *register = op.input.clone();
-            (Type::Ok, op.input.clone())
-        }
-        _ if op.input[0] == *register => {
-            *register = op.input[1].clone();
-            (Type::Ok, op.input.clone())
-        }
-        _ => (Type::Fail, op.input.clone()),
-    }
-}
+use simulated::{Random, Shape, simulate};
+use squall_checkers::model::Register;
+use squall_checkers::{Checker, History, Linearizable, Op, Process, Type, Valid, Verdict};
 
 fn check(ops: &[Op]) -> Verdict {
     let history: History = ops.iter().cloned().collect();
@@ -257,7 +167,7 @@ fn rename(mut op: Op) -> Op {
 
 /// Moves completions later and invocations earlier, past events of other processes.
 fn widen(ops: &[Op], seed: u64) -> Vec<Op> {
-    let mut random = Rng(seed);
+    let mut random = Random(seed);
     let mut ops = ops.to_vec();
     for _ in 0..ops.len() {
         let at = random.below(ops.len() - 1);
