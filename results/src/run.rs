@@ -242,3 +242,107 @@ fn entries(dir: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use squall_checkers::history::JsonlWriter;
+    use squall_checkers::{Op, Phase, Receipt, Type};
+
+    use super::*;
+    use crate::Store;
+
+    fn fault(id: u64, phase: Phase) -> FaultEvent {
+        let receipt = Some(Receipt::confirmed("pid 7 is gone"));
+        FaultEvent {
+            id,
+            time_ns: 5,
+            phase,
+            fault: "kill".into(),
+            what: "n1".into(),
+            nodes: vec!["n1".into()],
+            receipt,
+        }
+    }
+
+    /// A run of which everything was written, its history in frames of one operation each.
+    fn recorded(dir: &Path) -> (Run, RunConfig) {
+        let config = RunConfig {
+            target: "refkv".into(),
+            workload: "register".into(),
+            seed: 9,
+            ..RunConfig::default()
+        };
+        let run = Store::open(dir).create(&config).unwrap();
+        let mut writer = JsonlWriter::new(File::create(run.history_path()).unwrap()).unwrap();
+        for at in 0..10 {
+            let kind = if at % 2 == 0 { Type::Invoke } else { Type::Ok };
+            writer.push(&Op::new("read").kind(kind).at(at).value(at)).unwrap();
+            writer.flush().unwrap();
+        }
+        let mut journal = run.fault_journal().unwrap();
+        journal.append(&fault(1, Phase::Intent)).unwrap();
+        journal.append(&fault(1, Phase::Injected)).unwrap();
+        fs::write(run.create_node_dir("n1").unwrap().join("server.log"), "up").unwrap();
+        fs::write(run.log_path(), "done").unwrap();
+        run.write_verdict(&Verdict::unknown("all", "too few ok ops"), &Totals::default()).unwrap();
+        (run, config)
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, config) = recorded(dir.path());
+        let data = run.load().unwrap();
+        assert_eq!((data.notes.as_slice(), data.history.len()), (&[][..], 10));
+        assert_eq!((data.id.as_str(), data.config), (run.id(), config));
+        assert_eq!(data.faults, [fault(1, Phase::Intent), fault(1, Phase::Injected)]);
+        assert_eq!(data.verdict, Some(Verdict::unknown("all", "too few ok ops")));
+        let logs: Vec<&str> = data.logs.iter().map(|log| log.path.as_str()).collect();
+        assert_eq!(logs, ["nodes/n1/server.log", "squall.log"]);
+        let report = run.write_report().unwrap();
+        assert!(fs::read_to_string(report).unwrap().contains("too few ok ops"));
+    }
+
+    #[test]
+    fn verdict_json_is_a_verdict_to_whoever_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, _) = recorded(dir.path());
+        let verdict: Verdict = serde_json::from_slice(&fs::read(run.verdict_path()).unwrap()).unwrap();
+        assert_eq!(verdict, Verdict::unknown("all", "too few ok ops"));
+    }
+
+    #[test]
+    fn a_torn_run_gives_what_is_whole_and_says_what_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, _) = recorded(dir.path());
+        let cut = |path: &Path, less: usize| {
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() - less]).unwrap();
+        };
+        cut(&run.history_path(), 40);
+        cut(&run.faults_path(), 9);
+        cut(&run.verdict_path(), 20);
+        fs::write(run.config_path(), "seed = ").unwrap();
+        let data = run.load().unwrap();
+        assert_eq!((data.history.len(), data.faults.len(), data.verdict), (9, 1, None));
+        let about: Vec<&str> =
+            data.notes.iter().map(|note| note.split([':', ',', ' ']).next().unwrap()).collect();
+        assert_eq!(
+            about,
+            ["run.toml", "verdict.json", "history.jsonl.zst", "faults.jsonl"],
+            "{:?}",
+            data.notes
+        );
+        let page = fs::read_to_string(run.write_report().unwrap()).unwrap();
+        assert!(page.contains("There is no verdict."));
+    }
+
+    #[test]
+    fn an_empty_directory_is_a_run_and_a_missing_one_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = Run::at(dir.path()).load().unwrap();
+        assert_eq!((data.history.len(), data.verdict), (0, None));
+        let error = Run::at(dir.path().join("gone")).load().unwrap_err();
+        assert!(error.to_string().contains("cannot read the run"), "{error}");
+    }
+}

@@ -270,7 +270,6 @@ class Throughput extends Track {
     this.perColumn = seconds;
     this.say("Throughput", [["ok", theme.ok], ["fail", theme.fail], ["info", theme.info]]);
     const top = niceTop(max / seconds), scale = (height - 24) / top;
-    this.inside(ctx, height, () => drawStack(ctx, rates, columns, axis.gutter, axis.plot, max / seconds * scale, height - 1, max));
     ctx.textAlign = "right";
     for (const rate of max ? [0, top / 2, top] : []) {
       const y = height - 1 - rate * scale;
@@ -279,6 +278,7 @@ class Throughput extends Track {
       ctx.fillStyle = theme.quiet;
       ctx.fillText(`${short(rate)}${rate === top ? "/s" : ""}`, axis.gutter - 8, Math.min(height - 7, y));
     }
+    this.inside(ctx, height, () => drawStack(ctx, rates, columns, axis.gutter, axis.plot, max / seconds * scale, height - 1, max));
   }
 
   tipAt(x) {

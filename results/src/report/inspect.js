@@ -134,7 +134,7 @@ class Inspector {
       ["error", errorText(run, op), true],
       ["key", keyText(run, run.key[op]), true],
       ["invoked with", run.argTag[op] === NULL ? "" : argText(run, op), true],
-      ["returned", completed ? resText(run, op) : "", true],
+      ["returned", completed && (run.outcome[op] === 0 || run.resTag[op] !== SAME) ? resText(run, op) : "", true],
       ["process", processText(process) + thread],
       ["node", process && concurrency && nodes.length ? lane.node : ""],
       [run.alone[op] ? "at" : "invoked", moment(run.start[op], 1)],

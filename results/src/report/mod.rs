@@ -20,7 +20,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::RunData;
+use crate::{RunData, Totals};
 use anomaly::Found;
 use bands::Band;
 use columns::Columns;
@@ -80,6 +80,14 @@ impl<'a> Report<'a> {
     /// The report of that data. Nothing is computed yet.
     pub fn new(data: &'a RunData) -> Report<'a> {
         Report { data }
+    }
+
+    /// What the run covered, in the line that the page has too:
+    /// `2,391 ops in 60.0 s: 2,301 ok, 60 fail, 30 info; 6 partitions, 4 kills, all confirmed`.
+    pub fn coverage(&self) -> String {
+        let end_ns = Totals::of(&self.data.history, &self.data.faults).duration_ns;
+        let keyed = columns::is_keyed(&self.data.history);
+        header::coverage(self.data, &bands::bands(&self.data.faults, end_ns), keyed)
     }
 
     /// The whole page.

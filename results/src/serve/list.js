@@ -105,6 +105,8 @@ for (const button of document.querySelectorAll("[data-status]")) {
     show();
   });
 }
+// The reader's choice on a report holds here too.
+try { document.documentElement.dataset.theme = localStorage.getItem("squall-theme") ?? ""; } catch { /* Private windows keep nothing. */ }
 const search = document.getElementById("search");
 search.value = view.text;
 search.addEventListener("input", () => { view.text = search.value; show(); });
