@@ -4,8 +4,11 @@
 //! on the CPU, the events a second, and the bytes an event takes in the file or in memory; last, the peak memory of the process.
 //! `-- --stream` only records a history and reads it back, which holds nothing but the compressed file and the history.
 
+mod measure;
+
 use std::io;
 
+use measure::{cpu_seconds, peak_kib};
 use serde_json::{Value, json};
 use squall_checkers::history::{
     History, JsonlWriter, Op, Process, Type, read, read_from, write_edn, write_jsonl,
@@ -99,18 +102,4 @@ fn transaction(n: u64, invokes: bool) -> (&'static str, Value) {
     let list = if invokes { Value::Null } else { json!([n, n + 1, n + 2]) };
     let append = |key| json!(["append", key, n]);
     ("txn", json!([append(n % 100), ["r", n % 97, list], append(n % 89), ["r", n % 83, list]]))
-}
-
-/// What this thread has used: other load does not count.
-fn cpu_seconds() -> f64 {
-    let stat =
-        std::fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts a thread's time");
-    let ns: u64 = stat.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds come first");
-    ns as f64 / 1e9
-}
-
-fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }

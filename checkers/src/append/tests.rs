@@ -168,7 +168,7 @@ fn spoil(rng: &mut Rng, txns: &mut [TinyTxn], value: u8) {
 fn random_histories_agree_with_trying_all_orders() {
     let mut rng = Rng(11);
     let mut seen = std::collections::BTreeMap::new();
-    for _ in 0..12_000 {
+    for _ in 0..10_500 {
         let txns = random(&mut rng);
         if txns.iter().all(|txn| !txn.mops.is_empty()) {
             *seen.entry(agrees(&txns)).or_insert(0) += 1;

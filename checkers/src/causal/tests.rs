@@ -102,6 +102,32 @@ fn the_models_differ_as_in_the_paper() {
     }
 }
 
+/// The last read puts 3 before 6, and with it 2 into the past of the second read of 5; that puts 2 before 5, and with it
+/// 1 into the past of the read of the initial value.
+#[test]
+fn a_late_read_can_change_what_an_early_one_knew() {
+    let (x, y, z, k) = (0, 1, 2, 3);
+    let mut ops = vec![
+        write(0, z, 1),
+        write(0, y, 2),
+        write(0, x, 3),
+        write(0, k, 4),
+        write(1, y, 5),
+        write(2, x, 6),
+        read(3, y, 5),
+        read(3, z, 0),
+        read(3, x, 6),
+        read(3, y, 5),
+        read(3, k, 4),
+        read(3, x, 6),
+    ];
+    agrees(&ops, |model| model != CausalModel::Cm);
+    let verdict = Causal::new(CausalModel::Cm).check(&oracle::record(&ops));
+    assert_eq!(verdict.anomalies[0].kind, "write-hb-init-read");
+    ops.remove(9);
+    agrees(&ops, |_| true);
+}
+
 fn event(process: u32, kind: Type, f: &'static str, value: serde_json::Value) -> Op {
     Op::new(f).process(Process::Client(process)).kind(kind).value(value)
 }

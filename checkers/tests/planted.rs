@@ -1,0 +1,200 @@
+//! Large histories of correct stores have no anomaly, and one that is planted in them is found where it is.
+
+#[path = "common/stores.rs"]
+mod stores;
+
+use serde_json::json;
+use squall_checkers::{
+    Append, AppendModel, Causal, CausalModel, Checker, History, Op, Process, Session, Type, Valid, Verdict,
+};
+use stores::{Conflicts, Rng, lists, push, replicated};
+
+const SESSIONS: usize = 20;
+
+fn steps(verdict: &Verdict) -> usize {
+    verdict.stats["steps"].as_u64().expect("a number") as usize
+}
+
+fn causal(model: CausalModel, history: &History) -> Verdict {
+    Causal::new(model).check(history)
+}
+
+#[test]
+fn a_causal_store_passes_in_linear_work() {
+    let ops = 20_000;
+    for (conflicts, model) in
+        [(Conflicts::LastArrived, CausalModel::Cm), (Conflicts::LastWritten, CausalModel::Ccv)]
+    {
+        let history = replicated(&mut Rng(1), ops, SESSIONS, 50, conflicts);
+        for model in [CausalModel::Cc, model] {
+            let verdict = causal(model, &history);
+            assert_eq!(verdict.valid, Valid::True, "{conflicts:?} {model:?}: {}", verdict.summary);
+            // Each read looks at one write of each session; CM does so in two rounds and for the cycles, and walks over the
+            // past of each session.
+            assert!(steps(&verdict) <= 5 * ops * SESSIONS, "{model:?}: {} steps", steps(&verdict));
+        }
+        assert_eq!(Session::default().check(&history).valid, Valid::True);
+    }
+}
+
+/// The history with these operations put in at an event, each by a process of its own number.
+fn planted(history: &History, at: usize, extra: &[(usize, &'static str, serde_json::Value)]) -> History {
+    let mut mixed = History::new();
+    for op in history.iter() {
+        if op.index() == at {
+            for (process, f, value) in extra {
+                push(&mut mixed, *process, f, value.clone(), value.clone());
+            }
+        }
+        mixed.push(&op.to_op());
+    }
+    mixed
+}
+
+#[test]
+fn a_planted_causal_anomaly_is_found_where_it_is() {
+    let store = replicated(&mut Rng(2), 10_000, SESSIONS, 50, Conflicts::LastWritten);
+    let (a, b, c) = (SESSIONS, SESSIONS + 1, SESSIONS + 2);
+    let fresh = |value| json!([1000, value]);
+    let stale =
+        [(a, "write", fresh(1)), (a, "write", fresh(2)), (b, "read", fresh(2)), (b, "read", fresh(1))];
+    let split =
+        [(a, "write", fresh(1)), (b, "write", fresh(2)), (a, "read", fresh(2)), (b, "read", fresh(1))];
+    let flip = [
+        (a, "write", fresh(1)),
+        (b, "write", fresh(2)),
+        (c, "read", fresh(1)),
+        (c, "read", fresh(2)),
+        (c, "read", fresh(1)),
+    ];
+    // The witness as positions among the planted operations.
+    type Case<'a> = (&'a [(usize, &'static str, serde_json::Value)], CausalModel, &'a str, &'a [usize]);
+    let cases: [Case; 5] = [
+        (&stale, CausalModel::Cc, "write-co-read", &[0, 1, 3]),
+        (&stale, CausalModel::Cm, "write-co-read", &[0, 1, 3]),
+        (&split, CausalModel::Ccv, "cyclic-cf", &[0, 1, 2, 3]),
+        (&flip, CausalModel::Ccv, "cyclic-cf", &[0, 1, 3, 4]),
+        (&flip, CausalModel::Cc, "", &[]),
+    ];
+    for (extra, model, kind, witness) in cases {
+        for at in [0, 2 * 777, store.len() - 2] {
+            let verdict = causal(model, &planted(&store, at, extra));
+            let found: Vec<_> =
+                verdict.anomalies.iter().map(|a| (a.kind.as_str(), a.witness.clone())).collect();
+            let events: Vec<usize> = witness.iter().map(|nth| at + 2 * nth + 1).collect();
+            let expected = if kind.is_empty() { vec![] } else { vec![(kind, events)] };
+            assert_eq!(found, expected, "{model:?}");
+        }
+    }
+    let store = replicated(&mut Rng(3), 10_000, SESSIONS, 50, Conflicts::LastArrived);
+    let verdict = causal(CausalModel::Cm, &planted(&store, 2 * 777, &flip));
+    assert_eq!(verdict.anomalies.len(), 1);
+    assert_eq!((verdict.anomalies[0].kind.as_str(), verdict.valid), ("cyclic-hb", Valid::False));
+    assert!(verdict.anomalies[0].witness.iter().all(|event| (1554..1564).contains(event)));
+    assert_eq!(causal(CausalModel::Cm, &planted(&store, 2 * 777, &split)).valid, Valid::True);
+}
+
+#[test]
+fn a_planted_session_violation_is_found_where_it_is() {
+    let store = replicated(&mut Rng(4), 10_000, SESSIONS, 50, Conflicts::LastWritten);
+    let (a, b) = (SESSIONS, SESSIONS + 1);
+    let extra = [
+        (a, "write", json!([1000, 1])),
+        (a, "write", json!([1001, 2])),
+        (b, "read", json!([1001, 2])),
+        (b, "read", json!([1000, null])),
+    ];
+    let verdict = Session::default().check(&planted(&store, 5000, &extra));
+    let [anomaly] = verdict.all_anomalies()[..] else { panic!("{verdict:#?}") };
+    assert_eq!(
+        (anomaly.kind.as_str(), anomaly.witness.as_slice()),
+        ("monotonic-writes", &[5001, 5003, 5005, 5007][..])
+    );
+}
+
+#[test]
+fn a_serializable_list_store_passes_with_few_edges_and_a_planted_stale_read_is_found() {
+    let history = lists(&mut Rng(5), 10_000, SESSIONS);
+    for model in
+        [AppendModel::Serializable, AppendModel::StrongSessionSerializable, AppendModel::StrictSerializable]
+    {
+        let verdict = Append::new(model).check(&history);
+        assert_eq!(verdict.valid, Valid::True, "{}", verdict.summary);
+        let edges = verdict.stats["edges"].as_u64().expect("a number");
+        assert!(edges <= 12 * 10_000, "{edges} edges");
+    }
+    // The first read of more than one element after the middle misses its last one.
+    let mut ops: Vec<Op> = history.iter().map(|op| op.to_op()).collect();
+    let spoilt = ops.iter().position(|op| {
+        let mop = &op.value[0];
+        op.index > 10_000
+            && op.kind == Type::Ok
+            && mop[0] == "r"
+            && op.value.as_array().unwrap().len() == 1
+            && mop[2].as_array().unwrap().len() > 8
+    });
+    let spoilt = spoilt.expect("there is such a read");
+    let list = ops[spoilt].value[0][2].as_array_mut().unwrap();
+    list.truncate(2);
+    let verdict = Append::default().check(&ops.into_iter().collect());
+    assert_eq!(verdict.valid, Valid::False);
+    assert!(verdict.anomalies[0].kind.starts_with("G"), "{}", verdict.summary);
+    assert!(verdict.anomalies.iter().all(|anomaly| anomaly.witness.contains(&spoilt)), "{verdict:#?}");
+}
+
+/// An event of any shape: completions without invocations, values that do not fit, keys and values of every kind.
+fn any_event(rng: &mut Rng) -> Op {
+    let atoms = [json!(null), json!(1), json!(2), json!("a"), json!(1.5), json!([1, 2]), json!({"k": 1})];
+    let atom = |rng: &mut Rng| {
+        let most = 3 + rng.below(5);
+        atoms[rng.below(most)].clone()
+    };
+    let mop = |rng: &mut Rng| match rng.below(8) {
+        0..3 => json!(["append", atom(rng), atom(rng)]),
+        3..6 => json!(["r", atom(rng), [atom(rng), atom(rng)]]),
+        6 => json!(["r", atom(rng), null]),
+        _ => atom(rng),
+    };
+    let f = ["read", "write", "cas", "txn"][rng.below(4)];
+    let value = match (f, rng.below(6)) {
+        (_, 0) => atom(rng),
+        ("txn", _) => (0..rng.below(4)).map(|_| mop(rng)).collect(),
+        ("cas", _) => json!([atom(rng), [atom(rng), atom(rng)]]),
+        _ => json!([atom(rng), atom(rng)]),
+    };
+    let kind = [Type::Invoke, Type::Ok, Type::Ok, Type::Fail, Type::Info][rng.below(5)];
+    let process =
+        [Process::Nemesis, Process::Client(0), Process::Client(1), Process::Client(2)][rng.below(4)];
+    Op::new(f).value(value).kind(kind).process(process)
+}
+
+#[test]
+fn no_history_makes_a_checker_panic_and_every_verdict_has_its_grounds() {
+    let mut rng = Rng(6);
+    let checkers: [Box<dyn Checker>; 5] = [
+        Box::new(Causal::new(CausalModel::Cc)),
+        Box::new(Causal::new(CausalModel::Ccv)),
+        Box::new(Causal::new(CausalModel::Cm)),
+        Box::new(Session::default()),
+        Box::new(Append::default()),
+    ];
+    for _ in 0..4_000 {
+        let keep = ["read", "write", "cas", "txn"][rng.below(4)];
+        let len = 1 + rng.below(12);
+        let mixed = rng.below(2) == 0;
+        let history: History =
+            (0..len).map(|_| any_event(&mut rng)).filter(|op| mixed || op.f == keep).collect();
+        for checker in &checkers {
+            let verdict = checker.check(&history);
+            match verdict.valid {
+                Valid::True => {}
+                Valid::Unknown => assert!(verdict.reason.is_some()),
+                Valid::False => {
+                    let anomalies = verdict.all_anomalies();
+                    let events = anomalies.iter().flat_map(|a| &a.witness);
+                    assert!(!anomalies.is_empty() && events.copied().all(|event| event < history.len()));
+                }
+            }
+        }
+    }
+}
