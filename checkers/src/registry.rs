@@ -36,7 +36,7 @@ pub const ALL: &[CheckerEntry] = &[
     CheckerEntry {
         name: "linearizable-kv",
         about: "a map with get, put, append and delete is linearizable",
-        build: || Box::new(Linearizable::new("linearizable-kv", Kv)),
+        build: || Box::new(Linearizable::new("linearizable-kv", Kv).independent()),
     },
     CheckerEntry {
         name: "linearizable-mutex",

@@ -225,3 +225,54 @@ fn a_limit_gives_unknown_with_its_reason_and_the_prefix_that_was_decided() {
         Linearizable::new("register", Register).independent().memory_bytes_max(1 << 10).check(&history);
     assert!(small.reason.unwrap().contains("limit on memory"));
 }
+
+#[test]
+fn a_sentence_says_what_was_read_and_what_had_been_acknowledged() {
+    let at = |seconds: f64| (seconds * 1e9) as u64;
+    let op = |p, f: &'static str, kind, value: Value, time| {
+        Op::new(f).process(Process::Client(p)).kind(kind).value(json!([4, value])).at(time)
+    };
+    let ops = [
+        op(1, "write", Type::Invoke, json!(12), at(13.0)),
+        op(1, "write", Type::Ok, json!(12), at(13.1)),
+        op(2, "write", Type::Invoke, json!(15), at(13.8)),
+        op(2, "write", Type::Ok, json!(15), at(13.88)),
+        op(7, "read", Type::Invoke, Value::Null, at(14.0)),
+        op(7, "read", Type::Ok, json!(12), at(14.203)),
+    ];
+    let anomaly = check(&ops).anomalies.remove(0);
+    let sentence = "key 4 is not linearizable: read by process 7 at 14.203 s returned 12, but 15 was acknowledged at \
+                    13.880 s";
+    assert_eq!((anomaly.kind.as_str(), anomaly.sentence.as_str()), ("stale-read", sentence));
+    assert_eq!(anomaly.witness, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(
+        anomaly.steps.first().unwrap(),
+        "Everything before event 5 at 14.203 s is linearizable; with it nothing is."
+    );
+    assert_eq!(anomaly.steps[2], "write 15 by process 2 from 13.800 s to 13.880 s.");
+
+    // Two readers that miss it, and no one who ever saw it: the write is lost.
+    let mut lost = ops.to_vec();
+    lost.insert(4, op(8, "read", Type::Invoke, Value::Null, at(14.0)));
+    lost.push(op(8, "read", Type::Ok, json!(12), at(14.3)));
+    assert_eq!(check(&lost).anomalies[0].kind, "lost-write");
+
+    // A write that failed, and shows.
+    let mut failed = ops.to_vec();
+    failed[1].kind = Type::Fail;
+    let sentence = "key 4 is not linearizable: read by process 7 at 14.203 s returned 12, but process 1 failed to write \
+                    it at 13.100 s; if that may have taken effect, record it as info";
+    assert_eq!(check(&failed).anomalies[0].sentence, sentence);
+}
+
+#[test]
+fn what_a_register_does_not_have_is_unknown_and_says_where() {
+    let ops = [Op::new("pop"), Op::new("pop").kind(Type::Ok)];
+    let verdict = check(&ops);
+    assert_eq!(verdict.valid, Valid::Unknown);
+    let reason = "event 0: a register has no `pop`: it has read, write and cas";
+    assert_eq!(verdict.reason.as_deref(), Some(reason));
+    let orphan = check(&[Op::new("read").kind(Type::Ok)]);
+    assert_eq!(orphan.reason.as_deref(), Some("event 0 completes what was never invoked"));
+    assert_eq!(check(&[]).valid, Valid::True);
+}

@@ -8,8 +8,8 @@ use super::witness::{self, Core};
 use serde_json::Value;
 
 use crate::history::Pairs;
-use crate::model::{Call, Model};
-use crate::{Anomaly, History};
+use crate::model::{Call, Model, Operation, Values};
+use crate::{Anomaly, History, Type};
 
 /// Pending operations that a proof names.
 const PENDING_MAX: usize = 8;
@@ -32,7 +32,7 @@ impl<M: Model> Explainer<'_, M> {
         // A misread convicts whatever the others did, so it is a core.
         let misread = misread::find(self.model, problem, blocked as usize);
         let core = match &misread {
-            Some(misread) => Core { kept: misread.entries().collect(), minimal: true },
+            Some(misread) => Core { kept: misread.core(), minimal: true },
             None => witness::core(self.model, problem, report.reached),
         };
         let mut shown: Vec<usize> = core.kept.clone();
@@ -78,7 +78,15 @@ impl<M: Model> Explainer<'_, M> {
         let entry = |at: usize| &part.problem.entries[at];
         let (reader, result) = self.observation(entry(misread.reader()));
         match *misread {
-            Misread::Phantom { .. } => format!("{reader} {result}, which nobody had written"),
+            Misread::Phantom { reader: at } => match self.failed_setter(part, entry(at)) {
+                None => format!("{reader} {result}, which nobody had written"),
+                Some(failed) => format!(
+                    "{reader} {result}, but process {} failed to write it at {}; if that may have taken effect, record \
+                     it as info",
+                    self.history.get(failed).process(),
+                    self.time(failed)
+                ),
+            },
             Misread::Future { write, .. } => {
                 let begun = entry(write).invoke as usize;
                 let who = self.history.get(begun).process();
@@ -98,6 +106,20 @@ impl<M: Model> Explainer<'_, M> {
                 }
             }
         }
+    }
+
+    /// The completion of an operation that would have set what `reader` observed, had it not failed.
+    fn failed_setter(&self, part: &Part<M>, reader: &Entry) -> Option<usize> {
+        let observed = self.model.as_register(part.problem.kinds.at(reader.kind))?.observes()?;
+        let observed = part.value(observed);
+        self.history.iter().filter(|event| event.is_client() && event.kind() == Type::Fail).find_map(|fail| {
+            let invocation = self.history.get(self.pairs.of(fail.index())?);
+            let (key, call) = split::call(self.model, self.keys, invocation, None);
+            let mut values = Values::default();
+            let op = M::Op::decode(&call, &mut values).ok()??;
+            let set = self.model.as_register(&op)?.sets()?;
+            (key == part.key && values.value(set) == observed).then_some(fail.index())
+        })
     }
 
     /// `read by process 7 at 14.203 s` and `returned 12`.

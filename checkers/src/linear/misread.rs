@@ -32,13 +32,12 @@ impl Misread {
         reader
     }
 
-    /// All entries named.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = usize> + use<> {
-        let other = match *self {
-            Misread::Phantom { .. } => None,
-            Misread::Future { write: at, .. } | Misread::Stale { later: at, .. } => Some(at),
-        };
-        [Some(self.reader()), other].into_iter().flatten()
+    /// The entries that fail whatever the others did.
+    pub(crate) fn core(&self) -> Vec<usize> {
+        match *self {
+            Misread::Phantom { reader } | Misread::Future { reader, .. } => vec![reader],
+            Misread::Stale { reader, later, .. } => vec![later, reader],
+        }
     }
 }
 

@@ -9,23 +9,14 @@ use crate::model::{Model, RegisterOp, Symbol};
 
 /// Configurations that one attempt may cost; all attempts together cost at most [`TOTAL_STEPS`].
 const ATTEMPT_STEPS: u64 = 20_000;
-const TOTAL_STEPS: u64 = 400_000;
+const TOTAL_STEPS: u64 = 1_000_000;
 const ATTEMPT_MEMORY_BYTES: usize = 64 << 20;
 
 /// Entries to begin with, the latest to return.
 const FIRST_WINDOW: usize = 8;
 
-/// Above so many entries a core is hard to read, and worth a second attempt.
-const READABLE: usize = 16;
-
-/// What is assumed of the operations that were over before the first kept one began.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Past {
-    /// Nothing: they may have taken effect in any order, or not.
-    Free,
-    /// All took effect, as the history has it.
-    Recorded,
-}
+/// Background operations that an attempt replays one by one.
+const EXACT_BACKGROUND_MAX: usize = 32;
 
 /// The core of a failure.
 pub(crate) struct Core {
@@ -47,18 +38,8 @@ pub(crate) fn core<M: Model>(model: &M, problem: &Problem<M::Op>, reached: usize
     let end = problem.entries[blocked as usize].complete;
     let mut shrinker = Shrinker::new(model, problem, end);
     let all = shrinker.by_return.clone();
-    let mut kept = shrinker.minimize(&all);
-    let mut minimal = !shrinker.gave_up;
-    if kept.len() > READABLE {
-        // A lock that was taken and freed a thousand times can only be told from its recorded past.
-        shrinker.past = Past::Recorded;
-        (shrinker.steps, shrinker.gave_up) = (0, false);
-        let short = shrinker.minimize(&all);
-        if short.len() < kept.len() {
-            (kept, minimal) = (short, !shrinker.gave_up);
-        }
-    }
-    Core { kept, minimal }
+    let kept = shrinker.minimize(&all);
+    Core { kept, minimal: !shrinker.gave_up }
 }
 
 struct Shrinker<'a, M: Model> {
@@ -70,7 +51,6 @@ struct Shrinker<'a, M: Model> {
     by_return: Vec<usize>,
     /// Where the object is a register: the entries that set each value.
     setters: Option<HashMap<Symbol, Vec<usize>>>,
-    past: Past,
     steps: u64,
     gave_up: bool,
 }
@@ -81,16 +61,8 @@ impl<'a, M: Model> Shrinker<'a, M> {
         let mut by_return: Vec<usize> =
             (0..called).filter(|&at| problem.entries[at].complete <= end).collect();
         by_return.sort_unstable_by_key(|&at| problem.entries[at].complete);
-        let mut shrinker = Shrinker {
-            model,
-            problem,
-            called,
-            by_return,
-            setters: None,
-            past: Past::Free,
-            steps: 0,
-            gave_up: false,
-        };
+        let mut shrinker =
+            Shrinker { model, problem, called, by_return, setters: None, steps: 0, gave_up: false };
         shrinker.setters = (0..called)
             .map(|at| Some((shrinker.register(at)?, at)))
             .collect::<Option<Vec<_>>>()
@@ -147,51 +119,31 @@ impl<'a, M: Model> Shrinker<'a, M> {
         spent
     }
 
-    /// Whether these entries fail, with all others as background and by themselves. An attempt that is too costly
-    /// counts as not failing.
+    /// Whether these entries fail with all others as background. An attempt that is too costly counts as not failing.
     fn fails(&mut self, kept: &[usize]) -> bool {
         if self.spent() {
             return false;
         }
         let begin = kept.iter().map(|&at| self.problem.entries[at].invoke).min().unwrap_or(0);
-        let kept: Vec<(usize, bool)> = {
-            let mut kept: Vec<_> = kept.iter().map(|&at| (at, false)).collect();
-            kept.sort_unstable();
-            kept
-        };
-        match self.past {
-            Past::Free => self.fails_after_anything(&kept, begin),
-            Past::Recorded => {
-                self.refutes(&self.problem.subset(&kept, Vec::new()))
-                    && self.fails_after_its_past(&kept, begin)
-            }
+        let background = self.background(kept);
+        let entry = |at: usize| self.problem.entries[at];
+        let mut prelude: Vec<u32> = Vec::new();
+        let mut beside = background;
+        if beside.len() > EXACT_BACKGROUND_MAX {
+            // What began before the first kept operation may decide in which state that finds the object; what was
+            // over by then can do no more. Its order is forgotten, which only allows more.
+            let early = beside.iter().filter(|&&at| entry(at).invoke < begin);
+            prelude = early.map(|&at| entry(at).kind).collect();
+            beside.retain(|&at| entry(at).complete > begin);
         }
-    }
-
-    /// Fails by itself too: the background may be left out.
-    fn fails_after_anything(&mut self, kept: &[(usize, bool)], begin: u32) -> bool {
-        // What was over before the first kept operation only decides in which state that finds the object.
-        let (over, beside): (Vec<usize>, Vec<usize>) =
-            self.background(kept).into_iter().partition(|&at| self.problem.entries[at].complete < begin);
-        let mut prelude: Vec<u32> = over.iter().map(|&at| self.problem.entries[at].kind).collect();
         prelude.sort_unstable();
         prelude.dedup();
         let mut entries: Vec<(usize, bool)> = beside.into_iter().map(|at| (at, true)).collect();
-        entries.extend(kept);
+        entries.extend(kept.iter().map(|&at| (at, false)));
         entries.sort_unstable();
-        self.refutes(&self.problem.subset(&entries, prelude))
-    }
-
-    fn fails_after_its_past(&mut self, kept: &[(usize, bool)], begin: u32) -> bool {
-        let own: HashSet<usize> = kept.iter().map(|&(at, _)| at).collect();
-        let optional = |at: usize| !own.contains(&at) && self.problem.entries[at].complete >= begin;
-        let entries: Vec<(usize, bool)> = (0..self.called).map(|at| (at, optional(at))).collect();
-        self.refutes(&self.problem.subset(&entries, Vec::new()))
-    }
-
-    fn refutes(&mut self, problem: &Problem<M::Op>) -> bool {
+        let problem = self.problem.subset(&entries, prelude);
         let limits = Limits { steps: ATTEMPT_STEPS, memory_bytes: ATTEMPT_MEMORY_BYTES, deadline: None };
-        let report = run(Engine::Breadth, self.model, problem, &limits);
+        let report = run(Engine::Breadth, self.model, &problem, &limits);
         self.steps += report.steps + problem.entries.len() as u64 / 16;
         self.gave_up |= matches!(report.found, Found::Exhausted(_));
         report.found == Found::Illegal
@@ -199,8 +151,8 @@ impl<'a, M: Model> Shrinker<'a, M> {
 
     /// The entries beside `kept` that can matter to them. On a register an operation whose value nobody
     /// observes before it is overwritten can be left out of any legal order, so it does not matter.
-    fn background(&self, kept: &[(usize, bool)]) -> Vec<usize> {
-        let own: HashSet<usize> = kept.iter().map(|&(at, _)| at).collect();
+    fn background(&self, kept: &[usize]) -> Vec<usize> {
+        let own: HashSet<usize> = kept.iter().copied().collect();
         let mut seen: HashSet<usize> = own.clone();
         let anything = || (0..self.called).filter(|at| !own.contains(at)).collect();
         let Some(setters) = &self.setters else { return anything() };
