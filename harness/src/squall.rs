@@ -75,7 +75,7 @@ impl Squall {
 
     /// The packages of a list such as `partition:halves,kill`; none for `none`.
     pub(crate) fn packages(&self, list: &str, setting: &Setting) -> anyhow::Result<Vec<Package>> {
-        squall_nemeses::packages(list, setting)
+        squall_nemeses::packages(list, setting, &self.nemeses)
     }
 
     pub(crate) fn find_checkers(&self, names: &[String]) -> Result<Vec<Box<dyn Checker>>, Unknown> {

@@ -8,7 +8,6 @@ use squall_workloads::Generator;
 use squall_workloads::generator::{any, nemesis, once, seq};
 
 use crate::grudge::Shape;
-use crate::membership;
 use crate::nemesis::{Nemesis, Ops};
 use crate::nodes::{CHOICES, NodeSpec};
 use crate::registry::{self, Entry};
@@ -53,21 +52,19 @@ impl Package {
     }
 }
 
-/// The packages that a text such as `partition:halves,kill,pause:one` names. `none` is no package.
+/// The packages that a text such as `partition:halves,kill,pause:one` names, of these nemeses: those of
+/// [`registry::ALL`] and perhaps some of one's own. `none` is no package.
 ///
 /// # Errors
 /// If a name or a parameter is unknown (says which there are), or the cluster is too small for it.
-pub fn packages(text: &str, setting: &Setting) -> Result<Vec<Package>> {
+pub fn packages(text: &str, setting: &Setting, known: &[Entry]) -> Result<Vec<Package>> {
     let mut packages: Vec<Package> = Vec::new();
-    for (entry, parameter) in registry::parse(text)? {
+    for (entry, parameter) in registry::parse(text, known)? {
         if packages.iter().any(|package| package.name == entry.name) {
             bail!("{} is there twice", entry.name);
         }
-        if let Some(package) =
-            package(entry, parameter, setting).with_context(|| format!("nemesis {}", entry.name))?
-        {
-            packages.push(package);
-        }
+        let built = (entry.build)(parameter, setting).with_context(|| format!("nemesis {}", entry.name))?;
+        packages.extend(built);
     }
     Ok(packages)
 }
@@ -97,31 +94,39 @@ pub fn compose(packages: Vec<Package>) -> Composition {
     }
 }
 
-fn package(entry: &Entry, parameter: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+pub(crate) fn none(_parameter: Option<&str>, _setting: &Setting) -> Result<Option<Package>> {
+    Ok(None)
+}
+
+pub(crate) fn partition(shape: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
     let Setting { nodes, primaries, interval, .. } = *setting;
-    Ok(Some(match entry.name {
-        "partition" => {
-            let draw: Draw = match parameter {
-                Some(shape) => constant(shape.parse::<Shape>()?.checked(nodes)?),
-                None if nodes < 2 => bail!("{nodes} node cannot be partitioned"),
-                None => text(move |rng| Shape::random(nodes, primaries, rng)),
-            };
-            Package::new(Partition, interval, draw)
-        }
-        "kill" => Package::new(Kill::default(), interval, node_spec(parameter, &CHOICES, setting)?),
-        "pause" => Package::new(Pause::default(), interval, node_spec(parameter, &CHOICES, setting)?),
-        "membership" => {
-            if !setting.membership {
-                bail!("this target cannot add and remove nodes");
-            }
-            if nodes < 3 {
-                bail!("removing one of {nodes} nodes leaves no majority");
-            }
-            let draw = node_spec(parameter, &membership::CHOICES, setting)?;
-            Package::new(Membership::default(), interval, draw)
-        }
-        _ => return Ok(None),
-    }))
+    let draw: Draw = match shape {
+        Some(shape) => constant(shape.parse::<Shape>()?.checked(nodes)?),
+        None if nodes < 2 => bail!("{nodes} node cannot be partitioned"),
+        None => text(move |rng| Shape::random(nodes, primaries, rng)),
+    };
+    Ok(Some(Package::new(Partition, interval, draw)))
+}
+
+pub(crate) fn kill(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    let draw = node_spec(spec, &CHOICES, setting)?;
+    Ok(Some(Package::new(Kill::default(), setting.interval, draw)))
+}
+
+pub(crate) fn pause(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    let draw = node_spec(spec, &CHOICES, setting)?;
+    Ok(Some(Package::new(Pause::default(), setting.interval, draw)))
+}
+
+pub(crate) fn membership(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    if !setting.membership {
+        bail!("this target cannot add and remove nodes");
+    }
+    if setting.nodes < 3 {
+        bail!("removing one of {} nodes leaves no majority", setting.nodes);
+    }
+    let draw = node_spec(spec, &crate::membership::CHOICES, setting)?;
+    Ok(Some(Package::new(Membership::default(), setting.interval, draw)))
 }
 
 fn node_spec(parameter: Option<&str>, among: &'static [NodeSpec], setting: &Setting) -> Result<Draw> {
@@ -151,7 +156,7 @@ mod tests {
         Setting { nodes: 5, primaries: true, membership: true, interval: Duration::from_secs(10) };
 
     fn schedule(text: &str, setting: &Setting, seed: u64) -> String {
-        let composed = compose(packages(text, setting).unwrap());
+        let composed = compose(packages(text, setting, &registry::ALL).unwrap());
         let all = composed.generator.time_limit(Duration::from_secs(60)).then(composed.final_generator);
         Simulation::new(1).seed(seed).run_with(all, |_, _| Reply::info()).unwrap().to_string()
     }
@@ -188,7 +193,7 @@ mod tests {
     #[test]
     fn faults_alternate_with_healing_at_the_mean_interval() {
         let long = Simulation::new(1);
-        let main = compose(packages("partition", &SETTING).unwrap())
+        let main = compose(packages("partition", &SETTING, &registry::ALL).unwrap())
             .generator
             .time_limit(Duration::from_secs(10_000));
         let schedule = long.run_with(main, |_, _| Reply::info()).unwrap();
@@ -203,13 +208,14 @@ mod tests {
 
     #[test]
     fn none_is_no_package() {
-        assert!(packages("none", &SETTING).unwrap().is_empty());
+        assert!(packages("none", &SETTING, &registry::ALL).unwrap().is_empty());
         assert_eq!(schedule("none", &SETTING, 1), "");
     }
 
     #[test]
     fn mistakes_are_explained() {
-        let error = |text, setting: &Setting| format!("{:#}", packages(text, setting).err().unwrap());
+        let error =
+            |text, setting: &Setting| format!("{:#}", packages(text, setting, &registry::ALL).err().unwrap());
         assert_eq!(
             error("partition:halfs", &SETTING),
             "nemesis partition: there is no shape of a partition `halfs`, did you mean `halves`? There are: halves, one, \
@@ -233,7 +239,7 @@ mod tests {
     #[test]
     fn the_registry_and_the_nemeses_agree() {
         for entry in &registry::ALL {
-            let made = packages(entry.name, &SETTING).unwrap();
+            let made = packages(entry.name, &SETTING, &registry::ALL).unwrap();
             assert_eq!(made.is_empty(), entry.name == "none");
             for package in made {
                 let ops = package.nemesis.ops();
@@ -242,7 +248,7 @@ mod tests {
                 });
             }
             for (parameter, _) in entry.parameters {
-                packages(&format!("{}:{parameter}", entry.name), &SETTING).unwrap();
+                packages(&format!("{}:{parameter}", entry.name), &SETTING, &registry::ALL).unwrap();
             }
         }
     }

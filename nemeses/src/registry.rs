@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use squall_checkers::Unknown;
 
+use crate::package::{self, Package, Setting};
 use crate::{grudge, nodes};
 
 /// A name and what it means.
@@ -21,17 +22,38 @@ pub struct Entry {
     pub parameters: &'static [Named],
     /// What its receipts prove.
     pub receipt: &'static str,
+    /// Makes its package, given what followed the colon; `None` breaks nothing.
+    pub build: fn(Option<&str>, &Setting) -> Result<Option<Package>>,
+}
+
+impl Entry {
+    /// A nemesis of one's own, which takes no parameter.
+    pub const fn new(
+        name: &'static str,
+        about: &'static str,
+        build: fn(Option<&str>, &Setting) -> Result<Option<Package>>,
+    ) -> Entry {
+        Entry { name, about, ops: ("", ""), parameters: &[], receipt: "what it measures", build }
+    }
 }
 
 /// Every nemesis.
 pub static ALL: [Entry; 5] = [
-    Entry { name: "none", about: "Breaks nothing.", ops: ("", ""), parameters: &[], receipt: "nothing" },
+    Entry {
+        name: "none",
+        about: "Breaks nothing.",
+        ops: ("", ""),
+        parameters: &[],
+        receipt: "nothing",
+        build: package::none,
+    },
     Entry {
         name: "partition",
         about: "Drops what nodes send to each other, in some directions, until healed. Clients still reach every node.",
         ops: ("start-partition", "stop-partition"),
         parameters: &grudge::SHAPES,
         receipt: "the cut directions read back from the kernel; after healing, the packets that were dropped",
+        build: package::partition,
     },
     Entry {
         name: "kill",
@@ -39,6 +61,7 @@ pub static ALL: [Entry; 5] = [
         ops: ("kill", "start"),
         parameters: &nodes::SPECS,
         receipt: "the pids that are gone, and how they ended; after restarting, the pids that run",
+        build: package::kill,
     },
     Entry {
         name: "pause",
@@ -46,6 +69,7 @@ pub static ALL: [Entry; 5] = [
         ops: ("pause", "resume"),
         parameters: &nodes::SPECS,
         receipt: "every process in state T in /proc; after resuming, none",
+        build: package::pause,
     },
     Entry {
         name: "membership",
@@ -54,26 +78,22 @@ pub static ALL: [Entry; 5] = [
         ops: ("leave", "join"),
         parameters: &nodes::SPECS,
         receipt: "the members as the nodes that stay see them",
+        build: package::membership,
     },
 ];
 
-/// The nemesis of that name.
-pub fn find(name: &str) -> Option<&'static Entry> {
-    ALL.iter().find(|entry| entry.name == name)
+/// Splits `partition:halves,kill` into nemeses of these and their parameters.
+pub(crate) fn parse<'a, 'b>(text: &'b str, known: &'a [Entry]) -> Result<Vec<(&'a Entry, Option<&'b str>)>> {
+    text.split(',').map(|item| parse_one(item.trim(), known)).collect()
 }
 
-/// Splits `partition:halves,kill` into nemeses and their parameters.
-pub(crate) fn parse(text: &str) -> Result<Vec<(&'static Entry, Option<&str>)>> {
-    text.split(',').map(|item| parse_one(item.trim())).collect()
-}
-
-fn parse_one(item: &str) -> Result<(&'static Entry, Option<&str>)> {
+fn parse_one<'a, 'b>(item: &'b str, known: &'a [Entry]) -> Result<(&'a Entry, Option<&'b str>)> {
     let (name, parameter) = match item.split_once(':') {
         Some((name, parameter)) => (name, Some(parameter)),
         None => (item, None),
     };
-    let Some(entry) = find(name) else {
-        return Err(Unknown::new("nemesis", name, ALL.iter().map(|entry| entry.name)).into());
+    let Some(entry) = known.iter().find(|entry| entry.name == name) else {
+        return Err(Unknown::new("nemesis", name, known.iter().map(|entry| entry.name)).into());
     };
     ensure!(parameter.is_none() || !entry.parameters.is_empty(), "{name} takes no parameter");
     Ok((entry, parameter))
@@ -85,14 +105,17 @@ mod tests {
 
     #[test]
     fn a_list_of_nemeses_is_split() {
-        let parsed: Vec<_> =
-            parse("partition:halves, kill").unwrap().into_iter().map(|(entry, p)| (entry.name, p)).collect();
+        let parsed: Vec<_> = parse("partition:halves, kill", &ALL)
+            .unwrap()
+            .into_iter()
+            .map(|(entry, p)| (entry.name, p))
+            .collect();
         assert_eq!(parsed, [("partition", Some("halves")), ("kill", None)]);
     }
 
     #[test]
     fn mistakes_are_explained() {
-        let error = |text| parse(text).unwrap_err().to_string();
+        let error = |text| parse(text, &ALL).unwrap_err().to_string();
         assert_eq!(
             error("partiton"),
             "there is no nemesis `partiton`, did you mean `partition`? \

@@ -12,7 +12,7 @@ use crate::explain::{TOPICS, Topic};
 /// Prints names of one kind, each with a line about it.
 pub(super) fn list(squall: &Squall, what: Listed, json: bool) -> Result<Exit> {
     let rows: Vec<(String, String)> = match what {
-        Listed::Targets => squall.targets.iter().map(|t| (t.name.to_owned(), t.summary.to_owned())).collect(),
+        Listed::Targets => squall.targets.iter().map(|t| (t.name.to_owned(), t.about.to_owned())).collect(),
         Listed::Workloads => {
             squall.workloads.iter().map(|w| (w.name.to_owned(), w.about.to_owned())).collect()
         }
@@ -53,7 +53,7 @@ pub(super) fn explain(squall: &Squall, name: &str) -> Result<Exit> {
     squall.workloads.iter().for_each(|w| named("workload", w.name, w.about));
     squall.nemeses.iter().for_each(|n| named("nemesis", n.name, n.about));
     squall.checkers.iter().for_each(|c| named("checker", c.name, c.about));
-    squall.targets.iter().for_each(|t| named("target", t.name, t.summary));
+    squall.targets.iter().for_each(|t| named("target", t.name, t.about));
     if found.is_empty() {
         return Err(
             BadArgument(squall_checkers::Unknown::new("topic", name, names(squall)).to_string()).into()

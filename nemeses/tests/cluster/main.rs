@@ -76,7 +76,8 @@ fn controller() -> Result<()> {
 
         let setting =
             Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
-        let nemeses = compose(packages("partition,kill,pause", &setting)?).nemeses;
+        let nemeses =
+            compose(packages("partition,kill,pause", &setting, &squall_nemeses::registry::ALL)?).nemeses;
         let path = folder.path().join("faults.jsonl");
         let journal = Journal::create(&path, Instant::now())?;
         let chaos = Chaos::new(nemeses, journal, cluster.clone(), Arc::new(Chatter), 1)?;

@@ -10,18 +10,19 @@ pub struct Entry {
     /// Its name, as `-t` takes it.
     pub name: &'static str,
     /// What it is, in one sentence.
-    pub summary: &'static str,
+    pub about: &'static str,
     /// Its options: key and meaning.
     pub options: &'static [(&'static str, &'static str)],
-    make: fn(&TargetOptions) -> Result<Box<dyn Target>>,
+    /// Makes it, with options that it knows.
+    pub build: fn(&TargetOptions) -> Result<Box<dyn Target>>,
 }
 
 /// The targets, in the order in which they are listed.
 pub static ALL: &[Entry] = &[Entry {
     name: refkv::NAME,
-    summary: "the reference key-value store: designs with known guarantees, and bugs to switch on",
+    about: "the reference key-value store: designs with known guarantees, and bugs to switch on",
     options: refkv::OPTIONS,
-    make: |options| Ok(Box::new(refkv::RefKv::new(options)?)),
+    build: |options| Ok(Box::new(refkv::RefKv::new(options)?)),
 }];
 
 /// The target of that name.
@@ -34,6 +35,15 @@ pub fn find(name: &str) -> Result<&'static Entry, Unknown> {
 }
 
 impl Entry {
+    /// A target of one's own, without options.
+    pub const fn new(
+        name: &'static str,
+        about: &'static str,
+        build: fn(&TargetOptions) -> Result<Box<dyn Target>>,
+    ) -> Entry {
+        Entry { name, about, options: &[], build }
+    }
+
     /// Makes it, with these options.
     ///
     /// # Errors
@@ -41,7 +51,7 @@ impl Entry {
     pub fn make(&self, options: &TargetOptions) -> Result<Box<dyn Target>> {
         let known: Vec<&str> = self.options.iter().map(|(key, _)| *key).collect();
         options.only(&known)?;
-        (self.make)(options)
+        (self.build)(options)
     }
 }
 
