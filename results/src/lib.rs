@@ -17,7 +17,7 @@ mod totals;
 
 pub use config::{RunConfig, seed_hex};
 pub use report::Report;
-pub use run::{FaultJournal, LogFile, Run, RunData};
+pub use run::{FaultJournal, Run, RunData, RunFile};
 pub use serve::{router, serve};
 pub use store::{FindError, Store};
 pub use summary::{RunSummary, Status};

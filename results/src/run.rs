@@ -40,15 +40,15 @@ pub struct RunData {
     pub faults: Vec<FaultEvent>,
     /// The verdict; `None` where there is none yet or it cannot be read.
     pub verdict: Option<Verdict>,
-    /// Log files of the nodes and of squall, by path.
-    pub logs: Vec<LogFile>,
+    /// The files of the run: what squall keeps, then the nodes' logs.
+    pub files: Vec<RunFile>,
     /// What was missing or torn, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// A log that a run kept.
+/// A file that a run left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFile {
+pub struct RunFile {
     /// Path below the run's directory, with `/`: `nodes/n1/server.log`.
     pub path: String,
     /// Its size.
@@ -186,7 +186,7 @@ impl Run {
         }
         self.load_history(&mut data);
         self.load_faults(&mut data);
-        self.load_logs(&mut data);
+        self.list_files(&mut data);
         Ok(data)
     }
 
@@ -217,20 +217,19 @@ impl Run {
         }
     }
 
-    fn load_logs(&self, data: &mut RunData) {
-        let mut log = |path: String, at: &Path| {
-            if let Ok(meta) = fs::metadata(at)
+    fn list_files(&self, data: &mut RunData) {
+        let kept = ["run.toml", HISTORY, "faults.jsonl", "verdict.json", "squall.log"].map(str::to_owned);
+        let logs = entries(&self.dir.join("nodes")).into_iter().flat_map(|node| {
+            let files = entries(&self.dir.join("nodes").join(&node)).into_iter();
+            files.map(move |file| format!("nodes/{node}/{file}"))
+        });
+        for path in kept.into_iter().chain(logs) {
+            if let Ok(meta) = fs::metadata(self.dir.join(&path))
                 && meta.is_file()
             {
-                data.logs.push(LogFile { path, bytes: meta.len() });
-            }
-        };
-        for node in entries(&self.dir.join("nodes")) {
-            for file in entries(&self.dir.join("nodes").join(&node)) {
-                log(format!("nodes/{node}/{file}"), &self.dir.join("nodes").join(&node).join(&file));
+                data.files.push(RunFile { path, bytes: meta.len() });
             }
         }
-        log("squall.log".into(), &self.log_path());
     }
 }
 
@@ -297,8 +296,9 @@ mod tests {
         assert_eq!((data.id.as_str(), data.config), (run.id(), config));
         assert_eq!(data.faults, [fault(1, Phase::Intent), fault(1, Phase::Injected)]);
         assert_eq!(data.verdict, Some(Verdict::unknown("all", "too few ok ops")));
-        let logs: Vec<&str> = data.logs.iter().map(|log| log.path.as_str()).collect();
-        assert_eq!(logs, ["nodes/n1/server.log", "squall.log"]);
+        let files: Vec<&str> = data.files.iter().map(|file| file.path.as_str()).collect();
+        let kept = ["run.toml", "history.jsonl.zst", "faults.jsonl", "verdict.json", "squall.log"];
+        assert_eq!(files, [&kept[..], &["nodes/n1/server.log"]].concat());
         let report = run.write_report().unwrap();
         assert!(fs::read_to_string(report).unwrap().contains("too few ok ops"));
     }

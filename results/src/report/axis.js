@@ -1,10 +1,10 @@
 // The one time axis that everything shares, and the gestures that move it.
 
-const SHORTEST = 1000; // ns
-
 class Axis {
   constructor(end) {
-    this.end = Math.max(SHORTEST, end);
+    this.end = Math.max(1, end);
+    /** The shortest stretch that can be shown, in ns: histories without times have a nanosecond between events. */
+    this.shortest = Math.min(1000, this.end / 4);
     this.from = this.min = -this.end * .004;
     this.to = this.max = this.end * 1.004;
     this.gutter = 64;
@@ -14,7 +14,8 @@ class Axis {
     this.animation = 0;
   }
 
-  get plot() { return Math.max(10, this.width - this.gutter - 8); }
+  /** Room is left at the right for the scroll bar of the rows. */
+  get plot() { return Math.max(10, this.width - this.gutter - 16); }
   x(time) { return this.gutter + (time - this.from) / (this.to - this.from) * this.plot; }
   time(x) { return this.from + (x - this.gutter) / this.plot * (this.to - this.from); }
   get resolution() { return (this.to - this.from) / this.plot; }
@@ -31,7 +32,7 @@ class Axis {
   }
 
   show(from, to) {
-    const length = Math.min(this.max - this.min, Math.max(SHORTEST, to - from));
+    const length = Math.min(this.max - this.min, Math.max(this.shortest, to - from));
     const middle = (from + to) / 2;
     this.from = Math.max(this.min, Math.min(this.max - length, middle - length / 2));
     this.to = this.from + length;
@@ -43,7 +44,7 @@ class Axis {
     cancelAnimationFrame(this.animation);
     if (matchMedia("(prefers-reduced-motion: reduce)").matches || document.hidden) return this.show(from, to);
     const [from0, to0, began] = [this.from, this.to, performance.now()];
-    const [length0, length1] = [to0 - from0, Math.max(SHORTEST, to - from)];
+    const [length0, length1] = [to0 - from0, Math.max(this.shortest, to - from)];
     const step = now => {
       const part = Math.min(1, Math.max(0, (now - began) / 260)), ease = 1 - (1 - part) ** 3;
       const length = length0 * (length1 / length0) ** ease;
@@ -65,7 +66,7 @@ class Axis {
 
   /** Shows a stretch with room around it. */
   frameAround(from, to, room = .6) {
-    const length = Math.max(to - from, 20 * SHORTEST);
+    const length = Math.max(to - from, 20 * this.shortest);
     this.glide(from - length * room, to + length * room);
   }
 
@@ -76,7 +77,7 @@ class Axis {
     const step = [1, 2, 5, 10].map(n => n * power).find(n => n >= rough);
     const times = [];
     for (let i = Math.ceil(Math.max(0, this.from) / step); i * step <= Math.min(this.to, this.max); i++) times.push(i * step);
-    return { times, text: time => moment(time, step) };
+    return { times, text: time => this.end < 1e6 ? span(time) : moment(time, step) };
   }
 }
 

@@ -66,6 +66,7 @@ class Track {
       canvas.width = w;
       canvas.height = h;
       canvas.style.height = `${height}px`;
+      canvas.style.width = `${width}px`;
     }
     const ctx = canvas.getContext("2d");
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);

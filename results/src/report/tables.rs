@@ -151,23 +151,26 @@ fn fault_row(band: &Band) -> String {
 }
 
 pub(crate) fn files(data: &RunData) -> String {
+    if data.files.is_empty() {
+        return String::new();
+    }
     let mut html =
         r#"<section class="card" id="files"><h2>Files of this run</h2><ul class="files">"#.to_owned();
-    for (path, what) in [
-        ("run.toml", "how it was started"),
-        ("history.jsonl.zst", "every operation"),
-        ("faults.jsonl", "the fault journal"),
-        ("verdict.json", "the verdict"),
-    ] {
-        let _ = write!(html, r#"<li><a href="{path}">{path}</a> <span>{what}</span></li>"#);
-    }
-    for log in &data.logs {
+    for file in &data.files {
+        let what = match file.path.as_str() {
+            "run.toml" => "how it was started, ",
+            "history.jsonl.zst" => "every operation, ",
+            "faults.jsonl" => "the fault journal, ",
+            "verdict.json" => "the verdict, ",
+            "squall.log" => "what the controller did, ",
+            _ => "",
+        };
         let _ = write!(
             html,
-            r#"<li><a href="{}">{}</a> <span>{}</span></li>"#,
-            percent_encoded(&log.path),
-            Escaped(&log.path),
-            units::bytes(log.bytes)
+            r#"<li><a href="{}">{}</a> <span>{what}{}</span></li>"#,
+            percent_encoded(&file.path),
+            Escaped(&file.path),
+            units::bytes(file.bytes)
         );
     }
     html + "</ul></section>\n"

@@ -366,7 +366,7 @@ fn no_value_breaks_out_of_the_page() {
     };
     data.config.target_options.insert(evil(), evil().into());
     data.notes = vec![evil()];
-    data.logs = vec![crate::LogFile { path: evil(), bytes: 1 }];
+    data.files = vec![crate::RunFile { path: evil(), bytes: 1 }];
     for event in &mut data.faults {
         (event.fault, event.what) = (evil(), evil());
         event.receipt = Some(Receipt::confirmed(evil()));
