@@ -132,8 +132,9 @@ pub static BUGS: &[Bug] = &[
                  and answers reads before it knows what is committed",
         anomaly: "stale read",
         workload: "register",
-        nemesis: "kill,partition",
-        recipe: "kill or isolate the leader under load, again and again",
+        nemesis: "kill",
+        recipe: "kill all nodes at once under load and start them again: reads that come before the first write of the \
+                 new term see the state of the last snapshot",
         args: &[],
         section: "paper §5.4.2 (Figure 8) and §8; thesis §3.6.2 and §6.4",
     },

@@ -79,6 +79,8 @@ struct ReadBatch {
 pub(super) struct Gateway {
     session: String,
     next_seq: u64,
+    /// The leader at the last output.
+    leader: Option<NodeId>,
     writes: BTreeMap<Key, PendingWrite>,
     waiting_reads: Vec<PendingRead>,
     asked_reads: BTreeMap<u64, ReadBatch>,
@@ -92,6 +94,7 @@ impl Gateway {
         Gateway {
             session: format!("{}/{}", config.id, config.boot),
             next_seq: 1,
+            leader: None,
             writes: BTreeMap::new(),
             waiting_reads: Vec::new(),
             asked_reads: BTreeMap::new(),
@@ -266,6 +269,14 @@ impl Node {
         }
     }
 
+    /// A new leader is given at once what the old one may not have finished.
+    pub(super) fn follow_the_leader(&mut self) {
+        if self.leader != self.gateway.leader {
+            self.gateway.leader = self.leader.clone();
+            self.retry_writes();
+        }
+    }
+
     /// Sends again what may be lost, and gives up what has waited too long.
     pub(super) fn tend_requests(&mut self) {
         self.retry_writes();
@@ -273,10 +284,11 @@ impl Node {
         self.tend_reads();
     }
 
-    /// A write is sent again when the leader has changed, or has not been heard of for an election time-out.
+    /// A write is sent again when the leader has changed, or when nothing was heard of it for two heartbeats, then four,
+    /// then eight.
     fn retry_writes(&mut self) {
         let Some(leader) = &self.leader else { return };
-        let patience_ms = self.config.election_timeout_ms;
+        let patience_ms = |write: &PendingWrite| self.config.heartbeat_ms << write.copies.min(16);
         let stale = |write: &PendingWrite| match &write.sent {
             None => true,
             Some((to, _)) if to != leader => true,
@@ -284,7 +296,7 @@ impl Node {
             Some((to, at_ms)) => {
                 !self.is_me(to)
                     && matches!(write.proposal, Proposal::Write(_))
-                    && self.now >= at_ms + patience_ms
+                    && self.now >= at_ms + patience_ms(write)
             }
         };
         let writes = self.gateway.writes.iter();

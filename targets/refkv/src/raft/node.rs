@@ -167,6 +167,7 @@ impl Node {
 
     /// What is to be done for all inputs since the last call.
     pub fn output(&mut self) -> Output {
+        self.follow_the_leader();
         self.dispatch_reads();
         self.replicate();
         self.out.sync = self.must_sync();

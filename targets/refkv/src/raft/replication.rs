@@ -50,6 +50,11 @@ impl Progress {
     }
 }
 
+/// An AppendEntries that says only who leads: every log matches before its first entry.
+fn bare_heartbeat(round: u64) -> Body {
+    Body::Append { prev: LogPos::default(), entries: Vec::new(), commit: 0, round }
+}
+
 impl Node {
     /// Leader: sends each peer what it lacks, in one message, or a heartbeat when one is due.
     pub(super) fn replicate(&mut self) {
@@ -67,6 +72,9 @@ impl Node {
     }
 
     fn next_message_for(&mut self, peer: &NodeId, broadcast: bool) -> Option<Body> {
+        // Part of the bug: until a client's write gives it an entry of its own term, the leader's heartbeats say that it
+        // leads and nothing about the log. The entry that is missing here would have told it what is committed.
+        let no_barrier = self.bugs().has(BugKind::CommitOldTerm) && !self.knows_what_is_committed();
         let Role::Leader(leadership) = &mut self.role else { return None };
         let round = leadership.round;
         let progress = leadership.progress.get_mut(peer)?;
@@ -76,13 +84,17 @@ impl Node {
                 progress.snapshot_until_ms = Some(self.now + self.config.election_timeout_ms);
                 return Some(Body::InstallSnapshot { snapshot: Box::new(self.snapshot.clone()), round });
             }
-            let heartbeat = Body::Append { prev: LogPos::default(), entries: Vec::new(), commit: 0, round };
-            return broadcast.then_some(heartbeat);
+            return broadcast.then(|| bare_heartbeat(round));
         };
-        let room = IN_FLIGHT_ENTRIES_MAX.saturating_sub(prev.index.saturating_sub(progress.matched));
+        // Before the first acknowledgement it is not known how much is under way.
+        let in_flight = if progress.matched == 0 { 0 } else { prev.index.saturating_sub(progress.matched) };
+        let room = IN_FLIGHT_ENTRIES_MAX.saturating_sub(in_flight);
         let entries = self.log.from(progress.next, BATCH_ENTRIES_MAX.min(room as usize)).to_vec();
         if entries.is_empty() && !broadcast {
             return None;
+        }
+        if entries.is_empty() && no_barrier {
+            return Some(bare_heartbeat(round));
         }
         progress.next += entries.len() as u64;
         Some(Body::Append { prev, entries, commit: self.commit, round })

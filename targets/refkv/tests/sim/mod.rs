@@ -296,9 +296,7 @@ impl World {
     }
 
     fn ask(&mut self, client: usize, op: usize, retries: bool) {
-        // Mostly a first member; sometimes a node that may never have been one.
-        let known = if self.rng.random_bool(0.7) { self.plan.nodes } else { NAMES.len() };
-        let id = NAMES[self.rng.random_range(0..known)].to_owned();
+        let id = self.node_to_ask();
         let ClientOp { key, value, .. } = &self.ops[op];
         let key = (*key).to_owned();
         let (name, seq) = (self.clients[client].name.clone(), self.clients[client].seq);
@@ -316,6 +314,19 @@ impl World {
         self.tickets.insert(ticket, client);
         self.clients[client].busy = Some((op, id.clone(), retries));
         self.give(&id, Input::Request { ticket, request });
+    }
+
+    /// Mostly a first member; sometimes a node that may never have been one. When all is mended, a member.
+    fn node_to_ask(&mut self) -> NodeId {
+        if self.now > self.plan.chaos_ms {
+            let nodes = self.servers.values().filter_map(|server| Some(server.node.as_ref()?.status()));
+            let latest = nodes.max_by_key(|status| status.commit);
+            let members: Vec<NodeId> =
+                latest.into_iter().flat_map(|status| status.members.into_keys()).collect();
+            return members.choose(&mut self.rng).cloned().unwrap_or_else(|| "n1".into());
+        }
+        let known = if self.rng.random_bool(0.7) { self.plan.nodes } else { NAMES.len() };
+        NAMES[self.rng.random_range(0..known)].to_owned()
     }
 
     fn answer(&mut self, ticket: u64, answer: Answer) {
