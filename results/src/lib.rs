@@ -5,8 +5,10 @@
 //! report is an `Err` for the caller to mention, and never changes a verdict.
 
 mod config;
+mod data;
 mod files;
 mod index;
+mod journal;
 pub mod report;
 mod run;
 mod serve;
@@ -16,8 +18,10 @@ mod timestamp;
 mod totals;
 
 pub use config::{RunConfig, seed_hex};
+pub use data::{RunData, RunFile};
+pub use journal::FaultJournal;
 pub use report::Report;
-pub use run::{FaultJournal, Run, RunData, RunFile};
+pub use run::Run;
 pub use serve::{router, serve};
 pub use store::{FindError, Store};
 pub use summary::{RunSummary, Status};

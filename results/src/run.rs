@@ -1,13 +1,13 @@
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use squall_checkers::{FaultEvent, History, Verdict, history};
+use squall_checkers::{Verdict, history};
 
 use crate::config::slug;
-use crate::{Report, RunConfig, Totals, files};
+use crate::{FaultJournal, Report, RunConfig, RunData, RunFile, Totals, files};
 
 const HISTORY: &str = "history.jsonl.zst";
 
@@ -25,48 +25,6 @@ pub(crate) struct JudgedRun {
     pub(crate) verdict: Verdict,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) totals: Option<Totals>,
-}
-
-/// Everything that a run left behind, as far as it can be read.
-#[derive(Clone, Debug, Default)]
-pub struct RunData {
-    /// The run's id.
-    pub id: String,
-    /// How it was started.
-    pub config: RunConfig,
-    /// What the clients saw.
-    pub history: History,
-    /// The fault journal, in order.
-    pub faults: Vec<FaultEvent>,
-    /// The verdict; `None` where there is none yet or it cannot be read.
-    pub verdict: Option<Verdict>,
-    /// The files of the run: what squall keeps, then the nodes' logs.
-    pub files: Vec<RunFile>,
-    /// What was missing or torn, one sentence each.
-    pub notes: Vec<String>,
-}
-
-/// A file that a run left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunFile {
-    /// Path below the run's directory, with `/`: `nodes/n1/server.log`.
-    pub path: String,
-    /// Its size.
-    pub bytes: u64,
-}
-
-/// The open fault journal of a run. Each line is with the operating system before
-/// [`append`](FaultJournal::append) returns, so an intent is known even if this process dies next.
-#[derive(Debug)]
-pub struct FaultJournal(File);
-
-impl FaultJournal {
-    /// Adds a line.
-    pub fn append(&mut self, event: &FaultEvent) -> io::Result<()> {
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        self.0.write_all(&line)
-    }
 }
 
 impl Run {
@@ -141,7 +99,7 @@ impl Run {
     pub fn fault_journal(&self) -> Result<FaultJournal> {
         let path = self.faults_path();
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        Ok(FaultJournal(file.with_context(|| format!("cannot open {}", path.display()))?))
+        Ok(FaultJournal::new(file.with_context(|| format!("cannot open {}", path.display()))?))
     }
 
     /// Replaces `verdict.json` in one step. From here on the run is no longer incomplete.
@@ -244,8 +202,10 @@ fn entries(dir: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use squall_checkers::history::JsonlWriter;
-    use squall_checkers::{Op, Phase, Receipt, Type};
+    use squall_checkers::{FaultEvent, Op, Phase, Receipt, Type};
 
     use super::*;
     use crate::Store;

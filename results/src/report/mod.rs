@@ -32,12 +32,15 @@ pub(crate) use tables::percent_encoded;
 const PAGE: &str = include_str!("report.html");
 const STYLE: &str = include_str!("report.css");
 /// In order: later parts use earlier ones.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 10] = [
     include_str!("data.js"),
     include_str!("density.js"),
     include_str!("axis.js"),
+    include_str!("track.js"),
     include_str!("charts.js"),
+    include_str!("latency.js"),
     include_str!("timeline.js"),
+    include_str!("filter.js"),
     include_str!("inspect.js"),
     include_str!("report.js"),
 ];
