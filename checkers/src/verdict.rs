@@ -93,6 +93,24 @@ pub struct Edge {
     pub kind: String,
 }
 
+impl Anomaly {
+    /// An anomaly that these events show.
+    pub fn new(
+        kind: impl Into<String>,
+        sentence: impl Into<String>,
+        witness: impl IntoIterator<Item = usize>,
+    ) -> Anomaly {
+        Anomaly {
+            kind: kind.into(),
+            key: None,
+            sentence: sentence.into(),
+            witness: witness.into_iter().collect(),
+            steps: Vec::new(),
+            edges: Vec::new(),
+        }
+    }
+}
+
 impl Verdict {
     /// A valid verdict.
     pub fn valid(checker: impl Into<String>, summary: impl Into<String>) -> Verdict {
@@ -158,15 +176,7 @@ mod tests {
     fn invalid_beats_unknown_beats_valid() {
         let ok = Verdict::valid("a", "fine");
         let unknown = Verdict::unknown("b", "too few ops");
-        let anomaly = Anomaly {
-            kind: "lost-write".into(),
-            key: None,
-            sentence: "gone".into(),
-            witness: vec![0],
-            steps: vec![],
-            edges: vec![],
-        };
-        let bad = Verdict::invalid("c", "bad", vec![anomaly]);
+        let bad = Verdict::invalid("c", "bad", vec![Anomaly::new("lost-write", "gone", [0])]);
         assert_eq!(Verdict::compose("x", vec![]).valid, Valid::True);
         assert_eq!(Verdict::compose("x", vec![ok.clone(), unknown.clone()]).valid, Valid::Unknown);
         let all = Verdict::compose("x", vec![unknown, bad, ok]);

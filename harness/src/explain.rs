@@ -183,3 +183,9 @@ pub(crate) static TOPICS: &[Topic] = &[
         source: "Kingsbury & Alvaro, Elle, VLDB 2020",
     },
 ];
+
+/// The topic of that name. `G-single-realtime` is `G-single` in a cycle that real time closes.
+pub(crate) fn topic(name: &str) -> Option<&'static Topic> {
+    let base = name.trim_end_matches("-realtime").trim_end_matches("-process");
+    TOPICS.iter().find(|topic| topic.name == name || topic.name == base)
+}

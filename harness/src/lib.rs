@@ -21,4 +21,4 @@ mod suite;
 mod worker;
 
 pub use exit::Exit;
-pub use squall::Squall;
+pub use squall::{CheckerEntry, NemesisEntry, Squall, TargetEntry, WorkloadEntry};

@@ -96,13 +96,12 @@ async fn start_target(target: &dyn Target, cluster: &Cluster, run: &Run) -> Resu
         target
             .start(cluster, node)
             .await
-            .with_context(|| format!("{} could not be started on {}", target.name(), node.name()))?;
+            .with_context(|| format!("the target could not be started on {}", node.name()))?;
     }
     for node in &cluster.nodes {
         if let Err(error) = await_ready(target, node, READY_MAX).await {
             bail!(NothingRan(format!(
-                "{} on {} did not answer within {} s: {error:#}; its output is in {}",
-                target.name(),
+                "the target on {} did not answer within {} s: {error:#}; its output is in {}",
                 node.name(),
                 READY_MAX.as_secs(),
                 run.node_dir(node.name()).display()

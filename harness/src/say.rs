@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use squall_checkers::{Anomaly, FaultEvent, History, Phase, Valid, Verdict};
 
 use crate::coverage::Coverage;
+use crate::explain;
 
 /// What a person is told when a history has been judged.
 pub(crate) struct Saying<'a> {
@@ -54,8 +55,8 @@ impl Saying<'_> {
         if let Some(again) = &self.again {
             let _ = writeln!(text, "again    {again}");
         }
-        if let Some(anomaly) = first {
-            let _ = writeln!(text, "next     squall explain {}", anomaly.kind);
+        if let Some(topic) = first.and_then(|anomaly| explain::topic(&anomaly.kind)) {
+            let _ = writeln!(text, "next     squall explain {}", topic.name);
         }
         text
     }

@@ -1,11 +1,15 @@
 use std::process::ExitCode;
 
-use squall_checkers::registry::{self as checkers, CheckerEntry};
+use squall_checkers::registry as checkers;
+pub use squall_checkers::registry::CheckerEntry;
 use squall_checkers::{Checker, Unknown};
-use squall_nemeses::registry::{self as nemeses, Entry as NemesisEntry};
+use squall_nemeses::registry as nemeses;
+pub use squall_nemeses::registry::Entry as NemesisEntry;
 use squall_nemeses::{Package, Setting};
-use squall_targets::target::{self, Entry as TargetEntry};
-use squall_workloads::workload::{self, Entry as WorkloadEntry};
+use squall_targets::target;
+pub use squall_targets::target::Entry as TargetEntry;
+use squall_workloads::workload;
+pub use squall_workloads::workload::Entry as WorkloadEntry;
 
 /// The `squall` command with everything it knows by name.
 pub struct Squall {

@@ -120,8 +120,7 @@ impl Nemesis for Membership {
 }
 
 fn capability<'a>(on: &Scene<'a>) -> Result<&'a dyn targets::Membership> {
-    let name = on.target.name();
-    on.target.membership().with_context(|| format!("the target {name} cannot add and remove nodes"))
+    on.target.membership().context("this target cannot add and remove nodes")
 }
 
 /// The nodes that stay.

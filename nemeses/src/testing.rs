@@ -56,10 +56,6 @@ pub(crate) struct FakeTarget {
 
 #[async_trait]
 impl Target for FakeTarget {
-    fn name(&self) -> &str {
-        "fake"
-    }
-
     fn op_sets(&self) -> &[&str] {
         &[]
     }

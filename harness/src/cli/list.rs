@@ -7,7 +7,7 @@ use super::BadArgument;
 use super::args::Listed;
 use crate::Squall;
 use crate::exit::Exit;
-use crate::explain::{TOPICS, Topic};
+use crate::explain::{TOPICS, Topic, topic};
 
 /// Prints names of one kind, each with a line about it.
 pub(super) fn list(squall: &Squall, what: Listed, json: bool) -> Result<Exit> {
@@ -41,9 +41,7 @@ fn topics(kind: &'static str) -> impl Iterator<Item = &'static Topic> {
 /// Prints all that is known under a name. One name may be several things: a bug and the anomaly that it causes.
 pub(super) fn explain(squall: &Squall, name: &str) -> Result<Exit> {
     let mut found = Vec::new();
-    // `G-single-realtime` is `G-single` in which time closes the cycle.
-    let base = name.trim_end_matches("-realtime").trim_end_matches("-process");
-    found.extend(TOPICS.iter().filter(|t| t.name == name || t.name == base).map(topic_text));
+    found.extend(topic(name).map(topic_text));
     found.extend(BUGS.iter().filter(|bug| bug.name == name).map(bug_text));
     let mut named = |kind: &str, entry: &str, about: &str| {
         if entry == name {

@@ -108,7 +108,7 @@ fn plan(squall: &Squall, args: &TestArgs, words: Vec<String>, seed: u64, quiet: 
     if !target.op_sets().contains(&workload.op_set.as_str()) {
         return Err(BadArgument(format!(
             "target {} does not know the operations of workload {} ({}); it knows {}",
-            target.name(),
+            args.target,
             workload.name,
             workload.op_set,
             target.op_sets().join(", ")

@@ -43,10 +43,6 @@ struct Chatter;
 
 #[async_trait]
 impl Target for Chatter {
-    fn name(&self) -> &str {
-        "chatter"
-    }
-
     fn op_sets(&self) -> &[&str] {
         &[]
     }

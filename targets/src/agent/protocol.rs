@@ -46,6 +46,14 @@ pub struct Spawn {
     pub env: BTreeMap<String, String>,
 }
 
+impl Spawn {
+    /// A process of that name: the program and its arguments.
+    pub fn new<S: Into<String>>(name: impl Into<String>, argv: impl IntoIterator<Item = S>) -> Spawn {
+        let argv = argv.into_iter().map(Into::into).collect();
+        Spawn { name: name.into(), argv, ..Spawn::default() }
+    }
+}
+
 /// What the controller asks of an agent. One JSON object a line, with an `id` beside it that the reply repeats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]

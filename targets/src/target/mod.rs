@@ -17,9 +17,6 @@ use crate::cluster::{Cluster, NodeHandle};
 /// and a restart is another `start`. What only some systems can do is an optional capability.
 #[async_trait]
 pub trait Target: Send + Sync {
-    /// Its name, as `-t` takes it.
-    fn name(&self) -> &str;
-
     /// The op sets that its clients know: see [`squall_workloads::Workload`].
     fn op_sets(&self) -> &[&str];
 

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,6 +15,9 @@ use squall_workloads::{Client, Completion, Node, Op};
 use super::http::{Failure, Http};
 
 const SET_KEY: &str = "set";
+
+/// A node that is down refuses at once. Without a pause its clients would take most of a limited rate to be refused.
+const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The op sets of [`squall_workloads::Workload`] that this client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +180,9 @@ impl Client for RefKvClient {
             Err(Failure { status: Some(404), definite: true, .. }) if !writes => Ok(json!({"value": null})),
             other => other,
         };
+        if matches!(answered, Err(Failure { status: None, definite: true, .. })) {
+            tokio::time::sleep(UNREACHABLE_PAUSE).await;
+        }
         let outcome = answered.map_err(|failure| (failure.definite, failure.error)).and_then(|answer| {
             self.op_set.result(op, &answer).map_err(|error| (false, format!("{error:#}")))
         });

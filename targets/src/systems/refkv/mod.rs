@@ -132,10 +132,6 @@ fn host(ip: IpAddr) -> String {
 
 #[async_trait]
 impl Target for RefKv {
-    fn name(&self) -> &str {
-        NAME
-    }
-
     fn op_sets(&self) -> &[&str] {
         OpSet::NAMES
     }
