@@ -31,7 +31,7 @@ fn score_row(score: &Score) -> String {
     let share = if score.ops == 0 { 0.0 } else { score.ok as f64 * 100.0 / score.ops as f64 };
     let (median, worst) = recovered(&score.recoveries);
     format!(
-        r#"<tr data-fault="{state}"><th scope="row"><i class="swatch"></i>{state}</th><td class="n">{}</td><td class="n">{}</td><td><span class="meter"><i style="width:{share:.1}%"></i></span>{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{median}</td><td class="n">{worst}</td></tr>"#,
+        r#"<tr data-fault="{state}"><th scope="row"><i class="swatch"></i>{state}</th><td class="n">{}</td><td class="n">{}</td><td class="share"><span class="meter"><i style="width:{share:.1}%"></i></span>{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{median}</td><td class="n">{worst}</td></tr>"#,
         units::span(score.lasted_ns),
         units::count(score.ops),
         units::percent(score.ok, score.ops),
