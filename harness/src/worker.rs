@@ -75,11 +75,11 @@ async fn close(client: Option<Box<dyn Client>>) {
 
 /// The completion event of an operation. Its time and index are the scheduler's to fill in.
 fn complete(op: Op, completion: Completion) -> Op {
-    let kind = match completion.kind {
-        // A client cannot begin an operation by completing it: a bug in the client, and the outcome is unknown.
-        Type::Invoke => Type::Info,
-        kind => kind,
-    };
+    let Completion { mut kind, value, mut error } = completion;
+    if kind == Type::Invoke {
+        kind = Type::Info;
+        error = Some("mistake in the client: a completion is ok, fail or info, not invoke".to_owned());
+    }
     debug_assert!(kind != Type::Ok || op.process != Process::Nemesis);
-    Op { kind, value: completion.value.unwrap_or(op.value), error: completion.error, ..op }
+    Op { kind, value: value.unwrap_or(op.value), error, ..op }
 }
