@@ -64,7 +64,10 @@ fn arrows_only_run_downward() {
         seen += 1;
         let allowed =
             rooms.get(name).unwrap_or_else(|| panic!("{name} is a new room: say here what it may use"));
-        for dependency in package["dependencies"].as_array().expect("dependencies") {
+        // Tests may look further than what they test, and cargo sees to it that even they make no circle.
+        let built_with = |dependency: &&Value| dependency["kind"] != "dev";
+        for dependency in package["dependencies"].as_array().expect("dependencies").iter().filter(built_with)
+        {
             let dependency = dependency["name"].as_str().expect("a name");
             assert!(
                 !dependency.starts_with("squall") || allowed.contains(&dependency),
