@@ -1,0 +1,189 @@
+//! Ctrl-C, SIGTERM and SIGKILL at any moment: healed or vanished, nothing left, and what was recorded is kept.
+
+use std::fs;
+use std::process::Child;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+
+use super::leftovers::{MARKER, Machine, marked};
+use super::squall::{Folder, RunDir, SQUALL, Said, said, until};
+
+/// A run that goes on, the folder it is in, and the machine as it was before.
+struct Running {
+    folder: Folder,
+    machine: Machine,
+    marker: String,
+    keeper: Child,
+}
+
+impl Running {
+    fn start(args: &str) -> Running {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let marker = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let (folder, machine) = (Folder::new(), Machine::now());
+        let mut command = folder.command(SQUALL);
+        command.args(["test", "--nodes", "3", "--seed", "5"]).args(args.split(' ')).env(MARKER, &marker);
+        let keeper = command.spawn().unwrap();
+        Running { folder, machine, marker, keeper }
+    }
+
+    /// The process that was started.
+    fn keeper(&self) -> Pid {
+        Pid::from_raw(self.keeper.id() as i32)
+    }
+
+    /// The controller inside the cell, if it is there yet: the child of the init, which is the keeper's child.
+    fn controller(&self) -> Option<Pid> {
+        child(child(self.keeper())?)
+    }
+
+    /// Waits for the end, and asserts that nothing is left.
+    fn end(self) -> (Folder, Said) {
+        let said = said(self.keeper);
+        self.machine.is_clean_after(&self.folder, &self.marker);
+        (self.folder, said)
+    }
+}
+
+fn child(of: Pid) -> Option<Pid> {
+    let children = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
+}
+
+/// Asserts that the run is readable by everything that reads runs, and that healing it is done once.
+fn is_readable(folder: &Folder, run: &RunDir) {
+    let listed = folder.squall("runs list").code(0);
+    assert!(listed.stdout.contains(&run.id()), "{listed:#?}");
+    let checked = folder.squall("check latest");
+    assert!([0, 2].contains(&checked.code), "{checked:#?}");
+    folder.squall("report latest").code(0);
+    let open = run.open_faults().len();
+    let healed = folder.squall("heal").code(0);
+    if open == 0 {
+        assert_eq!(healed.stdout, "nothing to heal\n", "{healed:#?}");
+    } else {
+        assert!(healed.stdout.contains(&format!("healed {open} fault")), "{healed:#?}");
+    }
+    assert!(run.open_faults().is_empty());
+    assert_eq!(folder.squall("heal").code(0).stdout, "nothing to heal\n");
+    let checked = folder.squall("check latest");
+    assert!(!checked.stderr.contains("faults.jsonl, line"), "healing damaged the journal: {checked:#?}");
+}
+
+#[test]
+fn a_signal_heals_keeps_and_judges() {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let running = Running::start("--time-limit 10m -n partition,pause --interval 300ms --op-timeout 1s");
+        running.folder.run_with("faults.jsonl", "injected");
+        let seen = marked(&running.marker);
+        let of = |what: &str| seen.iter().filter(|(_, command)| command.contains(what)).count();
+        assert!(of(" refkv ") >= 3 && of(" agent ") >= 4, "the search finds what runs: {seen:#?}");
+        let left_alone = running.folder.squall("heal").code(0);
+        assert!(left_alone.stderr.contains("still running, left alone"), "{left_alone:#?}");
+
+        kill(running.keeper(), signal).unwrap();
+        let (folder, said) = running.end();
+        let said = said.code(code);
+        assert!(said.stderr.contains("stopping: healing and keeping what was recorded"), "{said:#?}");
+        let word = said.stdout.split(' ').next().unwrap();
+        assert!(["VALID", "UNKNOWN"].contains(&word), "{said:#?}");
+        let run = folder.run();
+        assert!(run.faults().iter().any(|event| event.phase == squall_checkers::Phase::Healed));
+        assert!(run.open_faults().is_empty(), "healed");
+        assert_ne!(run.verdict()["valid"], false);
+        assert!(run.path("report.html").is_file());
+        assert!(!run.history().is_empty());
+        is_readable(&folder, &run);
+    }
+}
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    // No node answers, so what is under way keeps the first signal waiting.
+    let running = Running::start(
+        "--time-limit 10m -n pause:all --interval 200ms --op-timeout 10m -o timeout-ms=600000",
+    );
+    let run = running.folder.run_with("faults.jsonl", "injected");
+    kill(running.keeper(), Signal::SIGINT).unwrap();
+    kill(running.keeper(), Signal::SIGINT).unwrap();
+    let (folder, said) = running.end();
+    said.code(130);
+    is_readable(&folder, &run);
+}
+
+/// Kills one of the processes, this long after the start.
+fn kill_after(moment: Duration, controller: bool) {
+    let running =
+        Running::start("--time-limit 2s -n partition,kill,pause --interval 300ms --op-timeout 500ms");
+    std::thread::sleep(moment);
+    let victim = if controller { running.controller() } else { Some(running.keeper()) };
+    // Before there is a controller, and after its end, there is only the keeper to kill.
+    kill(victim.unwrap_or(running.keeper()), Signal::SIGKILL).unwrap();
+    let (folder, said) = running.end();
+    // Judging may have ended just before.
+    assert!([137, 0, 2].contains(&said.code), "after {moment:?}: {said:#?}");
+    match folder.runs().as_slice() {
+        [] => drop(folder.squall("runs list").code(4)),
+        [run] => is_readable(&folder, run),
+        runs => panic!("{runs:?}"),
+    }
+}
+
+/// Twelve moments from the start to the end, two at a time.
+fn kill_at_any_moment(controller: bool) {
+    let mut rng = ChaCha8Rng::seed_from_u64(u64::from(controller));
+    let stratum_us = 2_500_000 / 12;
+    let moment =
+        |i: u64, rng: &mut ChaCha8Rng| Duration::from_micros((i * stratum_us) + rng.next_u64() % stratum_us);
+    let moments: Vec<Duration> = (0..12).map(|i| moment(i, &mut rng)).collect();
+    std::thread::scope(|scope| {
+        for part in [0, 1] {
+            let own = moments.iter().skip(part).step_by(2);
+            scope.spawn(move || own.for_each(|&moment| kill_after(moment, controller)));
+        }
+    });
+}
+
+#[test]
+fn nothing_is_left_when_the_outer_process_is_killed() {
+    kill_at_any_moment(false);
+}
+
+#[test]
+fn nothing_is_left_when_the_controller_is_killed() {
+    kill_at_any_moment(true);
+}
+
+#[test]
+fn a_crash_loses_at_most_what_was_not_flushed_and_its_faults_are_closed_later() {
+    let running = Running::start("--time-limit 10m -n partition --interval 600ms --op-timeout 500ms");
+    let run = running.folder.run_with("faults.jsonl", "healed");
+    let logged_ns = until("three seconds of a run, and a fault in force", || {
+        let last = run.faults().pop()?;
+        let in_force = last.phase == squall_checkers::Phase::Injected;
+        (in_force && last.time_ns > 3_000_000_000).then_some(last.time_ns)
+    });
+    kill(running.controller().expect("a controller"), Signal::SIGKILL).unwrap();
+    let (folder, said) = running.end();
+    assert_eq!(said.code, 137);
+    let open = run.open_faults();
+    assert_eq!(open.len(), 1);
+
+    // A second is what may be lost; another is for a machine with no time for the recorder.
+    let history = run.history();
+    let kept_ns = history.get(history.len() - 1).time_ns();
+    assert!(kept_ns + 2_000_000_000 > logged_ns, "kept to {kept_ns} of {logged_ns} ns");
+    let listed = folder.squall("runs list").code(0);
+    assert!(listed.stdout.contains("incomplete"), "{listed:#?}");
+    let before = run.faults();
+    is_readable(&folder, &run);
+    let added = &run.faults()[before.len()..];
+    let [healed] = added else { panic!("{added:?}") };
+    assert_eq!((healed.id, healed.phase), (open[0], squall_checkers::Phase::Healed));
+    assert!(!healed.receipt.as_ref().unwrap().confirmed, "nobody measured anything");
+}

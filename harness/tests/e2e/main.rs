@@ -1,0 +1,10 @@
+//! The `squall` binary from outside: real processes, namespaces and files, in runs of a few seconds.
+//!
+//! One test binary, so that it is linked once. Each test works in a folder of its own.
+
+mod cli;
+mod forbidden;
+mod interrupt;
+mod leftovers;
+mod run;
+mod squall;
