@@ -81,8 +81,12 @@ pub fn read(path: &Path) -> Result<Vec<FaultEvent>> {
     Ok(events)
 }
 
-/// The last event of each fault in a journal that was begun and neither failed nor was healed, oldest first.
+/// The last event of each fault in a journal that was begun and neither failed nor was healed, oldest first. None where
+/// there is no journal: that run ended before it could break anything.
 pub fn open_faults(path: &Path) -> Result<Vec<FaultEvent>> {
+    if !path.try_exists().with_context(|| format!("cannot look for {}", path.display()))? {
+        return Ok(Vec::new());
+    }
     let mut last: BTreeMap<u64, FaultEvent> = BTreeMap::new();
     for event in read(path)? {
         last.insert(event.id, event);
@@ -90,18 +94,24 @@ pub fn open_faults(path: &Path) -> Result<Vec<FaultEvent>> {
     Ok(last.into_values().filter(|event| matches!(event.phase, Phase::Intent | Phase::Injected)).collect())
 }
 
-/// Writes faults down as healed that vanished with their cluster, because nobody lived to do it then.
+/// Writes faults down as healed that vanished with their cluster, because nobody lived to do it then. A last line that a
+/// crash cut short is removed.
 pub fn close_faults(path: &Path, open: &[FaultEvent]) -> Result<()> {
-    let file = OpenOptions::new().append(true).open(path);
-    let mut file = file.with_context(|| format!("cannot open the fault journal {}", path.display()))?;
-    for event in open {
-        let receipt = Some(Receipt::unconfirmed("vanished with its cluster"));
-        let healed = FaultEvent { phase: Phase::Healed, receipt, ..event.clone() };
-        // The line before may be torn.
-        let line = format!("\n{}\n", serde_json::to_string(&healed)?);
-        file.write_all(line.as_bytes()).with_context(|| format!("cannot write to {}", path.display()))?;
-    }
-    Ok(())
+    let close = || -> Result<()> {
+        let text = fs::read(path)?;
+        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        let mut file = OpenOptions::new().append(true).open(path)?;
+        file.set_len(whole as u64)?;
+        for event in open {
+            let receipt = Some(Receipt::unconfirmed("vanished with its cluster"));
+            let mut line =
+                serde_json::to_vec(&FaultEvent { phase: Phase::Healed, receipt, ..event.clone() })?;
+            line.push(b'\n');
+            file.write_all(&line)?;
+        }
+        Ok(())
+    };
+    close().with_context(|| format!("cannot write to the fault journal {}", path.display()))
 }
 
 #[cfg(test)]
@@ -125,6 +135,12 @@ mod tests {
         let open = open_faults(&path).unwrap();
         assert_eq!(open.len(), 1);
         assert_eq!((open[0].id, open[0].phase, open[0].fault.as_str()), (2, Phase::Intent, "pause"));
+
+        close_faults(&path, &open).unwrap();
+        assert_eq!(open_faults(&path).unwrap(), [], "closed once and for all");
+        let closed = read(&path).unwrap();
+        assert_eq!((closed.len(), closed[4].id, closed[4].phase), (5, 2, Phase::Healed));
+        assert_eq!(open_faults(&folder.path().join("none.jsonl")).unwrap(), [], "nothing was ever broken");
 
         fs::write(&path, [b"nonsense\n", whole.as_slice()].concat()).unwrap();
         let error = read(&path).unwrap_err().to_string();
