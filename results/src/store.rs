@@ -125,7 +125,7 @@ impl Store {
     /// its id (`7f3a`, `083012`), as long as it is the only one.
     pub fn find(&self, wanted: &str) -> Result<Run> {
         let path = Path::new(wanted);
-        let names_a_place = path.components().count() > 1 || path.is_absolute();
+        let names_a_place = wanted.contains(std::path::MAIN_SEPARATOR);
         if let Some(run) = run_at_path(path).filter(|_| names_a_place) {
             return Ok(run);
         }
@@ -235,7 +235,12 @@ mod tests {
             assert_eq!(store.find(wanted).unwrap().id(), old.id(), "{wanted}");
         }
         assert_eq!(store.find("latest").unwrap().id(), new.id());
-        let paths = [old.dir().to_owned(), old.config_path(), old.dir().join("../").join(old.id())];
+        let paths = [
+            old.dir().to_owned(),
+            old.dir().join(""),
+            old.config_path(),
+            old.dir().join("../").join(old.id()),
+        ];
         for path in paths {
             assert_eq!(store.find(path.to_str().unwrap()).unwrap().id(), old.id(), "{}", path.display());
         }

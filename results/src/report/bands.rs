@@ -65,7 +65,10 @@ fn extend(band: &mut Band, event: &FaultEvent) {
     band.confirmed |= took_effect(event);
     match event.phase {
         Phase::Intent => {}
-        Phase::Injected => band.start_ns = event.time_ns,
+        Phase::Injected => {
+            band.start_ns = event.time_ns;
+            band.end_ns = band.end_ns.max(band.start_ns);
+        }
         Phase::Failed => {
             band.failed = true;
             band.end_ns = event.time_ns.max(band.start_ns);
@@ -104,6 +107,9 @@ mod tests {
             line(2, 16, Phase::Failed, Some(Receipt::unconfirmed("nft is missing"))),
             line(1, 20, Phase::Healed, Some(Receipt::confirmed("9 packets dropped"))),
             line(3, 30, Phase::Intent, None),
+            // A crash lost the end of the history, so that it is older than the last fault.
+            line(4, 31, Phase::Intent, None),
+            line(4, 33, Phase::Injected, Some(Receipt::unconfirmed("rule set"))),
         ];
         let bands = bands(&faults, 25);
         let seen: Vec<_> =
@@ -112,6 +118,7 @@ mod tests {
             (1, 12, 20, true, false, true),
             (2, 15, 16, false, true, false),
             (3, 30, 30, false, false, false),
+            (4, 33, 33, false, false, false),
         ];
         assert_eq!(seen, expected);
         assert_eq!(bands[0].evidence(), "rule set; 9 packets dropped");
