@@ -3,6 +3,9 @@
 //! The binary is [`Squall`] with what comes built in. A program of your own adds targets, workloads, nemeses and
 //! checkers to it and has the same command line: see `examples/own.rs`.
 
+#[macro_use]
+mod print;
+
 mod cli;
 mod coverage;
 mod display;
