@@ -62,11 +62,22 @@ A default for any flag can be set in squall.toml, in a table [test], or by SQUAL
     )]
     Check(CheckArgs),
     /// Write the HTML report of a stored run again.
+    #[command(after_help = "Examples:
+  squall report                      of the last run
+  squall report 7f3a                 of the run with this in its id")]
     Report(RunArg),
     /// Browse the runs in a web browser.
+    #[command(after_help = "Examples:
+  squall serve                       at http://127.0.0.1:8089
+  squall serve --listen 0.0.0.0:80   for everybody who can reach this machine")]
     Serve(ServeArgs),
     /// List the stored runs.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  squall runs list
+  squall runs list --json"
+    )]
     Runs(RunsCommand),
     /// List what can be named.
     #[command(after_help = "Examples:
@@ -77,13 +88,21 @@ A default for any flag can be set in squall.toml, in a table [test], or by SQUAL
         what: Listed,
     },
     /// Explain a bug, an anomaly, a workload, a nemesis, a checker or a consistency model.
+    #[command(after_help = "Examples:
+  squall explain stale-read
+  squall explain linearizable")]
     Explain {
         /// Its name.
         name: String,
     },
     /// Tell what this machine can do, and how to get what is missing.
+    #[command(after_help = "Examples:
+  squall doctor                      exits with 3 where something is missing
+  squall doctor --json")]
     Doctor,
     /// Heal what an interrupted run left: end its processes, close its fault journal.
+    #[command(after_help = "Example:
+  squall heal                        after a crash; more than once does no harm")]
     Heal,
     /// Print completions for a shell.
     #[command(after_help = "Example:
