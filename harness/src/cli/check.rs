@@ -3,15 +3,15 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use squall_checkers::checker::check_all;
 use squall_checkers::history::{self, Parsed};
 use squall_checkers::{Checker, History, Verdict, registry};
 use squall_results::{RunConfig, RunData, Store, Totals};
 use squall_workloads::workload::Options;
 
-use super::BadArgument;
 use super::args::CheckArgs;
+use super::{BadArgument, NothingRan};
 use crate::Squall;
 use crate::coverage::Coverage;
 use crate::exit::Exit;
@@ -39,7 +39,10 @@ fn check_run(
     store: &Store,
     json: bool,
 ) -> Result<Exit> {
-    let run = store.find(wanted).map_err(|error| BadArgument(error.to_string()))?;
+    let run = store.find(wanted).map_err(|error| match wanted {
+        "latest" => error,
+        _ => BadArgument(format!("there is no file {wanted}, and {error}")).into(),
+    })?;
     let RunData { config, history, faults, notes, .. } = run.load()?;
     notes.iter().for_each(|note| eprintln!("warning  {note}"));
     let own = chosen.is_empty();
@@ -71,6 +74,9 @@ fn checkers_of(squall: &Squall, config: &RunConfig) -> Result<Vec<Box<dyn Checke
 }
 
 fn check_foreign(history: &History, mut checkers: Vec<Box<dyn Checker>>, json: bool) -> Result<Exit> {
+    if !history.iter().any(|op| op.is_client()) {
+        bail!(NothingRan("the history holds no operation of a client: there is nothing to judge".to_owned()));
+    }
     if checkers.is_empty() {
         checkers = registry::fitting(history).map_err(BadArgument)?;
     }

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory as _, FromArgMatches as _};
-use squall_results::Store;
+use squall_checkers::history::ReadError;
+use squall_results::{FindError, Store};
 use squall_targets::cluster::Unavailable;
 
 use crate::Squall;
@@ -34,7 +35,7 @@ impl fmt::Display for BadArgument {
 
 impl std::error::Error for BadArgument {}
 
-/// The target never answered, so no operation was performed: exit code 4.
+/// No operation was performed: the target never answered, or the history is empty. Exit code 4.
 #[derive(Debug)]
 pub(crate) struct NothingRan(pub(crate) String);
 
@@ -80,7 +81,7 @@ fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<BadArgument>() {
+    if error.is::<BadArgument>() || error.is::<FindError>() || error.is::<ReadError>() {
         Exit::BadArguments
     } else if error.is::<NothingRan>() {
         Exit::NothingRan
@@ -109,7 +110,9 @@ fn dispatch(squall: &Squall, cli: Cli) -> Result<Ended> {
         Command::Doctor => doctor::doctor(cli.json)?,
         Command::Heal => heal::heal(&store)?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "squall", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "squall", &mut text);
+            print!("{}", String::from_utf8_lossy(&text));
             Exit::Valid
         }
         Command::Agent(_) => {
