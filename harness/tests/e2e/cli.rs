@@ -51,18 +51,18 @@ fn a_value_that_cannot_be_is_refused_with_what_can() {
         ("test --time-limit 5", ["--time-limit", "30s"]),
         ("test --time-limit 0s", ["--time-limit", "longer than nothing"]),
         ("test --time-limit soon", ["--time-limit", "30s"]),
-        ("test --interval -1s", ["--interval", ""]),
+        ("test --interval=-1s", ["--interval", "30s"]),
         ("test --op-timeout 1parsec", ["--op-timeout", "500ms"]),
         ("test --seed xyz", ["--seed", "hexadecimal"]),
         ("test --seed 11112222333344445", ["--seed", "1 to 16"]),
         ("test --rate fast", ["--rate", "operations a second"]),
-        ("test --rate -5", ["--rate", ""]),
+        ("test --rate=-5", ["--rate", "0 or more"]),
         ("test --concurrency 0", ["--concurrency 0", "1 to 1023"]),
         ("test --concurrency 0n", ["--concurrency 0n", "2n"]),
         ("test --concurrency 2000", ["--concurrency 2000", "1023"]),
         ("test --ops-per-key 0", ["--ops-per-key", "0"]),
         ("test -n none:one", ["none", "no parameter"]),
-        ("test -n kill,kill", ["kill", "two"]),
+        ("test -n kill,kill", ["kill", "twice"]),
         ("test -o design", ["key=value", "design"]),
         ("test -o design=paxos", ["paxos", "raft"]),
         ("test -o timeout-ms=soon", ["timeout-ms", "milliseconds"]),
@@ -219,7 +219,6 @@ fn every_shell_has_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let said = folder.squall(&format!("completions {shell}")).code(0);
         assert!(said.stdout.contains("time-limit"), "{shell}");
-        assert!(!said.stdout.contains("refkv-internal"), "{shell}");
     }
 }
 

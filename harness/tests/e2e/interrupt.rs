@@ -1,6 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGKILL at any moment: healed or vanished, nothing left, and what was recorded is kept.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -105,14 +106,19 @@ fn a_signal_heals_keeps_and_judges() {
 #[test]
 fn the_second_signal_ends_at_once() {
     // No node answers, so what is under way keeps the first signal waiting.
-    let running = Running::start(
+    let mut running = Running::start(
         "--time-limit 10m -n pause:all --interval 200ms --op-timeout 10m -o timeout-ms=600000",
     );
     let run = running.folder.run_with("faults.jsonl", "injected");
     kill(running.keeper(), Signal::SIGINT).unwrap();
+    // Two signals that come together are one to a process, so the first must have been heard.
+    let stderr = running.keeper.stderr.take().unwrap();
+    let heard = BufReader::new(stderr).lines().find(|line| line.as_ref().unwrap().starts_with("stopping"));
+    assert!(heard.unwrap().unwrap().ends_with("once more to stop at once"));
     kill(running.keeper(), Signal::SIGINT).unwrap();
     let (folder, said) = running.end();
     said.code(130);
+    assert!(!run.path("verdict.json").exists(), "it waited and judged");
     is_readable(&folder, &run);
 }
 

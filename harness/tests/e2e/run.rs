@@ -77,7 +77,8 @@ fn json_is_one_document_and_the_seed_comes_first() {
 #[test]
 fn again_repeats_the_run() {
     let folder = Folder::new();
-    let first = folder.squall(&format!("{SHORT} -q -n partition --interval 200ms --concurrency 2")).code(0);
+    let first =
+        folder.squall(&format!("{SHORT} -q -n partition:halves --interval 200ms --concurrency 2")).code(0);
     let seed = first.stderr.strip_prefix("seed     ").expect("the seed comes first").lines().next().unwrap();
     let again = first.line("again").strip_prefix("squall ").unwrap();
     assert!(again.ends_with(&format!("--seed {seed}")), "{again}");
@@ -87,7 +88,7 @@ fn again_repeats_the_run() {
     let [one, two] = runs.as_slice() else { panic!("{runs:?}") };
     let but_for = |run: &RunDir| {
         let mut config = run.config();
-        ["started", "argv"].map(|key| config.remove(key));
+        config.retain(|key, _| key != "started" && key != "argv");
         config
     };
     assert_eq!(but_for(one), but_for(two));
@@ -108,7 +109,6 @@ fn every_fault_has_an_intent_first_and_a_receipt_for_what_it_did_and_for_its_hea
         .squall("test --nodes 3 --time-limit 3s -n partition,kill,pause --interval 1s --op-timeout 1s")
         .code(0);
     assert!(said.stdout.starts_with("VALID  register: "), "{said:#?}");
-    assert!(said.stdout.contains("all confirmed"), "{said:#?}");
     let run = folder.run();
     stands_alone(&run, "register");
 
@@ -126,7 +126,9 @@ fn every_fault_has_an_intent_first_and_a_receipt_for_what_it_did_and_for_its_hea
             let receipt = event.receipt.as_ref().expect("a receipt");
             assert!(!receipt.evidence.is_empty(), "{event:?}");
         }
-        assert!(events[1].receipt.as_ref().unwrap().confirmed, "{events:?}");
+        // What was killed cannot be paused, and its receipt says so.
+        let confirmed = events[1].receipt.as_ref().unwrap().confirmed;
+        assert!(confirmed || events[1].fault == "pause", "{events:?}");
         assert!(events.is_sorted_by_key(|event| event.time_ns));
         assert!(events.iter().all(|event| event.what == events[0].what && !event.nodes.is_empty()));
     }
@@ -154,7 +156,11 @@ fn anomalies(verdict: &Value) -> Vec<Value> {
 fn bugs_are_found_and_their_witnesses_are_in_the_history() {
     for (bug, said_of_it, explained) in [
         ("--bug stale-read -w register -n partition --interval 500ms", "is not linearizable", "stale-read"),
-        ("--bug ack-before-fsync -w set -n kill:all --interval 500ms", "was acknowledged to process", "lost"),
+        (
+            "--bug ack-before-fsync -w set -n kill:all --interval 500ms",
+            "was acknowledged to process",
+            "lost-write",
+        ),
     ] {
         let folder = Folder::new();
         let said = find_bug(&folder, &format!("test --nodes 3 --time-limit 3s {bug}"));
@@ -169,7 +175,7 @@ fn bugs_are_found_and_their_witnesses_are_in_the_history() {
         assert!(fs::read_to_string(folder.path().join(report)).unwrap().contains("anomaly-1"));
 
         let run = folder.runs().pop().unwrap();
-        stands_alone(&run, if explained == "lost" { "set" } else { "register" });
+        stands_alone(&run, if explained == "lost-write" { "set" } else { "register" });
         let verdict = run.verdict();
         assert_eq!(verdict["valid"], false);
         let (found, history) = (anomalies(&verdict), run.history());
