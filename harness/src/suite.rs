@@ -43,7 +43,7 @@ const CORRECT: &[(&str, &str, u8)] = &[
     ("register", "partition,kill,pause", 5),
     ("set", "partition,kill", 3),
     ("append", "partition,kill,pause", 5),
-    ("register", "partition:isolate-leader", 3),
+    ("register", "partition:primaries", 3),
     ("append", "membership,kill", 5),
 ];
 

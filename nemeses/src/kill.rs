@@ -32,7 +32,8 @@ impl Nemesis for Kill {
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         self.killed.extend(plan.nodes.iter().cloned());
-        on.each(&plan.nodes, |node| node.kill()).await
+        let live = on.live(&plan.nodes).await?;
+        on.each(&live, |node| node.kill()).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {

@@ -152,6 +152,18 @@ impl<'a> Scene<'a> {
         Ok(joined(names, receipts))
     }
 
+    /// Those of the nodes where a process lives. There is nothing to break on the others.
+    pub async fn live(&self, names: &[String]) -> Result<Vec<String>> {
+        let mut live = Vec::new();
+        for name in names {
+            let node = self.cluster.node(name).with_context(|| format!("there is no node {name}"))?;
+            if !node.pids().await?.is_empty() {
+                live.push(name.clone());
+            }
+        }
+        Ok(live)
+    }
+
     /// The nodes that believe that they lead, in the cluster's order: none if the target cannot tell.
     pub async fn primaries(&self) -> Vec<String> {
         let Some(capability) = self.target.primaries() else {
@@ -170,7 +182,7 @@ pub(crate) fn joined(names: &[String], receipts: Vec<Receipt>) -> Receipt {
     let measured = names.iter().zip(receipts).filter(|(_, receipt)| !receipt.measured.is_empty());
     Receipt {
         confirmed,
-        evidence: if evidence.is_empty() { "no node".to_owned() } else { evidence.join("; ") },
+        evidence: if evidence.is_empty() { "no process lived there".to_owned() } else { evidence.join("; ") },
         measured: measured.map(|(name, receipt)| (name.clone(), Value::Object(receipt.measured))).collect(),
     }
 }

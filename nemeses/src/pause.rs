@@ -31,8 +31,9 @@ impl Nemesis for Pause {
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        self.paused.extend(plan.nodes.iter().cloned());
-        on.each(&plan.nodes, |node| node.inject("signal", Value::Null)).await
+        let live = on.live(&plan.nodes).await?;
+        self.paused.extend(live.iter().cloned());
+        on.each(&live, |node| node.inject("signal", Value::Null)).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {

@@ -40,7 +40,7 @@ pub(crate) enum Command {
         after_help = "Examples:
   squall test -w register -n partition,kill
   squall test -w append -n pause --nodes 3 --time-limit 1m --seed 7f3a91c2
-  squall test -w set -n partition:isolate-leader --interval 4s --bug ack-before-commit
+  squall test -w set -n partition:primaries --interval 4s --bug ack-before-commit
 A default for any flag can be set in squall.toml, in a table [test], or by SQUALL_<FLAG>."
     )]
     Test(TestArgs),
