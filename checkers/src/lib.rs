@@ -27,7 +27,7 @@ pub use append::{Append, AppendModel};
 pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};
 pub use errors::UnhandledErrors;
-pub use history::{FaultEvent, History, Op, Phase, Process, Receipt, Type};
+pub use history::{Fault, FaultEvent, FaultSummary, History, Op, Phase, Process, Receipt, Type};
 pub use linear::Linearizable;
 pub use model::Model;
 pub use serde_json::Value;

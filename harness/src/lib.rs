@@ -7,7 +7,6 @@
 mod print;
 
 mod cli;
-mod coverage;
 mod display;
 pub mod event;
 mod exit;

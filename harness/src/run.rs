@@ -52,8 +52,8 @@ pub(crate) struct Ran {
     pub(crate) history: History,
     /// The fault journal.
     pub(crate) faults: Vec<FaultEvent>,
-    /// How long the target took to answer after the last fault was healed; `None` if it did not in time.
-    pub(crate) recovery: Option<Duration>,
+    /// What is worth a warning.
+    pub(crate) notes: Vec<String>,
     /// Why the controller stopped early, if it did. What was recorded until then is judged all the same.
     pub(crate) broken: Option<anyhow::Error>,
 }
@@ -83,11 +83,11 @@ pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> R
     if let Err(error) = recorded.on_disk {
         eprintln!("warning  {error:#}");
     }
-    let (recovery, broken) = match ended {
-        Ok(recovery) => (recovery, None),
-        Err(error) => (None, Some(error)),
+    let (notes, broken) = match ended {
+        Ok(notes) => (notes, None),
+        Err(error) => (Vec::new(), Some(error)),
     };
-    Ok(Ran { history: recorded.history, faults: journal::read(&run.faults_path())?, recovery, broken })
+    Ok(Ran { history: recorded.history, faults: journal::read(&run.faults_path())?, notes, broken })
 }
 
 /// Starts the target on all nodes and waits until each answers.
@@ -133,7 +133,7 @@ async fn set_up(client: &dyn Client, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The main phase, healing, recovery and the final phase. Returns how long recovery took, if it did.
+/// The main phase, healing, recovery and the final phase. Returns what is worth a warning.
 async fn perform(
     plan: Plan,
     run: &Run,
@@ -141,7 +141,7 @@ async fn perform(
     client: Arc<dyn Client>,
     stop: watch::Receiver<bool>,
     sink: &mut dyn Sink,
-) -> Result<Option<Duration>> {
+) -> Result<Vec<String>> {
     let Plan { config, target, workload, packages, .. } = plan;
     let start = Instant::now();
     let Composition { nemeses, generator: schedule, final_generator: mut heal } = compose(packages);
@@ -174,22 +174,34 @@ async fn perform(
     }
     outcome?;
     if *stop.borrow() {
-        return Ok(None);
+        return Ok(vec!["The run was interrupted: this is its beginning.".to_owned()]);
     }
     sink.event(Event::Phase("waiting for recovery"));
-    let recovery = recover(target.as_ref(), cluster).await;
+    let notes = recover(target.as_ref(), cluster).await;
     if let Some(generator) = workload.final_generator {
         sink.event(Event::Phase("final reads"));
         interpreter.run(&mut clients(generator.time_limit(FINAL_MAX)), sink).await?;
     }
-    Ok(recovery)
+    Ok(notes)
 }
 
-/// Waits until every node answers, and tells how long that took; `None` if one does not in time.
-async fn recover(target: &dyn Target, cluster: &Cluster) -> Option<Duration> {
+/// Waits until every node answers, within a bound for all; tells which do not, and why.
+async fn recover(target: &dyn Target, cluster: &Cluster) -> Vec<String> {
     let start = Instant::now();
+    let mut notes = Vec::new();
     for node in &cluster.nodes {
-        await_ready(target, node, RECOVER_MAX.saturating_sub(start.elapsed())).await.ok()?;
+        let left = RECOVER_MAX.saturating_sub(start.elapsed());
+        let Err(error) = await_ready(target, node, left).await else { continue };
+        let ended = node.pids().await.is_ok_and(|pids| pids.is_empty());
+        notes.push(if ended {
+            format!("The target on {0} ended by itself: see nodes/{0}.", node.name())
+        } else {
+            format!(
+                "{} did not answer within {} s of healing: {error:#}.",
+                node.name(),
+                RECOVER_MAX.as_secs()
+            )
+        });
     }
-    Some(start.elapsed())
+    notes
 }

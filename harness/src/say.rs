@@ -1,22 +1,21 @@
-//! The last lines of a run, and how times and counts are written.
+//! The last lines of a run.
 
 use std::fmt::Write as _;
 
-use squall_checkers::{Anomaly, FaultEvent, History, Phase, Valid, Verdict};
+use anyhow::{Context as _, Result};
+use squall_checkers::{Anomaly, Valid, Verdict};
+use squall_results::{Outline, Report, RunData, seed_hex};
 
-use crate::coverage::Coverage;
 use crate::explain;
 
 /// What a person is told when a history has been judged.
-pub(crate) struct Saying<'a> {
-    pub(crate) verdict: &'a Verdict,
-    pub(crate) history: &'a History,
-    pub(crate) faults: &'a [FaultEvent],
-    pub(crate) coverage: &'a Coverage,
+struct Saying<'a> {
+    verdict: &'a Verdict,
+    outline: &'a Outline,
     /// The report, if one was written.
-    pub(crate) report: Option<String>,
-    /// The command that repeats the run.
-    pub(crate) again: Option<String>,
+    report: Option<String>,
+    /// The command that repeats the run, if it was one of ours.
+    again: Option<String>,
 }
 
 /// The verdict word.
@@ -28,108 +27,124 @@ pub(crate) fn word(valid: Valid) -> &'static str {
     }
 }
 
+/// `1 key`, `2 keys`.
+pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// Prints what there is to say of a judged run: text, or one JSON document.
+pub(crate) fn tell(data: &RunData, report: Option<String>, json: bool) -> Result<()> {
+    let verdict = data.verdict.as_ref().context("the run was not judged")?;
+    let outline = &Report::new(data).outline();
+    let again = (!data.config.argv.is_empty()).then(|| data.config.again());
+    if json {
+        let document = serde_json::json!({
+            "word": word(verdict.valid),
+            "id": data.id,
+            "seed": seed_hex(data.config.seed),
+            "again": again,
+            "report": report,
+            "coverage": outline.coverage,
+            "during": outline.during,
+            "warnings": outline.warnings,
+            "verdict": verdict,
+        });
+        println!("{}", serde_json::to_string_pretty(&document)?);
+    } else {
+        print!("{}", Saying { verdict, outline, report, again }.text());
+    }
+    Ok(())
+}
+
 impl Saying<'_> {
-    /// Verdict word first; one sentence; the active fault; the report; the command to repeat it; one next step.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        let anomalies = self.verdict.all_anomalies();
-        let first = anomalies.first().copied();
-        match (self.verdict.valid, first) {
-            (Valid::False, Some(anomaly)) => self.invalid(&mut text, anomaly, anomalies.len()),
-            (Valid::Unknown, _) => {
-                let reason = self.verdict.reason.as_deref().unwrap_or("no reason was given");
-                let _ = writeln!(text, "UNKNOWN  {}: {reason}", self.verdict.checker);
-                let _ = writeln!(text, "  {}", self.coverage.sentence());
-            }
+    /// Verdict word first; one sentence; the faults meanwhile; what was covered; the report; the command to repeat it;
+    /// one next step.
+    fn text(&self) -> String {
+        let Saying { verdict, outline, .. } = self;
+        let anomalies = verdict.all_anomalies();
+        let mut text = format!("{}  {}: ", word(verdict.valid), verdict.checker);
+        match (verdict.valid, anomalies.first()) {
+            (Valid::True, _) => text += &outline.coverage,
+            (Valid::False, Some(worst)) => self.invalid(&mut text, worst, anomalies.len()),
             _ => {
-                let _ = writeln!(text, "VALID  {}: {}", self.verdict.checker, self.coverage.sentence());
+                text += verdict.reason.as_deref().unwrap_or(&verdict.summary);
+                let _ = write!(text, "\n  {}", outline.coverage);
             }
         }
-        if let Some(warning) = self.coverage.warning() {
+        text.push('\n');
+        for warning in &outline.warnings {
             let _ = writeln!(text, "warning  {warning}");
         }
         if let Some(report) = &self.report {
-            let anchor = if first.is_some() { "#anomaly-1" } else { "" };
+            let anchor = if anomalies.is_empty() { "" } else { "#anomaly-1" };
             let _ = writeln!(text, "report   {report}{anchor}");
         }
         if let Some(again) = &self.again {
             let _ = writeln!(text, "again    {again}");
         }
-        if let Some(topic) = first.and_then(|anomaly| explain::topic(&anomaly.kind)) {
+        if let Some(topic) = anomalies.first().and_then(|anomaly| explain::topic(&anomaly.kind)) {
             let _ = writeln!(text, "next     squall explain {}", topic.name);
         }
         text
     }
 
-    fn invalid(&self, text: &mut String, anomaly: &Anomaly, count: usize) {
+    fn invalid(&self, text: &mut String, worst: &Anomaly, anomalies: usize) {
         // Sentences read `what: how`; the second half gets a line of its own.
-        let (what, how) = anomaly.sentence.split_once(": ").unwrap_or((&anomaly.sentence, ""));
-        let _ = writeln!(text, "INVALID  {}: {what}", self.verdict.checker);
+        let (what, how) = worst.sentence.split_once(": ").unwrap_or((&worst.sentence, ""));
+        text.push_str(what);
         if !how.is_empty() {
-            let _ = writeln!(text, "  {how}");
+            let _ = write!(text, "\n  {how}");
         }
-        for fault in self.faults_during(anomaly) {
-            let _ = writeln!(text, "  during {fault}");
+        for fault in &self.outline.during {
+            let _ = write!(text, "\n  during {fault}");
         }
-        if count > 1 {
-            let _ = writeln!(text, "  and {} more {}", count - 1, plural(count - 1, "anomaly", "anomalies"));
+        if anomalies > 1 {
+            let _ = write!(text, "\n  and {}", count(anomalies - 1, "more anomaly", "more anomalies"));
         }
-        let _ = writeln!(text, "  {}", self.coverage.sentence());
+        let _ = write!(text, "\n  {}", self.outline.coverage);
     }
-
-    /// The faults that were in force between the first and the last event of the witness.
-    fn faults_during(&self, anomaly: &Anomaly) -> Vec<String> {
-        let times = anomaly
-            .witness
-            .iter()
-            .filter(|&&i| i < self.history.len())
-            .map(|&i| self.history.get(i).time_ns());
-        let (Some(from), Some(to)) = (times.clone().min(), times.max()) else { return Vec::new() };
-        let injected =
-            self.faults.iter().filter(|event| event.phase == Phase::Injected && event.time_ns <= to);
-        injected
-            .filter_map(|event| {
-                let healed =
-                    self.faults.iter().find(|other| other.id == event.id && other.phase == Phase::Healed);
-                let receipt = healed.and_then(|event| event.receipt.as_ref()).or(event.receipt.as_ref());
-                let over = healed.is_some_and(|healed| healed.time_ns < from);
-                let evidence = receipt.map_or("none", |receipt| receipt.evidence.as_str());
-                (!over).then(|| format!("{} {} (receipt: {evidence})", event.fault, event.what))
-            })
-            .collect()
-    }
-}
-
-/// `1 key`, `2 keys`.
-pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(n as u64), plural(n, one, many))
-}
-
-fn plural<'a>(n: usize, one: &'a str, many: &'a str) -> &'a str {
-    if n == 1 { one } else { many }
-}
-
-/// `1,204`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn outline() -> Outline {
+        Outline {
+            coverage: "9 ops in 1.00 s: 9 ok, 0 fail, 0 info; 1 partition, all confirmed".into(),
+            warnings: vec!["Torn.".into()],
+            during: vec!["partition {n1} | {n2,n3} (receipt: 1,204 packets dropped)".into()],
+        }
+    }
+
     #[test]
-    fn numbers_are_written_for_people() {
-        assert_eq!((thousands(0).as_str(), thousands(999).as_str()), ("0", "999"));
-        assert_eq!((thousands(1204).as_str(), thousands(1_234_567).as_str()), ("1,204", "1,234,567"));
-        assert_eq!((count(1, "key", "keys").as_str(), count(2, "key", "keys").as_str()), ("1 key", "2 keys"));
+    fn an_anomaly_is_told_with_its_fault_and_what_to_do_next() {
+        let sentence = "key 4 is not linearizable: read by process 7 returned 12";
+        let anomalies = ["stale-read", "lost-write"].map(|kind| Anomaly::new(kind, sentence, [0]));
+        let part = Verdict::invalid("linearizable", "bad", anomalies.into());
+        let verdict = &Verdict::compose("register", vec![part]);
+        let (report, again) = (Some("r.html".into()), Some("squall test --seed 1".into()));
+        let expected = "INVALID  register: key 4 is not linearizable
+  read by process 7 returned 12
+  during partition {n1} | {n2,n3} (receipt: 1,204 packets dropped)
+  and 1 more anomaly
+  9 ops in 1.00 s: 9 ok, 0 fail, 0 info; 1 partition, all confirmed
+warning  Torn.
+report   r.html#anomaly-1
+again    squall test --seed 1
+next     squall explain stale-read
+";
+        let text = Saying { verdict, outline: &outline(), report, again }.text();
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_pass_tells_what_it_covered_and_unknown_tells_why() {
+        let say =
+            |verdict: &Verdict| Saying { verdict, outline: &outline(), report: None, again: None }.text();
+        assert!(say(&Verdict::valid("set", "fine")).starts_with("VALID  set: 9 ops in 1.00 s"));
+        assert!(
+            say(&Verdict::unknown("set", "too few ops")).starts_with("UNKNOWN  set: too few ops\n  9 ops")
+        );
     }
 }

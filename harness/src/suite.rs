@@ -161,7 +161,7 @@ fn run_test(row: &Row, time_limit: Duration, results: &std::path::Path, seed: u6
             word if word.is_empty() => format!("exit {:?}", output.status.code()),
             word => word,
         },
-        run: text("run"),
+        run: text("id"),
         again: text("again"),
     })
 }

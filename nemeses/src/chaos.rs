@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use serde_json::{Value, json};
-use squall_checkers::{FaultEvent, Op, Phase, Receipt, Type};
+use squall_checkers::history::faults;
+use squall_checkers::{FaultEvent, FaultSummary, Op, Phase, Receipt, Type};
 use squall_targets::{Cluster, Target};
 use squall_workloads::{Client, Completion, Node};
 use tokio::sync::Mutex;
 
 use crate::journal::Journal;
 use crate::nemesis::{Nemesis, Ops, Scene};
-use crate::summary::Summary;
 use crate::wrappers::{Timeout, Validate};
 
 /// How long a step of a nemesis may take: longer than an agent takes to give up on a call.
@@ -112,8 +112,8 @@ impl Chaos {
     }
 
     /// How many faults bit so far.
-    pub async fn summary(&self) -> Summary {
-        Summary::of(self.0.lock().await.journal.events())
+    pub async fn summary(&self) -> FaultSummary {
+        FaultSummary::of(&faults(self.0.lock().await.journal.events(), 0))
     }
 
     /// The journal so far.

@@ -17,7 +17,6 @@ mod partition;
 mod pause;
 pub mod registry;
 mod schedule;
-mod summary;
 #[cfg(test)]
 mod testing;
 mod words;
@@ -35,5 +34,4 @@ pub use partition::Partition;
 pub use pause::Pause;
 pub use schedule::{Draw, Schedule};
 pub use squall_checkers::{FaultEvent, Phase, Receipt};
-pub use summary::{Kind, Summary};
 pub use wrappers::{Noop, Timeout, Validate};

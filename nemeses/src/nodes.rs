@@ -26,6 +26,8 @@ pub enum NodeSpec {
     MinorityThird,
     /// The nodes that believe that they lead; a random node if none is known.
     Primaries,
+    /// All but one node that believes that it leads; all but a random one if none is known.
+    Followers,
     /// All nodes.
     All,
     /// These nodes: `n1+n3`.
@@ -37,12 +39,13 @@ pub(crate) const CHOICES: [NodeSpec; 5] =
     [NodeSpec::One, NodeSpec::Minority, NodeSpec::Majority, NodeSpec::Primaries, NodeSpec::All];
 
 /// The names of the node specs, and what they mean.
-pub(crate) const SPECS: [(&str, &str); 6] = [
+pub(crate) const SPECS: [(&str, &str); 7] = [
     ("one", "a random node"),
     ("minority", "as many random nodes as leave a majority"),
     ("majority", "the smallest majority, at random"),
     ("minority-third", "as many random nodes as are fewer than a third"),
     ("primaries", "the nodes that believe that they lead; a random one if none is known"),
+    ("followers", "all but one node that believes that it leads; all but a random one if none is known"),
     ("all", "all nodes"),
 ];
 
@@ -77,6 +80,11 @@ impl NodeSpec {
                 (sample(names, 1, rng), Some("no primary known, a random node"))
             }
             NodeSpec::Primaries => (primaries.to_vec(), None),
+            NodeSpec::Followers => {
+                let leader = sample(if primaries.is_empty() { names } else { primaries }, 1, rng);
+                let remark = primaries.is_empty().then_some("no primary known, all but a random node");
+                (names.iter().filter(|name| !leader.contains(name)).cloned().collect(), remark)
+            }
             NodeSpec::All => (names.to_vec(), None),
             NodeSpec::Nodes(nodes) => (known(nodes, names)?, None),
         };
@@ -126,7 +134,8 @@ pub(crate) async fn nodes_of(
         Value::String(text) => text.parse()?,
         other => bail!("a choice of nodes is text, such as one or n1+n3, not {other}"),
     };
-    let primaries = if spec == NodeSpec::Primaries { on.primaries().await } else { Vec::new() };
+    let led = matches!(spec, NodeSpec::Primaries | NodeSpec::Followers);
+    let primaries = if led { on.primaries().await } else { Vec::new() };
     let (nodes, remark) = spec.choose(&names, &primaries, rng)?;
     let plan = Plan::on(nodes);
     Ok(match remark {
@@ -188,6 +197,7 @@ impl FromStr for NodeSpec {
             "majority" => NodeSpec::Majority,
             "minority-third" => NodeSpec::MinorityThird,
             "primaries" => NodeSpec::Primaries,
+            "followers" => NodeSpec::Followers,
             "all" => NodeSpec::All,
             _ => match parse_list(text) {
                 Some(nodes) => NodeSpec::Nodes(nodes),
@@ -205,6 +215,7 @@ impl fmt::Display for NodeSpec {
             NodeSpec::Majority => f.write_str("majority"),
             NodeSpec::MinorityThird => f.write_str("minority-third"),
             NodeSpec::Primaries => f.write_str("primaries"),
+            NodeSpec::Followers => f.write_str("followers"),
             NodeSpec::All => f.write_str("all"),
             NodeSpec::Nodes(nodes) => f.write_str(&nodes.join("+")),
         }
@@ -231,6 +242,7 @@ mod tests {
         assert_eq!(sizes(NodeSpec::Minority, &mut size), [0, 0, 1, 1, 2, 2, 3, 3, 4]);
         assert_eq!(sizes(NodeSpec::Majority, &mut size), [1, 2, 2, 3, 3, 4, 4, 5, 5]);
         assert_eq!(sizes(NodeSpec::MinorityThird, &mut size), [0, 0, 0, 1, 1, 1, 2, 2, 2]);
+        assert_eq!(sizes(NodeSpec::Followers, &mut size), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(sizes(NodeSpec::All, &mut size), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
@@ -252,7 +264,7 @@ mod tests {
         assert_eq!(
             "majorty".parse::<NodeSpec>().unwrap_err().to_string(),
             "there is no choice of nodes `majorty`, did you mean `majority`? There are: one, minority, majority, \
-             minority-third, primaries, all, or nodes such as n1+n3"
+             minority-third, primaries, followers, all, or nodes such as n1+n3"
         );
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let error = NodeSpec::Nodes(vec!["n7".into()]).choose(&names(2), &[], &mut rng).unwrap_err();

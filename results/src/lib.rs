@@ -8,7 +8,6 @@ mod config;
 mod data;
 mod files;
 mod index;
-mod journal;
 pub mod report;
 mod run;
 mod serve;
@@ -19,8 +18,7 @@ mod totals;
 
 pub use config::{RunConfig, seed_hex};
 pub use data::{RunData, RunFile};
-pub use journal::FaultJournal;
-pub use report::Report;
+pub use report::{Outline, Report};
 pub use run::Run;
 pub use serve::{router, serve};
 pub use store::{FindError, Store};

@@ -1,4 +1,4 @@
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use squall_checkers::{Verdict, history};
 
 use crate::config::slug;
-use crate::{FaultJournal, Report, RunConfig, RunData, RunFile, Totals, files};
+use crate::{Report, RunConfig, RunData, RunFile, Totals, files};
 
 const HISTORY: &str = "history.jsonl.zst";
 
@@ -93,13 +93,6 @@ impl Run {
         let path = self.config_path();
         files::replace(&path, |out| out.write_all(text.as_bytes()))
             .with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// Opens `faults.jsonl` to add to it.
-    pub fn fault_journal(&self) -> Result<FaultJournal> {
-        let path = self.faults_path();
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        Ok(FaultJournal::new(file.with_context(|| format!("cannot open {}", path.display()))?))
     }
 
     /// Replaces `verdict.json` in one step. From here on the run is no longer incomplete.
@@ -238,9 +231,9 @@ mod tests {
             writer.push(&Op::new("read").kind(kind).at(at).value(at)).unwrap();
             writer.flush().unwrap();
         }
-        let mut journal = run.fault_journal().unwrap();
-        journal.append(&fault(1, Phase::Intent)).unwrap();
-        journal.append(&fault(1, Phase::Injected)).unwrap();
+        let lines = [Phase::Intent, Phase::Injected]
+            .map(|phase| serde_json::to_string(&fault(1, phase)).unwrap() + "\n");
+        fs::write(run.faults_path(), lines.concat()).unwrap();
         fs::write(run.create_node_dir("n1").unwrap().join("server.log"), "up").unwrap();
         fs::write(run.log_path(), "done").unwrap();
         run.write_verdict(&Verdict::unknown("all", "too few ok ops"), &Totals::default()).unwrap();

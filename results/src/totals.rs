@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use squall_checkers::{FaultEvent, History, Phase, Receipt, Type};
+use squall_checkers::{FaultEvent, FaultSummary, History, Type, history};
 
 /// A run in numbers, kept in `verdict.json` so that a list of runs need not read histories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,25 +36,16 @@ impl Totals {
             }
         }
         totals.info = totals.ops.saturating_sub(totals.ok + totals.fail);
-        let mut seen: Vec<u64> = faults.iter().map(|event| event.id).collect();
-        seen.sort_unstable();
-        seen.dedup();
-        totals.faults = seen.len() as u64;
-        let confirmed = |id: &&u64| faults.iter().any(|event| event.id == **id && took_effect(event));
-        totals.faults_confirmed = seen.iter().filter(confirmed).count() as u64;
+        let faults = FaultSummary::of(&history::faults(faults, 0));
+        totals.faults = faults.total();
+        totals.faults_confirmed = faults.confirmed();
         totals
     }
 }
 
-/// Whether this line of the journal proves that its fault was in force.
-pub(crate) fn took_effect(event: &FaultEvent) -> bool {
-    let confirmed = |receipt: &Receipt| receipt.confirmed;
-    matches!(event.phase, Phase::Injected | Phase::Healed) && event.receipt.as_ref().is_some_and(confirmed)
-}
-
 #[cfg(test)]
 mod tests {
-    use squall_checkers::{Op, Process};
+    use squall_checkers::{Op, Phase, Process, Receipt};
 
     use super::*;
 

@@ -6,17 +6,16 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use squall_checkers::checker::check_all;
 use squall_checkers::history::{self, Parsed};
-use squall_checkers::{Checker, History, Verdict, registry};
+use squall_checkers::{Checker, Verdict, registry};
 use squall_results::{RunConfig, RunData, Store, Totals};
 use squall_workloads::workload::Options;
 
 use super::args::CheckArgs;
 use super::{BadArgument, NothingRan};
 use crate::Squall;
-use crate::coverage::Coverage;
 use crate::exit::Exit;
 use crate::judge::judge;
-use crate::say::{Saying, word};
+use crate::say::{tell, word};
 
 /// Judges and tells. A stored run keeps the new verdict and gets a new report.
 pub(super) fn check(squall: &Squall, args: &CheckArgs, store: &Store, json: bool) -> Result<Exit> {
@@ -24,10 +23,10 @@ pub(super) fn check(squall: &Squall, args: &CheckArgs, store: &Store, json: bool
     if args.history == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
-        return check_foreign(&warned(history::read(&bytes, "standard input")?), chosen, json);
+        return check_foreign(history::read(&bytes, "standard input")?, "standard input", chosen, json);
     }
     if Path::new(&args.history).is_file() {
-        return check_foreign(&warned(history::read_file(&args.history)?), chosen, json);
+        return check_foreign(history::read_file(&args.history)?, &args.history, chosen, json);
     }
     check_run(squall, &args.history, chosen, store, json)
 }
@@ -43,24 +42,18 @@ fn check_run(
         "latest" => error,
         _ => BadArgument(format!("there is no file {wanted}, and {error}")).into(),
     })?;
-    let RunData { config, history, faults, notes, .. } = run.load()?;
-    notes.iter().for_each(|note| eprintln!("warning  {note}"));
+    let mut data = run.load()?;
     let own = chosen.is_empty();
-    let checkers = if own { checkers_of(squall, &config)? } else { chosen };
-    let verdict = judge(&config.workload, &checkers, &history);
-    let coverage = Coverage::of(&history, &faults, !config.nemeses.is_empty());
+    let checkers = if own { checkers_of(squall, &data.config)? } else { chosen };
+    let verdict = judge(&data.config.workload, &checkers, &data.history);
+    data.verdict = Some(verdict.clone());
     let mut report = None;
     // Other checkers than the run's own answer another question: the stored verdict stays.
     if own {
-        run.write_verdict(&verdict, &Totals::of(&history, &faults))?;
-        run.write_report()?;
-        report = Some(run.report_path().display().to_string());
+        run.write_verdict(&verdict, &Totals::of(&data.history, &data.faults))?;
+        report = Some(run.write_report_of(&data)?.display().to_string());
     }
-    let again = Some(config.again());
-    tell(
-        &Saying { verdict: &verdict, history: &history, faults: &faults, coverage: &coverage, report, again },
-        json,
-    )
+    told(&data, &verdict, report, json)
 }
 
 fn checkers_of(squall: &Squall, config: &RunConfig) -> Result<Vec<Box<dyn Checker>>> {
@@ -73,33 +66,30 @@ fn checkers_of(squall: &Squall, config: &RunConfig) -> Result<Vec<Box<dyn Checke
     Ok((squall.find_workload(&config.workload)?.build)(&options).checkers)
 }
 
-fn check_foreign(history: &History, mut checkers: Vec<Box<dyn Checker>>, json: bool) -> Result<Exit> {
+fn check_foreign(
+    parsed: Parsed,
+    name: &str,
+    mut checkers: Vec<Box<dyn Checker>>,
+    json: bool,
+) -> Result<Exit> {
+    let history = parsed.history;
     if !history.iter().any(|op| op.is_client()) {
         bail!(NothingRan("the history holds no operation of a client: there is nothing to judge".to_owned()));
     }
     if checkers.is_empty() {
-        checkers = registry::fitting(history).map_err(BadArgument)?;
+        checkers = registry::fitting(&history).map_err(BadArgument)?;
     }
-    let verdict = check_all("history", &checkers, history);
-    let coverage = Coverage::of(history, &[], false);
-    tell(
-        &Saying { verdict: &verdict, history, faults: &[], coverage: &coverage, report: None, again: None },
-        json,
-    )
+    let verdict = check_all(name, &checkers, &history);
+    let notes = parsed.warnings.iter().map(ToString::to_string).collect();
+    let (id, verdict) = (name.to_owned(), Some(verdict));
+    let data = RunData { id, history, verdict, notes, ..RunData::default() };
+    told(&data, data.verdict.as_ref().expect("judged above"), None, json)
 }
 
-fn warned(parsed: Parsed) -> History {
-    parsed.warnings.iter().for_each(|warning| eprintln!("warning  {warning}"));
-    parsed.history
-}
-
-fn tell(saying: &Saying<'_>, json: bool) -> Result<Exit> {
-    let verdict: &Verdict = saying.verdict;
-    if json {
-        let document = serde_json::json!({ "word": word(verdict.valid), "verdict": verdict });
-        println!("{}", serde_json::to_string_pretty(&document)?);
-    } else {
-        print!("{}", saying.text());
+/// Prints the last lines of a run, and a line for each checker.
+fn told(data: &RunData, verdict: &Verdict, report: Option<String>, json: bool) -> Result<Exit> {
+    tell(data, report, json)?;
+    if !json {
         for part in &verdict.parts {
             println!("  {:<8} {:<24} {}", word(part.valid).to_lowercase(), part.checker, part.summary);
         }

@@ -4,7 +4,6 @@ use anyhow::Result;
 use squall_results::Store;
 
 use crate::exit::Exit;
-use crate::say::thousands;
 
 /// Lists the stored runs, newest first.
 pub(super) fn list(store: &Store, json: bool) -> Result<Exit> {
@@ -21,7 +20,7 @@ pub(super) fn list(store: &Store, json: bool) -> Result<Exit> {
         println!("{:<44} {:<10} {:>9} {:>7}  {:<24} anomalies", "run", "verdict", "ops", "time", "nemeses");
         for run in runs {
             let (ops, seconds) = run.totals.map_or_else(Default::default, |totals| {
-                (thousands(totals.ops), format!("{} s", totals.duration_ns / 1_000_000_000))
+                (totals.ops.to_string(), format!("{} s", totals.duration_ns / 1_000_000_000))
             });
             println!(
                 "{:<44} {:<10} {ops:>9} {seconds:>7}  {:<24} {}",

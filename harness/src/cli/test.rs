@@ -15,11 +15,10 @@ use tokio::sync::watch;
 
 use super::args::{DemoArgs, TestArgs, parse_concurrency};
 use super::{BadArgument, Ended};
-use crate::coverage::Coverage;
 use crate::exit::Exit;
 use crate::judge::judge;
 use crate::run::{Plan, Ran, run};
-use crate::say::{Saying, word};
+use crate::say::tell;
 use crate::{Squall, seed};
 
 /// How long the clients of a demo run.
@@ -150,11 +149,11 @@ async fn run_and_judge(mut plan: Plan, store: &Store, json: bool) -> Result<Exit
     let (stop, stopped) = watch::channel(false);
     let signalled = Arc::new(OnceLock::new());
     tokio::spawn(stop_on_signal(stop, signalled.clone()));
-    let config = plan.config.clone();
+    let workload = plan.workload.name.clone();
     let checkers = std::mem::take(&mut plan.workload.checkers);
-    let ran = run(plan, &dir, stopped).await?;
-    let verdict = judge(&config.workload, &checkers, &ran.history);
-    let told = tell(&dir, &config, &ran, &verdict, json);
+    let mut ran = run(plan, &dir, stopped).await?;
+    let verdict = judge(&workload, &checkers, &ran.history);
+    let told = keep_and_tell(&dir, &mut ran, &verdict, json);
     if let Some(error) = ran.broken {
         return Err(error.context("the run broke off; what was recorded until then has been judged"));
     }
@@ -163,38 +162,17 @@ async fn run_and_judge(mut plan: Plan, store: &Store, json: bool) -> Result<Exit
 }
 
 /// Writes verdict and report, and prints the last lines. What cannot be written changes no verdict.
-fn tell(dir: &Run, config: &RunConfig, ran: &Ran, verdict: &Verdict, json: bool) -> Result<()> {
-    let coverage = Coverage::of(&ran.history, &ran.faults, !config.nemeses.is_empty());
+fn keep_and_tell(dir: &Run, ran: &mut Ran, verdict: &Verdict, json: bool) -> Result<()> {
     let warn = |error: anyhow::Error| eprintln!("warning  {error:#}");
     dir.write_verdict(verdict, &Totals::of(&ran.history, &ran.faults)).unwrap_or_else(warn);
-    let written = dir.write_report();
-    let report = written.map_err(warn).ok().map(|_| dir.report_path().display().to_string());
-    if json {
-        let document = serde_json::json!({
-            "word": word(verdict.valid),
-            "run": dir.dir(),
-            "id": dir.id(),
-            "seed": seed_hex(config.seed),
-            "again": config.again(),
-            "report": report,
-            "coverage": coverage.sentence(),
-            "warning": coverage.warning(),
-            "recovery_ms": ran.recovery.map(|time| time.as_millis() as u64),
-            "verdict": verdict,
-        });
-        println!("{}", serde_json::to_string_pretty(&document)?);
-        return Ok(());
-    }
-    let saying = Saying {
-        verdict,
-        history: &ran.history,
-        faults: &ran.faults,
-        coverage: &coverage,
-        report,
-        again: Some(config.again()),
-    };
-    print!("{}", saying.text());
-    Ok(())
+    let mut data = dir.load()?;
+    // What is on disk may be less.
+    data.history = std::mem::take(&mut ran.history);
+    data.faults = std::mem::take(&mut ran.faults);
+    data.verdict = Some(verdict.clone());
+    data.notes.append(&mut ran.notes);
+    let report = dir.write_report_of(&data).map_err(warn).ok().map(|path| path.display().to_string());
+    tell(&data, report, json)
 }
 
 /// The first signal ends the run early, which heals and judges; the second ends the program, and the cell with it.

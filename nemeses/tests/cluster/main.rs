@@ -109,7 +109,7 @@ fn controller() -> Result<()> {
         }
         let summary = chaos.summary().await.to_string();
         println!("{summary}");
-        ensure!(summary == "2 partitions, 2 pauses, 2 kills, all confirmed", "{summary}");
+        ensure!(summary == "2 kills, 2 partitions, 2 pauses, all confirmed", "{summary}");
         cluster.close().await;
         Ok(())
     })

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use squall_checkers::{Anomaly, History, Verdict};
+use squall_checkers::{Anomaly, Fault, History, Verdict};
 
-use super::bands::Band;
 use super::columns::split;
 use super::html::{Escaped, prose, shortened};
 use super::ops::{Keys, OpRow, Ops, label};
@@ -21,7 +20,7 @@ pub(crate) struct Found<'a> {
     /// The operations of the witness by start.
     pub(crate) rows: Vec<OpRow>,
     /// Faults in force meanwhile.
-    pub(crate) faults: Vec<&'a Band>,
+    pub(crate) faults: Vec<&'a Fault>,
 }
 
 impl Found<'_> {
@@ -33,7 +32,7 @@ impl Found<'_> {
 }
 
 /// Every anomaly of a verdict and its parts, in order.
-pub(crate) fn find<'a>(verdict: &'a Verdict, ops: &Ops, bands: &'a [Band]) -> Vec<Found<'a>> {
+pub(crate) fn find<'a>(verdict: &'a Verdict, ops: &Ops, bands: &'a [Fault]) -> Vec<Found<'a>> {
     let mut found = Vec::new();
     let mut verdicts = vec![verdict];
     while let Some(verdict) = verdicts.pop() {
@@ -94,7 +93,7 @@ fn keys_of(history: &History, rows: &[OpRow]) -> Keys {
     }
 }
 
-fn active_faults(faults: &[&Band]) -> String {
+fn active_faults(faults: &[&Fault]) -> String {
     let mut html = String::new();
     for fault in faults.iter().take(6) {
         let class = if fault.confirmed { "" } else { " unconfirmed" };

@@ -1,12 +1,11 @@
 //! The top of the report: the verdict, what it covered, how to repeat it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write;
 
-use squall_checkers::{History, Type};
+use squall_checkers::{Fault, FaultSummary, History, Type};
 
 use super::anomaly::Found;
-use super::bands::Band;
 use super::columns::split;
 use super::html::{Escaped, prose};
 use super::units;
@@ -23,7 +22,7 @@ pub(crate) fn status(data: &RunData) -> Status {
 }
 
 /// What a run covered, in a line: `2,391 ops: 2,301 ok, 60 fail, 30 info; 6 partitions, 4 kills, all confirmed`.
-pub(crate) fn coverage(data: &RunData, bands: &[Band], keyed: bool) -> String {
+pub(crate) fn coverage(data: &RunData, bands: &[Fault], keyed: bool) -> String {
     let totals = Totals::of(&data.history, &data.faults);
     if totals.ops == 0 {
         return "No client operation was recorded.".to_owned();
@@ -36,31 +35,12 @@ pub(crate) fn coverage(data: &RunData, bands: &[Band], keyed: bool) -> String {
         units::count(totals.fail),
         units::count(totals.info)
     );
-    line += &format!("; {}", fault_counts(bands));
+    line += &format!("; {}", FaultSummary::of(bands));
     let few = if keyed { keys_with_few_ok(&data.history) } else { 0 };
     if few > 0 {
         line += &format!("; {} had fewer than {FEW} ok ops", units::counted(few, "key"));
     }
     line
-}
-
-fn fault_counts(bands: &[Band]) -> String {
-    if bands.is_empty() {
-        return "no faults".to_owned();
-    }
-    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-    for band in bands {
-        *kinds.entry(&band.fault).or_default() += 1;
-    }
-    let counts: Vec<String> = kinds.iter().map(|(kind, n)| units::counted(*n, kind)).collect();
-    let confirmed = bands.iter().filter(|band| band.confirmed).count();
-    let receipts = match confirmed {
-        0 => "none confirmed".to_owned(),
-        n if n == bands.len() && n == 1 => "confirmed".to_owned(),
-        n if n == bands.len() => "all confirmed".to_owned(),
-        n => format!("{} of {} confirmed", units::count(n as u64), units::count(bands.len() as u64)),
-    };
-    format!("{}, {receipts}", counts.join(", "))
 }
 
 fn keys_with_few_ok(history: &History) -> u64 {
@@ -73,7 +53,7 @@ fn keys_with_few_ok(history: &History) -> u64 {
     ok_by_key.values().filter(|ok| **ok < FEW).count() as u64
 }
 
-pub(crate) fn render(data: &RunData, bands: &[Band], found: &[Found<'_>], keyed: bool) -> String {
+pub(crate) fn render(data: &RunData, bands: &[Fault], found: &[Found<'_>], keyed: bool) -> String {
     let status = status(data);
     let headline = headline(data, status);
     let size = if headline.chars().count() > LONG { " class=\"long\"" } else { "" };
@@ -128,14 +108,25 @@ fn leads(data: &RunData, status: Status, found: &[Found<'_>]) -> Vec<String> {
     leads
 }
 
-fn warnings(data: &RunData, status: Status, bands: &[Band]) -> Vec<String> {
+/// What makes a run weaker than it looks.
+pub(crate) fn warnings(data: &RunData, status: Status, bands: &[Fault]) -> Vec<String> {
     let mut warnings = data.notes.clone();
     let asked = !data.config.nemeses.is_empty() || !bands.is_empty();
-    if asked && status == Status::Valid && bands.iter().all(|band| !band.confirmed) {
+    if asked && bands.is_empty() {
+        warnings.push("No fault was injected: the run was too short for one.".to_owned());
+    } else if asked && status == Status::Valid && bands.iter().all(|band| !band.confirmed) {
         warnings.push(
             "No fault is proven to have taken effect, so this pass says nothing about behaviour under faults."
                 .to_owned(),
         );
+    }
+    let totals = Totals::of(&data.history, &data.faults);
+    if totals.ok * 10 < totals.ops {
+        warnings.push(format!(
+            "Only {} of {} operations were ok.",
+            units::count(totals.ok),
+            units::count(totals.ops)
+        ));
     }
     warnings
 }

@@ -4,7 +4,6 @@
 //! operations go along as binary columns (see [`columns`]), from which `report.js` and its parts draw the shared time axis.
 
 mod anomaly;
-mod bands;
 mod base64;
 mod columns;
 mod graph;
@@ -19,10 +18,11 @@ mod units;
 use std::io::{self, Write};
 
 use serde::Serialize;
+use squall_checkers::Fault;
+use squall_checkers::history::faults;
 
-use crate::{RunData, Totals};
+use crate::RunData;
 use anomaly::Found;
-use bands::Band;
 use columns::Columns;
 use html::{Escaped, json_in_script};
 use ops::Ops;
@@ -50,13 +50,24 @@ pub struct Report<'a> {
     data: &'a RunData,
 }
 
+/// A run in a few lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// What it covered: `2,391 ops in 60.0 s: 2,301 ok, 60 fail, 30 info; 6 partitions, 4 kills, all confirmed`.
+    pub coverage: String,
+    /// What makes it weaker than it looks, a sentence each.
+    pub warnings: Vec<String>,
+    /// The faults that were in force at the worst anomaly, with their receipts.
+    pub during: Vec<String>,
+}
+
 /// What the scripts get beside the columns.
 #[derive(Serialize)]
 struct Meta<'a> {
     id: &'a str,
     end_ns: u64,
     layout: &'a columns::Layout,
-    bands: &'a [Band],
+    bands: &'a [Fault],
     anomalies: Vec<AnomalyMeta<'a>>,
     nodes: &'a [String],
     concurrency: u32,
@@ -85,12 +96,22 @@ impl<'a> Report<'a> {
         Report { data }
     }
 
-    /// What the run covered, in the line that the page has too:
-    /// `2,391 ops in 60.0 s: 2,301 ok, 60 fail, 30 info; 6 partitions, 4 kills, all confirmed`.
-    pub fn coverage(&self) -> String {
-        let end_ns = Totals::of(&self.data.history, &self.data.faults).duration_ns;
-        let keyed = columns::is_keyed(&self.data.history);
-        header::coverage(self.data, &bands::bands(&self.data.faults, end_ns), keyed)
+    /// What the page says first, for a terminal: so both say the same.
+    pub fn outline(&self) -> Outline {
+        let data = self.data;
+        let ops = Ops::of(&data.history);
+        let bands = faults(&data.faults, ops.end_ns);
+        let found =
+            data.verdict.as_ref().map(|verdict| anomaly::find(verdict, &ops, &bands)).unwrap_or_default();
+        let during = found.first().map(|worst| worst.faults.as_slice()).unwrap_or_default();
+        Outline {
+            coverage: header::coverage(data, &bands, columns::is_keyed(&data.history)),
+            warnings: header::warnings(data, header::status(data), &bands),
+            during: during
+                .iter()
+                .map(|fault| format!("{} {} (receipt: {})", fault.fault, fault.what, fault.evidence()))
+                .collect(),
+        }
     }
 
     /// The whole page.
@@ -104,7 +125,7 @@ impl<'a> Report<'a> {
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let data = self.data;
         let ops = Ops::of(&data.history);
-        let bands = bands::bands(&data.faults, ops.end_ns);
+        let bands = faults(&data.faults, ops.end_ns);
         let found =
             data.verdict.as_ref().map(|verdict| anomaly::find(verdict, &ops, &bands)).unwrap_or_default();
         let columns = columns::encode(&data.history, &ops);
@@ -158,7 +179,7 @@ impl<'a> Report<'a> {
         writeln!(out, "</section>")
     }
 
-    fn write_tables(&self, out: &mut dyn Write, ops: &Ops, bands: &[Band]) -> io::Result<()> {
+    fn write_tables(&self, out: &mut dyn Write, ops: &Ops, bands: &[Fault]) -> io::Result<()> {
         let data = self.data;
         let card = Scorecard::of(&data.config, &data.history, ops, bands);
         out.write_all(tables::scorecard(&card).as_bytes())?;
@@ -171,7 +192,7 @@ impl<'a> Report<'a> {
         &self,
         out: &mut dyn Write,
         ops: &Ops,
-        bands: &[Band],
+        bands: &[Fault],
         found: &[Found<'_>],
         columns: &Columns,
     ) -> io::Result<()> {

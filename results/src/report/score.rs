@@ -3,9 +3,8 @@
 //! CAP speaks of what stays available during a partition, PACELC of the latency that is paid without one (Abadi,
 //! "Consistency Tradeoffs in Modern Distributed Database System Design", IEEE Computer 2012). Both are read off a run here.
 
-use squall_checkers::History;
+use squall_checkers::{Fault, History};
 
-use super::bands::Band;
 use super::ops::{OpRow, Ops, Outcome};
 use crate::RunConfig;
 
@@ -58,7 +57,7 @@ pub(crate) struct Scorecard {
 const OUTAGES: usize = 3;
 
 impl Scorecard {
-    pub(crate) fn of(config: &RunConfig, history: &History, ops: &Ops, bands: &[Band]) -> Scorecard {
+    pub(crate) fn of(config: &RunConfig, history: &History, ops: &Ops, bands: &[Fault]) -> Scorecard {
         if ops.clients().next().is_none() {
             return Scorecard::default();
         }
@@ -75,7 +74,7 @@ impl Scorecard {
 }
 
 /// An operation belongs to every kind of fault that was in force while it ran, and to `normal` where none was.
-fn scores(ops: &Ops, bands: &[Band]) -> Vec<Score> {
+fn scores(ops: &Ops, bands: &[Fault]) -> Vec<Score> {
     let mut kinds: Vec<&str> = bands.iter().filter(|b| !b.failed).map(|b| b.fault.as_str()).collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -131,7 +130,7 @@ struct Spans(Vec<(u64, u64)>);
 
 impl Spans {
     /// The union of some of the bands, which are in order of their start. Faults that failed are none.
-    fn of(bands: &[Band], wanted: impl Fn(&Band) -> bool) -> Spans {
+    fn of(bands: &[Fault], wanted: impl Fn(&Fault) -> bool) -> Spans {
         let mut spans: Vec<(u64, u64)> = Vec::new();
         for band in bands.iter().filter(|band| !band.failed && wanted(band)) {
             match spans.last_mut() {
@@ -152,7 +151,7 @@ impl Spans {
     }
 }
 
-fn outages(ops: &Ops, bands: &[Band]) -> Vec<Outage> {
+fn outages(ops: &Ops, bands: &[Fault]) -> Vec<Outage> {
     let mut answered: Vec<u64> =
         ops.clients().filter(|row| row.outcome == Outcome::Ok).map(|row| row.end_ns).collect();
     answered.extend(ops.clients().map(|row| row.start_ns).min());
@@ -201,7 +200,7 @@ impl<'a> Answers<'a> {
         Answers { nodes, by_node }
     }
 
-    fn recovery(&self, band: &Band) -> Option<u64> {
+    fn recovery(&self, band: &Fault) -> Option<u64> {
         let touched = |at: &usize| band.nodes.contains(&self.nodes[*at]) && !self.by_node[*at].is_empty();
         let mut nodes: Vec<usize> = (0..self.nodes.len()).filter(touched).collect();
         if nodes.is_empty() {
@@ -222,8 +221,8 @@ mod tests {
 
     use super::*;
 
-    fn band(fault: &str, node: &str, start_ns: u64, end_ns: u64) -> Band {
-        Band {
+    fn band(fault: &str, node: &str, start_ns: u64, end_ns: u64) -> Fault {
+        Fault {
             id: 1,
             fault: fault.into(),
             what: node.into(),
@@ -289,7 +288,7 @@ mod tests {
         let ops = Ops::of(&history);
         let mut both = band("partition", "n1", 10, 20);
         both.nodes.push("n2".into());
-        let took = |band: Band| {
+        let took = |band: Fault| {
             let card = Scorecard::of(&two_nodes(), &history, &ops, &[band]);
             card.scores[1].recoveries[0].took_ns
         };

@@ -6,9 +6,8 @@
 use std::fmt::Write;
 
 use squall_checkers::history::OpRef;
-use squall_checkers::{History, Process};
+use squall_checkers::{Fault, History, Process};
 
-use super::bands::Band;
 use super::html::{Escaped, shortened};
 use super::ops::{Keys, OpRow, Outcome, label};
 use super::units;
@@ -32,7 +31,7 @@ enum Point {
 }
 
 /// Draws operations, which are in order of their start, with the faults that were in force.
-pub(crate) fn draw(history: &History, rows: &[OpRow], faults: &[&Band], keys: Keys) -> String {
+pub(crate) fn draw(history: &History, rows: &[OpRow], faults: &[&Fault], keys: Keys) -> String {
     let rows = &rows[..rows.len().min(OPS)];
     let faults = &faults[..faults.len().min(FAULTS)];
     let labels: Vec<String> = rows.iter().map(|row| shortened(&label(history, row, keys), 28)).collect();
@@ -80,7 +79,7 @@ fn lanes(history: &History, rows: &[OpRow]) -> Vec<Process> {
 type Extent = (usize, usize);
 
 /// Where each operation and each fault begins and ends, and the width of it all.
-fn place(rows: &[OpRow], labels: &[String], faults: &[&Band]) -> (Vec<Extent>, Vec<Extent>, usize) {
+fn place(rows: &[OpRow], labels: &[String], faults: &[&Fault]) -> (Vec<Extent>, Vec<Extent>, usize) {
     let mut points: Vec<(u64, Point)> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         points.push((row.start_ns, Point::Start(at)));
@@ -113,7 +112,7 @@ fn place(rows: &[OpRow], labels: &[String], faults: &[&Band]) -> (Vec<Extent>, V
     (spans, fault_spans, x + STEP)
 }
 
-fn draw_fault(svg: &mut String, fault: &Band, from: usize, to: usize, height: usize) {
+fn draw_fault(svg: &mut String, fault: &Fault, from: usize, to: usize, height: usize) {
     let hatch = if fault.confirmed { "" } else { " unconfirmed" };
     let _ = write!(
         svg,

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use squall_checkers::Verdict;
+use squall_checkers::{Fault, Verdict};
 
-use super::bands::Band;
 use super::html::{Escaped, prose, shortened};
 use super::score::{Outage, Recovery, Score, Scorecard};
 use super::units;
@@ -117,7 +116,7 @@ fn checker_row(depth: usize, verdict: &Verdict) -> String {
     html + "</td></tr>"
 }
 
-pub(crate) fn faults(bands: &[Band]) -> String {
+pub(crate) fn faults(bands: &[Fault]) -> String {
     if bands.is_empty() {
         return String::new();
     }
@@ -131,7 +130,7 @@ pub(crate) fn faults(bands: &[Band]) -> String {
     html + "</section>\n"
 }
 
-fn fault_row(band: &Band) -> String {
+fn fault_row(band: &Fault) -> String {
     let (class, word) = match (band.failed, band.confirmed) {
         (true, _) => ("invalid", "not injected"),
         (false, true) => ("valid", "confirmed"),

@@ -224,7 +224,7 @@ fn stale_read() -> RunData {
         },
         history,
         faults: vec![
-            fault(1, 25 * MS, Phase::Injected, "{n1} | {n2}", None),
+            fault(1, 25 * MS, Phase::Injected, "{n1} | {n2}", Some(Receipt::confirmed(""))),
             fault(1, 55 * MS, Phase::Healed, "{n1} | {n2}", receipt),
         ],
         verdict: Some(Verdict::compose("all", vec![verdict])),
@@ -256,7 +256,7 @@ read by process 2 returned 12, but 15 was acknowledged before
 during partition
 {n1} | {n2}
 receipt: 1,204 packets dropped
-3 ops in 60.0 ms: 3 ok, 0 fail, 0 info; 1 partition, confirmed; 1 key had fewer than 10 ok ops
+3 ops in 60.0 ms: 3 ok, 0 fail, 0 info; 1 partition, all confirmed; 1 key had fewer than 10 ok ops
 squall test -t refkv -w register --seed 7f3a91c2
 Copy
 Target
@@ -334,7 +334,7 @@ ok
 0.050000000 s
 0.060000000 s";
     assert_eq!(text(main), expected);
-    assert!(expected.contains(&Report::new(&stale_read()).coverage()));
+    assert!(expected.contains(&Report::new(&stale_read()).outline().coverage));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub struct Bug {
     pub anomaly: &'static str,
     /// The workload that finds it: `register`, `set` or `append`.
     pub workload: &'static str,
-    /// The nemeses that bring it out, separated by commas: `partition`, `kill`, `pause`, `membership`.
+    /// The nemeses that bring it out, and where they must hit, separated by commas: `partition:primaries,kill:all`.
     pub nemesis: &'static str,
     /// Which nodes those nemeses must hit, and how, for the bug to bite soon.
     pub recipe: &'static str,
@@ -94,7 +94,7 @@ pub static BUGS: &[Bug] = &[
                  again in terms that are already taken",
         anomaly: "lost write",
         workload: "set",
-        nemesis: "kill",
+        nemesis: "kill:all",
         recipe: "kill all nodes at once under load and start them again: terms begin anew, and one index holds \
                  two entries of one term",
         args: &[],
@@ -107,7 +107,7 @@ pub static BUGS: &[Bug] = &[
         breaks: "the leader answers a write when it has appended it to its own log",
         anomaly: "lost write",
         workload: "set",
-        nemesis: "partition",
+        nemesis: "partition:primaries",
         recipe: "isolate the leader while clients write to it",
         args: &[],
         section: "paper §5.3; thesis §3.5",
@@ -119,7 +119,7 @@ pub static BUGS: &[Bug] = &[
         breaks: "entries are acknowledged while they are still in a buffer of the process, written every 500 ms",
         anomaly: "lost write",
         workload: "set",
-        nemesis: "kill",
+        nemesis: "kill:all",
         recipe: "kill all nodes, or a majority, at once under load",
         args: &[],
         section: "paper Figure 2 (persistent state) and §5.1; thesis §3.8",
@@ -132,7 +132,7 @@ pub static BUGS: &[Bug] = &[
                  and answers reads before it knows what is committed",
         anomaly: "stale read",
         workload: "register",
-        nemesis: "kill",
+        nemesis: "kill:all",
         recipe: "kill all nodes at once under load and start them again: reads that come before the first write of the \
                  new term see the state of the last snapshot",
         args: &[],
@@ -145,7 +145,7 @@ pub static BUGS: &[Bug] = &[
         breaks: "a follower compares the index of an entry that it already has, and not its term",
         anomaly: "lost write",
         workload: "set",
-        nemesis: "partition,kill",
+        nemesis: "partition:primaries",
         recipe: "isolate the leader under load for longer than an election, then heal",
         args: &[],
         section: "paper §5.3 and Figure 2 (AppendEntries, rules 2 and 3); thesis §3.5",
@@ -170,10 +170,10 @@ pub static BUGS: &[Bug] = &[
                  disjoint",
         anomaly: "lost write",
         workload: "set",
-        nemesis: "partition,membership",
-        recipe: "isolate the leader and, before it steps down, ask it to remove the others one after the other \
-                 without waiting; heal while clients write",
-        args: &["--election-timeout-ms", "1500"],
+        nemesis: "membership:followers",
+        recipe: "ask the leader to remove all the others, one after the other without waiting: it goes on alone, \
+                 and they, who never heard of it, elect another",
+        args: &[],
         section: "thesis §4.1 and §4.3",
     },
     Bug {
@@ -183,7 +183,7 @@ pub static BUGS: &[Bug] = &[
         breaks: "the table of sessions is ignored, so a write that a node sent twice to be safe takes effect twice",
         anomaly: "duplicated write",
         workload: "set",
-        nemesis: "kill,partition",
+        nemesis: "kill:primaries,partition:primaries",
         recipe: "kill or isolate the leader while the other nodes forward writes to it",
         args: &[],
         section: "paper §8; thesis §6.3",
@@ -221,7 +221,8 @@ mod tests {
             assert_eq!(bug.kind as usize, position, "{}: one row a variant, in order", bug.name);
             assert!(DESIGNS.iter().any(|design| design.name == bug.design), "{}: unknown design", bug.name);
             assert!(["register", "set", "append"].contains(&bug.workload), "{}: unknown workload", bug.name);
-            for nemesis in bug.nemesis.split(',') {
+            for nemesis in bug.nemesis.split(',').map(|nemesis| nemesis.split(':').next().unwrap_or_default())
+            {
                 assert!(
                     ["partition", "kill", "pause", "membership"].contains(&nemesis),
                     "{}: {nemesis}",
