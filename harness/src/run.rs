@@ -13,6 +13,7 @@ use squall_workloads::client::TimeoutClient;
 use squall_workloads::generator::{GeneratorExt as _, clients, clients_and_nemesis};
 use squall_workloads::{Client, Workload};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::cli::NothingRan;
 use crate::display::Display;
@@ -156,6 +157,9 @@ async fn perform(
     };
     let mut interpreter = Interpreter::new(crew, start, config.seed, stop.clone())?;
 
+    let mut healer = JoinSet::new();
+    healer.spawn(heal_on_stop(chaos.clone(), stop.clone()));
+
     let time_limit = Duration::from_secs_f64(config.time_limit_s);
     let main = workload.generator.rate(config.rate_hz.unwrap_or(0.0)).time_limit(time_limit);
     sink.event(Event::Phase("running"));
@@ -183,6 +187,14 @@ async fn perform(
         interpreter.run(&mut clients(generator.time_limit(FINAL_MAX)), sink).await?;
     }
     Ok(notes)
+}
+
+/// Heals as soon as the run is told to stop: operations under way may last as long as the faults do. What cannot be
+/// healed is tried again, and told, when they have ended.
+async fn heal_on_stop(chaos: Chaos, mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|&stop| stop).await.is_ok() {
+        chaos.heal_all().await;
+    }
 }
 
 /// Waits until every node answers, within a bound for all; tells which do not, and why.
