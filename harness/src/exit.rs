@@ -20,7 +20,7 @@ pub enum Exit {
     NothingRan = 4,
     /// Ctrl-C: healed, the partial run is kept.
     Interrupted = 130,
-    /// SIGTERM: healed, the partial run is kept.
+    /// SIGTERM, or a terminal that was closed: healed, the partial run is kept.
     Terminated = 143,
     /// A flag or an argument is wrong.
     BadArguments = 254,

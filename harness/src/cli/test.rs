@@ -179,10 +179,12 @@ fn keep_and_tell(dir: &Run, ran: &mut Ran, verdict: &Verdict, json: bool) -> Res
 async fn stop_on_signal(stop: watch::Sender<bool>, signalled: Arc<OnceLock<Exit>>) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     loop {
         let exit = tokio::select! {
             _ = interrupt.recv() => Exit::Interrupted,
             _ = terminate.recv() => Exit::Terminated,
+            _ = hangup.recv() => Exit::Terminated,
         };
         if signalled.set(exit).is_err() {
             std::process::exit(exit as i32);
