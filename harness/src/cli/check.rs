@@ -63,7 +63,12 @@ fn checkers_of(squall: &Squall, config: &RunConfig) -> Result<Vec<Box<dyn Checke
         // Only generators mind.
         ops_per_key: 1,
     };
-    Ok((squall.find_workload(&config.workload)?.build)(&options).checkers)
+    let entry = squall.find_workload(&config.workload).map_err(|error| {
+        BadArgument(format!(
+            "the run names no workload whose checkers could judge it, name some with -c: {error}"
+        ))
+    })?;
+    Ok((entry.build)(&options).checkers)
 }
 
 fn check_foreign(
