@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+use squall_checkers::Phase;
 
 use super::leftovers::{MARKER, Machine, marked};
 use super::squall::{Folder, RunDir, SQUALL, Said, said, until};
@@ -78,7 +79,7 @@ fn is_readable(folder: &Folder, run: &RunDir) {
 
 #[test]
 fn a_signal_heals_keeps_and_judges() {
-    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 143)] {
         let running = Running::start("--time-limit 10m -n partition,pause --interval 300ms --op-timeout 1s");
         running.folder.run_with("faults.jsonl", "injected");
         let seen = marked(&running.marker);
@@ -91,25 +92,40 @@ fn a_signal_heals_keeps_and_judges() {
         let (folder, said) = running.end();
         let said = said.code(code);
         assert!(said.stderr.contains("stopping: healing and keeping what was recorded"), "{said:#?}");
-        let word = said.stdout.split(' ').next().unwrap();
-        assert!(["VALID", "UNKNOWN"].contains(&word), "{said:#?}");
-        let run = folder.run();
-        assert!(run.faults().iter().any(|event| event.phase == squall_checkers::Phase::Healed));
-        assert!(run.open_faults().is_empty(), "healed");
-        assert_ne!(run.verdict()["valid"], false);
-        assert!(run.path("report.html").is_file());
-        assert!(!run.history().is_empty());
-        is_readable(&folder, &run);
+        is_judged(&folder, &said);
     }
+}
+
+/// Asserts that an interrupted run was healed, judged and told.
+fn is_judged(folder: &Folder, said: &Said) {
+    let word = said.stdout.split(' ').next().unwrap();
+    assert!(["VALID", "UNKNOWN"].contains(&word), "{said:#?}");
+    let run = folder.run();
+    assert!(run.faults().iter().any(|event| event.phase == Phase::Healed));
+    assert!(run.open_faults().is_empty(), "healed");
+    assert_ne!(run.verdict()["valid"], false);
+    assert!(run.path("report.html").is_file());
+    assert!(!run.history().is_empty());
+    is_readable(folder, &run);
+}
+
+/// Operations to a paused node end when it is resumed, and the healing that followed the signal waited for them to
+/// end: Ctrl-C took as long as the longest time-out.
+#[test]
+fn a_signal_does_not_wait_for_operations_that_wait_for_the_healing() {
+    let patient = "--time-limit 10m -n pause:all --interval 200ms --op-timeout 10m -o timeout-ms=600000";
+    let running = Running::start(patient);
+    running.folder.run_with("faults.jsonl", "injected");
+    kill(running.keeper(), Signal::SIGINT).unwrap();
+    let (folder, said) = running.end();
+    is_judged(&folder, &said.code(130));
 }
 
 #[test]
 fn the_second_signal_ends_at_once() {
-    // No node answers, so what is under way keeps the first signal waiting.
-    let mut running = Running::start(
-        "--time-limit 10m -n pause:all --interval 200ms --op-timeout 10m -o timeout-ms=600000",
-    );
-    let run = running.folder.run_with("faults.jsonl", "injected");
+    // Nobody is elected, so the target never comes up, which the first signal waits for.
+    let mut running = Running::start("--time-limit 10m -o flag=--election-timeout-ms=600000");
+    let run = running.folder.run_with("nodes/n3/refkv.log", "\n");
     kill(running.keeper(), Signal::SIGINT).unwrap();
     // Two signals that come together are one to a process, so the first must have been heard.
     let stderr = running.keeper.stderr.take().unwrap();
@@ -171,7 +187,7 @@ fn a_crash_loses_at_most_what_was_not_flushed_and_its_faults_are_closed_later() 
     let run = running.folder.run_with("faults.jsonl", "healed");
     let logged_ns = until("three seconds of a run, and a fault in force", || {
         let last = run.faults().pop()?;
-        let in_force = last.phase == squall_checkers::Phase::Injected;
+        let in_force = last.phase == Phase::Injected;
         (in_force && last.time_ns > 3_000_000_000).then_some(last.time_ns)
     });
     kill(running.controller().expect("a controller"), Signal::SIGKILL).unwrap();
@@ -190,6 +206,6 @@ fn a_crash_loses_at_most_what_was_not_flushed_and_its_faults_are_closed_later() 
     is_readable(&folder, &run);
     let added = &run.faults()[before.len()..];
     let [healed] = added else { panic!("{added:?}") };
-    assert_eq!((healed.id, healed.phase), (open[0], squall_checkers::Phase::Healed));
+    assert_eq!((healed.id, healed.phase), (open[0], Phase::Healed));
     assert!(!healed.receipt.as_ref().unwrap().confirmed, "nobody measured anything");
 }
