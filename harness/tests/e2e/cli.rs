@@ -138,8 +138,10 @@ fn a_torn_history_is_judged_as_far_as_it_goes_and_that_is_said() {
     let folder = Folder::new();
     folder.write("torn.jsonl", format!("{WRITTEN}{READ}{{\"process\":1,\"ty"));
     let said = folder.squall("check torn.jsonl").code(0);
-    assert!(said.stderr.starts_with("warning  "), "{said:#?}");
-    assert!(said.stdout.starts_with("VALID  history: 2 ops (2 ok)"), "{said:#?}");
+    assert!(said.stdout.starts_with("VALID  torn.jsonl: 2 ops"), "{said:#?}");
+    assert!(said.line("warning").contains("the 4 whole events before it were read"), "{said:#?}");
+    let warnings = &folder.squall("check torn.jsonl --json").code(0).json()["warnings"];
+    assert!(warnings[0].as_str().unwrap().contains("in the middle of a record"), "{warnings}");
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn standard_input_is_read_in_every_format() {
             chosen["verdict"]["parts"].as_array().unwrap().iter().map(|p| &p["checker"]).collect();
         assert_eq!(parts, ["stats", "linearizable-register"]);
         let invalid = folder.squall_reading("check -", &input.replace("3}", "4}").replacen("4}", "3}", 2));
-        assert!(invalid.code(1).stdout.starts_with("INVALID  history: "));
+        assert!(invalid.code(1).stdout.starts_with("INVALID  standard input: "));
     }
 }
 

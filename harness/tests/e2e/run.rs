@@ -66,7 +66,7 @@ fn json_is_one_document_and_the_seed_comes_first() {
     assert_eq!(answer["seed"], "7f3a91c2");
     assert_eq!(answer["verdict"]["valid"], true);
     assert_eq!(answer["id"], folder.run().id());
-    assert!(answer["coverage"].as_str().unwrap().contains(" ok)"), "{answer:#}");
+    assert!(answer["coverage"].as_str().unwrap().contains(" ok, "), "{answer:#}");
     assert_eq!(said.stderr, "seed     7f3a91c2\n", "progress is silent where there is no terminal");
 
     let said = folder.squall("check latest --json").code(0);
