@@ -47,6 +47,9 @@ const CORRECT: &[(&str, &str, u8)] = &[
     ("append", "membership,kill", 5),
 ];
 
+/// What brings a bug out soon, beside its nemeses: much is under way when a fault strikes, and faults strike often.
+pub(crate) const BUG_ARGS: [&str; 4] = ["--rate", "2000", "--interval", "1500ms"];
+
 fn rows(only: Option<SuitePart>) -> Vec<Row> {
     let correct = CORRECT.iter().map(|&(workload, nemesis, nodes)| Row {
         workload: workload.to_owned(),
@@ -57,7 +60,7 @@ fn rows(only: Option<SuitePart>) -> Vec<Row> {
     let bugs = squall_refkv::BUGS.iter().map(|bug| Row {
         workload: bug.workload.to_owned(),
         nemesis: bug.nemesis.to_owned(),
-        nodes: 5,
+        nodes: 3,
         bug: Some(bug),
     });
     let mut rows = Vec::new();
@@ -149,7 +152,7 @@ fn run_test(row: &Row, time_limit: Duration, results: &std::path::Path, seed: u6
     command.args(["--time-limit", &humantime::format_duration(time_limit).to_string()]);
     command.arg("--results").arg(results);
     if let Some(bug) = row.bug {
-        command.args(["--bug", bug.name]);
+        command.args(["--bug", bug.name]).args(BUG_ARGS);
     }
     let output =
         command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot run squall test")?;

@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::judge::judge;
 use crate::run::{Plan, Ran, run};
 use crate::say::tell;
+use crate::suite::BUG_ARGS;
 use crate::{Squall, seed};
 
 /// How long the clients of a demo run.
@@ -44,8 +45,9 @@ pub(super) fn demo(
             let bug = find_bug(name)?;
             add("-w", bug.workload);
             add("-n", bug.nemesis);
-            add("--interval", "2s");
+            add("--nodes", "3");
             add("--bug", bug.name);
+            BUG_ARGS.chunks(2).for_each(|pair| add(pair[0], pair[1]));
         }
     }
     let seed = args.seed.unwrap_or_else(seed::fresh);
