@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::squall::{Folder, until};
 
 /// The environment variable by which processes are known as ours.
@@ -68,6 +71,13 @@ pub(crate) fn marked(marker: &str) -> Vec<(i32, String)> {
         Some((pid, String::from_utf8_lossy(&command).replace('\0', " ")))
     });
     found.collect()
+}
+
+/// Ends whatever has this mark, so that a test that fails leaves nothing running.
+pub(crate) fn end_marked(marker: &str) {
+    for (pid, _) in marked(marker) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }
 
 fn until_gone(marker: &str) {

@@ -12,7 +12,7 @@ use squall_checkers::history;
 use squall_checkers::{FaultEvent, History, Phase};
 
 /// Nothing here takes nearly as long, even on a busy machine: what does is a hang.
-const HANG: Duration = Duration::from_secs(90);
+const HANG: Duration = Duration::from_secs(60);
 
 /// The binary under test.
 pub(crate) const SQUALL: &str = env!("CARGO_BIN_EXE_squall");
@@ -107,7 +107,8 @@ pub(crate) fn said(child: Child) -> Said {
     while !reader.is_finished() {
         if Instant::now() > deadline {
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-            panic!("it hangs: {:?}", reader.join());
+            // Whoever else holds its output may hold it for ever.
+            panic!("it hangs");
         }
         std::thread::sleep(Duration::from_millis(5));
     }
