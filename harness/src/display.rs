@@ -1,9 +1,10 @@
 //! The live line: elapsed and total time, outcomes, p99 and the active fault.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use squall_checkers::{Op, Process, Type};
+use squall_checkers::{Op, Process, Type, Value};
 
 use crate::event::{Event, Sink};
 
@@ -20,9 +21,10 @@ pub(crate) struct Display {
     ok: u64,
     fail: u64,
     info: u64,
-    open: std::collections::HashMap<u32, u64>,
+    open: HashMap<u32, u64>,
     latencies: Latencies,
-    fault: Option<String>,
+    /// What is in force, by fault.
+    faults: BTreeMap<u64, String>,
     phase: String,
     drawn_ns: u64,
 }
@@ -40,9 +42,9 @@ impl Display {
             ok: 0,
             fail: 0,
             info: 0,
-            open: std::collections::HashMap::new(),
+            open: HashMap::new(),
             latencies: Latencies::default(),
-            fault: None,
+            faults: BTreeMap::new(),
             phase: String::new(),
             drawn_ns: 0,
         }
@@ -56,7 +58,7 @@ impl Display {
     fn op(&mut self, op: &Op) {
         match (op.process, op.kind) {
             (Process::Nemesis, Type::Invoke) => {}
-            (Process::Nemesis, _) => self.fault = active_fault(op),
+            (Process::Nemesis, _) => self.nemesis(&op.value),
             (Process::Client(id), Type::Invoke) => {
                 self.open.insert(id, op.time_ns);
             }
@@ -74,14 +76,26 @@ impl Display {
         self.draw(op.time_ns);
     }
 
+    /// An injection tells the fault's number and what it does; a healing the numbers of what is over.
+    fn nemesis(&mut self, value: &Value) {
+        if let (Some(id), Some(what)) = (value["fault"].as_u64(), value["what"].as_str()) {
+            self.faults.insert(id, format!("{} {what}", value["kind"].as_str().unwrap_or_default()));
+        }
+        for id in value["healed"].as_array().into_iter().flatten().filter_map(Value::as_u64) {
+            self.faults.remove(&id);
+        }
+    }
+
     fn draw(&mut self, time_ns: u64) {
         if time_ns < self.drawn_ns + REFRESH_NS || self.bar.is_hidden() {
             return;
         }
         self.drawn_ns = time_ns;
-        let fault = self.fault.as_ref().map_or(String::new(), |fault| format!("  ⚡ {fault}"));
+        let faults: Vec<&str> = self.faults.values().map(String::as_str).collect();
+        let faults =
+            if faults.is_empty() { String::new() } else { format!("  ⚡ {}", faults.join("  ⚡ ")) };
         self.bar.set_message(format!(
-            "{} {:>3}/{} s  ok {} fail {} info {}  p99 {}{fault}",
+            "{} {:>3}/{} s  ok {} fail {} info {}  p99 {}{faults}",
             self.phase,
             time_ns / 1_000_000_000,
             self.total.as_secs(),
@@ -107,12 +121,6 @@ impl Sink for Display {
             Event::Tick { time_ns } => self.draw(time_ns),
         }
     }
-}
-
-/// What the last nemesis operation left in force: the `what` of an injection, nothing after a healing.
-fn active_fault(op: &Op) -> Option<String> {
-    let what = op.value.get("what")?.as_str()?;
-    Some(format!("{} {what}", op.f))
 }
 
 fn millis(ns: u64) -> String {
@@ -167,7 +175,19 @@ impl Latencies {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_is_in_force_is_shown_until_it_is_healed() {
+        let mut display = Display::new(Duration::from_secs(1), true);
+        display.nemesis(&json!({"fault": 1, "kind": "kill", "what": "n1"}));
+        display.nemesis(&json!({"fault": 2, "kind": "pause", "what": "n2"}));
+        display.nemesis(&json!({"healed": [1], "what": "n1"}));
+        display.nemesis(&json!("nothing was in force"));
+        assert_eq!(display.faults.into_values().collect::<Vec<_>>(), ["pause n2"]);
+    }
 
     #[test]
     fn p99_is_near_and_forgets() {

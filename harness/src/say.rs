@@ -8,6 +8,9 @@ use squall_results::{Outline, Report, RunData, seed_hex};
 
 use crate::explain;
 
+/// Faults that are spelled out; the report has them all.
+const FAULTS_MAX: usize = 2;
+
 /// What a person is told when a history has been judged.
 struct Saying<'a> {
     verdict: &'a Verdict,
@@ -95,8 +98,12 @@ impl Saying<'_> {
         if !how.is_empty() {
             let _ = write!(text, "\n  {how}");
         }
-        for fault in &self.outline.during {
+        for fault in self.outline.during.iter().take(FAULTS_MAX) {
             let _ = write!(text, "\n  during {fault}");
+        }
+        let more = self.outline.during.len().saturating_sub(FAULTS_MAX);
+        if more > 0 {
+            let _ = write!(text, "\n  and {}", count(more, "more fault", "more faults"));
         }
         if anomalies > 1 {
             let _ = write!(text, "\n  and {}", count(anomalies - 1, "more anomaly", "more anomalies"));

@@ -171,7 +171,7 @@ impl State {
             Ok(receipt) => {
                 self.journal.progress(&intent, Phase::Injected, receipt.clone())?;
                 Ok(json!({
-                    "fault": intent.id, "what": plan.what,
+                    "fault": intent.id, "kind": intent.fault, "what": plan.what,
                     "receipt": receipt.evidence, "confirmed": receipt.confirmed,
                 }))
             }

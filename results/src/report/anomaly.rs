@@ -13,6 +13,9 @@ use crate::{RunConfig, RunData};
 /// Cards beyond these would only slow the page down; the verdict has them all.
 pub(crate) const CARDS: usize = 100;
 
+/// Cards beyond these are folded away, or the timeline would be far down the page.
+pub(crate) const CARDS_OPEN: usize = 3;
+
 /// An anomaly with what the rest of the page needs of it.
 pub(crate) struct Found<'a> {
     pub(crate) checker: &'a str,

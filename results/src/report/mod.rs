@@ -165,9 +165,17 @@ impl<'a> Report<'a> {
             return Ok(());
         }
         writeln!(out, r#"<section id="anomalies"><h2>{}</h2>"#, anomalies_heading(found.len()))?;
-        for (at, one) in found.iter().take(anomaly::CARDS).enumerate() {
+        let cards = found.len().min(anomaly::CARDS);
+        for (at, one) in found.iter().take(cards).enumerate() {
+            if at == anomaly::CARDS_OPEN {
+                let more = if cards - at == 1 { "1 more anomaly" } else { "More anomalies" };
+                writeln!(out, r#"<details class="more"><summary>{more}</summary>"#)?;
+            }
             let card = anomaly::card(self.data, ops, one, keyed, at + 1);
             out.write_all(card.as_bytes())?;
+        }
+        if cards > anomaly::CARDS_OPEN {
+            writeln!(out, "</details>")?;
         }
         if found.len() > anomaly::CARDS {
             writeln!(

@@ -196,7 +196,9 @@ class App {
   follow() {
     const [, kind, number] = location.hash.match(/^#(anomaly|op)-(\d+)$/) ?? [];
     if (kind === "anomaly") {
-      document.getElementById(`anomaly-${number}`)?.scrollIntoView({ block: "start" });
+      const card = document.getElementById(`anomaly-${number}`);
+      card?.closest("details")?.setAttribute("open", "");
+      card?.scrollIntoView({ block: "start" });
       this.showAnomaly(Number(number) - 1);
     }
     if (kind !== "op") return;
