@@ -21,6 +21,10 @@ impl Unknown {
 
     /// The known name that is nearest, unless none is near.
     pub fn nearest(&self) -> Option<&str> {
+        let begins = |known: &&String| !self.name.is_empty() && known.starts_with(&self.name);
+        if let Some(known) = self.known.iter().find(begins) {
+            return Some(known);
+        }
         let (distance, name) = self.known.iter().map(|known| (distance(&self.name, known), known)).min()?;
         (distance <= 1 + name.len() / 3).then_some(name)
     }
@@ -64,6 +68,7 @@ mod tests {
         let unknown = |name| Unknown::new("workload", name, ["append", "register", "set"]);
         assert_eq!(unknown("regster").nearest(), Some("register"));
         assert_eq!(unknown("sets").nearest(), Some("set"));
+        assert_eq!(unknown("reg").nearest(), Some("register"), "the beginning of a name is meant as such");
         assert_eq!(unknown("zzzzzz").nearest(), None);
         assert_eq!(
             unknown("regster").to_string(),

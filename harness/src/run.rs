@@ -1,5 +1,6 @@
 //! The life of a run: cluster up, clients and nemesis at work, heal, recover, final reads, judge, report.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,11 @@ pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> R
     display.event(Event::Phase("starting the cluster"));
     let cluster = LocalCluster::start(plan.config.nodes.len(), &run.dir().join("nodes")).await?;
     display.event(Event::Phase("starting the target"));
-    start_target(plan.target.as_ref(), &cluster, run).await?;
+    let mut stopped = stop.clone();
+    tokio::select! {
+        started = start_target(plan.target.as_ref(), &cluster, run) => started?,
+        _ = stopped.wait_for(|&stop| stop) => bail!("interrupted while the target was starting"),
+    }
     let client: Arc<dyn Client> =
         Arc::new(TimeoutClient::new(plan.target.client(&plan.workload.op_set)?, plan.op_timeout));
     set_up(client.as_ref(), &cluster).await?;
@@ -100,16 +105,39 @@ async fn start_target(target: &dyn Target, cluster: &Cluster, run: &Run) -> Resu
             .with_context(|| format!("the target could not be started on {}", node.name()))?;
     }
     for node in &cluster.nodes {
-        if let Err(error) = await_ready(target, node, READY_MAX).await {
+        let answered = tokio::select! {
+            ready = await_ready(target, node, READY_MAX) => ready,
+            () = ended(node) => Err(anyhow::anyhow!("it has ended")),
+        };
+        if let Err(error) = answered {
+            let logs = run.node_dir(node.name());
             bail!(NothingRan(format!(
-                "the target on {} did not answer within {} s: {error:#}; its output is in {}",
+                "the target on {} does not answer: {error:#}; its output is in {}{}",
                 node.name(),
-                READY_MAX.as_secs(),
-                run.node_dir(node.name()).display()
+                logs.display(),
+                last_words(&logs).map_or_else(String::new, |line| format!(", and ends with: {line}"))
             )));
         }
     }
     Ok(())
+}
+
+/// Returns when no process of the target lives on the node any more, and does not come back within a second.
+async fn ended(node: &NodeHandle) {
+    let mut since: Option<Instant> = None;
+    while since.is_none_or(|since| since.elapsed() < Duration::from_secs(1)) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let gone = node.pids().await.is_ok_and(|pids| pids.is_empty());
+        since = if gone { since.or(Some(Instant::now())) } else { None };
+    }
+}
+
+/// The last line that is not empty in the log of the target on a node.
+fn last_words(logs: &Path) -> Option<String> {
+    let logs = std::fs::read_dir(logs).ok()?.flatten().map(|entry| entry.path());
+    let mut logs = logs.filter(|path| path.file_name().is_some_and(|name| name != "agent.log"));
+    let text = std::fs::read_to_string(logs.next()?).ok()?;
+    text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
 }
 
 /// Asks a node until it answers, at most this long; the error is that of the last time.

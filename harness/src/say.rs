@@ -44,7 +44,7 @@ pub(crate) fn tell(data: &RunData, report: Option<String>, json: bool) -> Result
         let document = serde_json::json!({
             "word": word(verdict.valid),
             "id": data.id,
-            "seed": seed_hex(data.config.seed),
+            "seed": again.is_some().then(|| seed_hex(data.config.seed)),
             "again": again,
             "report": report,
             "coverage": outline.coverage,

@@ -99,13 +99,15 @@ pub fn open_faults(path: &Path) -> Result<Vec<FaultEvent>> {
 pub fn close_faults(path: &Path, open: &[FaultEvent]) -> Result<()> {
     let close = || -> Result<()> {
         let text = fs::read(path)?;
+        // When they vanished nobody knows; not before the last that was written down.
+        let time_ns = read(path)?.iter().map(|event| event.time_ns).max().unwrap_or(0);
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
         let mut file = OpenOptions::new().append(true).open(path)?;
         file.set_len(whole as u64)?;
         for event in open {
             let receipt = Some(Receipt::unconfirmed("vanished with its cluster"));
             let mut line =
-                serde_json::to_vec(&FaultEvent { phase: Phase::Healed, receipt, ..event.clone() })?;
+                serde_json::to_vec(&FaultEvent { time_ns, phase: Phase::Healed, receipt, ..event.clone() })?;
             line.push(b'\n');
             file.write_all(&line)?;
         }

@@ -40,6 +40,9 @@ pub struct RunConfig {
     /// Options of the nemeses.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
     pub nemesis_options: toml::Table,
+    /// What was noticed while it ran, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Whatever else was written: environment, mechanisms in use, fields of other versions.
     #[serde(flatten)]
     pub extra: toml::Table,

@@ -124,7 +124,10 @@ impl Run {
         fs::read_dir(&self.dir).with_context(|| format!("cannot read the run {}", self.dir.display()))?;
         let mut data = RunData { id: self.id.clone(), ..RunData::default() };
         match fs::read_to_string(self.config_path()).map(|text| toml::from_str(&text)) {
-            Ok(Ok(config)) => data.config = config,
+            Ok(Ok(config)) => {
+                data.config = config;
+                data.notes.clone_from(&data.config.notes);
+            }
             Ok(Err(error)) => data.notes.push(format!("run.toml: {error}")),
             Err(error) => data.notes.push(format!("run.toml: {error}")),
         }

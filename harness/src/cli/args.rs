@@ -174,6 +174,35 @@ pub(crate) struct TestArgs {
     pub(crate) option: Vec<String>,
 }
 
+impl TestArgs {
+    /// The command line that repeats the run but for its seed: what differs from the built-in defaults, wherever it came
+    /// from (a flag, the environment, `squall.toml`).
+    pub(crate) fn argv(&self) -> Vec<String> {
+        let time = |time: Duration| humantime::format_duration(time).to_string().replace(' ', "");
+        let mut argv: Vec<String> =
+            ["squall", "test", "-t", &self.target, "-w", &self.workload, "-n", &self.nemesis]
+                .map(Into::into)
+                .into();
+        let given = [
+            ("--nodes", self.nodes.to_string(), "5"),
+            ("--concurrency", self.concurrency.clone(), "2n"),
+            ("--rate", self.rate.to_string(), "300"),
+            ("--time-limit", time(self.time_limit), "30s"),
+            ("--interval", time(self.interval), "5s"),
+            ("--op-timeout", time(self.op_timeout), "5s"),
+            ("--ops-per-key", self.ops_per_key.to_string(), "200"),
+            ("--bug", self.bug.join(","), ""),
+        ];
+        for (flag, value, default) in given {
+            if value != default {
+                argv.extend([flag.to_owned(), value]);
+            }
+        }
+        self.option.iter().for_each(|option| argv.extend(["-o".to_owned(), option.clone()]));
+        argv
+    }
+}
+
 /// `squall suite`.
 #[derive(Debug, Args)]
 pub(crate) struct SuiteArgs {
@@ -300,6 +329,23 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_run_says_what_differs_from_the_defaults() {
+        let argv = |words: &[&str]| {
+            let cli = Cli::try_parse_from(["squall", "test"].iter().chain(words)).unwrap();
+            let Command::Test(args) = cli.command else { unreachable!() };
+            args.argv()
+        };
+        let short = argv(&[]);
+        assert_eq!(short.join(" "), "squall test -t refkv -w register -n none");
+        let words =
+            ["-w", "set", "--rate", "0.5", "--time-limit", "1m30s", "--bug", "a,b", "-o", "design=raft"];
+        let long = argv(&words);
+        assert_eq!(long[6..].join(" "), "-n none --rate 0.5 --time-limit 1m30s --bug a,b -o design=raft");
+        let again: Vec<&str> = long[2..].iter().map(String::as_str).collect();
+        assert_eq!(argv(&again), long, "it parses to the same");
     }
 
     #[test]

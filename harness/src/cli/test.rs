@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
+use clap::Parser as _;
 use squall_checkers::{Unknown, Verdict};
 use squall_nemeses::Setting;
 use squall_refkv::BUGS;
@@ -13,7 +14,7 @@ use squall_workloads::workload::Options;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::args::{DemoArgs, TestArgs, parse_concurrency};
+use super::args::{Cli, DemoArgs, TestArgs, parse_concurrency};
 use super::{BadArgument, Ended};
 use crate::exit::Exit;
 use crate::judge::judge;
@@ -33,29 +34,21 @@ pub(super) fn demo(
     json: bool,
     quiet: bool,
 ) -> Result<Ended> {
-    let mut words = vec!["test".to_owned(), "--time-limit".to_owned(), DEMO_TIME.to_owned()];
-    let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), value.to_owned()]);
+    let mut words = vec!["squall", "test", "--time-limit", DEMO_TIME];
     match &args.bug {
-        None => {
-            add("-w", "register");
-            add("-n", "partition,kill,pause");
-            add("--interval", "3s");
-        }
+        None => words.extend(["-w", "register", "-n", "partition,kill,pause", "--interval", "3s"]),
         Some(name) => {
             let bug = find_bug(name)?;
-            add("-w", bug.workload);
-            add("-n", bug.nemesis);
-            add("--nodes", "3");
-            add("--bug", bug.name);
-            BUG_ARGS.chunks(2).for_each(|pair| add(pair[0], pair[1]));
+            words.extend(["-w", bug.workload, "-n", bug.nemesis, "--bug", bug.name, "--nodes", "3"]);
+            words.extend(BUG_ARGS);
         }
     }
-    let seed = args.seed.unwrap_or_else(seed::fresh);
-    add("--seed", &seed_hex(seed));
-    let parsed =
-        super::parse(std::iter::once("squall".into()).chain(words.iter().map(Into::into)).collect())?;
-    let super::Command::Test(test_args) = parsed.command else { unreachable!("a demo is a test") };
-    perform(squall, &test_args, words, store, json, quiet)
+    // Parsed without the defaults of a squall.toml: a demo shows the same everywhere.
+    let super::Command::Test(mut test_args) = Cli::try_parse_from(words)?.command else {
+        unreachable!("a demo is a test")
+    };
+    test_args.seed = args.seed;
+    perform(squall, &test_args, store, json, quiet)
 }
 
 /// `squall test`.
@@ -66,21 +59,15 @@ pub(super) fn test(
     json: bool,
     quiet: bool,
 ) -> Result<Ended> {
-    perform(squall, args, std::env::args().skip(1).collect(), store, json, quiet)
+    perform(squall, args, store, json, quiet)
 }
 
-/// `words` is the command line that repeats the run but for its seed, without the program.
-fn perform(
-    squall: &Squall,
-    args: &TestArgs,
-    words: Vec<String>,
-    store: &Store,
-    json: bool,
-    quiet: bool,
-) -> Result<Ended> {
+fn perform(squall: &Squall, args: &TestArgs, store: &Store, json: bool, quiet: bool) -> Result<Ended> {
     let seed = args.seed.unwrap_or_else(seed::fresh);
     // Mistakes in the arguments are found out before the cell is made.
-    let plan = plan(squall, args, words, seed, quiet || json)?;
+    let plan = plan(squall, args, seed, quiet || json)?;
+    std::fs::create_dir_all(store.dir())
+        .map_err(|error| BadArgument(format!("--results {}: {error}", store.dir().display())))?;
     if let Place::Outside { code } = local::enter()? {
         return Ok(Ended::Code(u8::try_from(code).unwrap_or(Exit::Internal as u8)));
     }
@@ -90,7 +77,7 @@ fn perform(
     Ok(Ended::Exit(exit))
 }
 
-fn plan(squall: &Squall, args: &TestArgs, words: Vec<String>, seed: u64, quiet: bool) -> Result<Plan> {
+fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan> {
     let bad = |error: &dyn std::fmt::Display| BadArgument(error.to_string());
     let nodes: Vec<String> = (1..=args.nodes).map(|i| format!("n{i}")).collect();
     let concurrency = parse_concurrency(&args.concurrency, nodes.len()).map_err(|error| bad(&error))?;
@@ -125,7 +112,7 @@ fn plan(squall: &Squall, args: &TestArgs, words: Vec<String>, seed: u64, quiet: 
     let packages = squall.packages(&args.nemesis, &setting).map_err(|error| bad(&format!("{error:#}")))?;
     let config = RunConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        argv: std::iter::once("squall".to_owned()).chain(words).collect(),
+        argv: args.argv(),
         seed,
         started: Timestamp::now(),
         target: args.target.clone(),
@@ -153,7 +140,13 @@ async fn run_and_judge(mut plan: Plan, store: &Store, json: bool) -> Result<Exit
     tokio::spawn(stop_on_signal(stop, signalled.clone()));
     let workload = plan.workload.name.clone();
     let checkers = std::mem::take(&mut plan.workload.checkers);
-    let mut ran = run(plan, &dir, stopped).await?;
+    let mut ran = match (run(plan, &dir, stopped).await, signalled.get()) {
+        (Err(error), Some(&exit)) => {
+            eprintln!("stopped before it began: {error:#}");
+            return Ok(exit);
+        }
+        (ran, _) => ran?,
+    };
     let verdict = judge(&workload, &checkers, &ran.history);
     let told = keep_and_tell(&dir, &mut ran, &verdict, json);
     if let Some(error) = ran.broken {
@@ -172,7 +165,11 @@ fn keep_and_tell(dir: &Run, ran: &mut Ran, verdict: &Verdict, json: bool) -> Res
     data.history = std::mem::take(&mut ran.history);
     data.faults = std::mem::take(&mut ran.faults);
     data.verdict = Some(verdict.clone());
-    data.notes.append(&mut ran.notes);
+    if !ran.notes.is_empty() {
+        data.config.notes.clone_from(&ran.notes);
+        dir.write_config(&data.config).unwrap_or_else(warn);
+        data.notes.append(&mut ran.notes);
+    }
     let report = dir.write_report_of(&data).map_err(warn).ok().map(|path| path.display().to_string());
     tell(&data, report, json)
 }

@@ -8,9 +8,9 @@
 //! # Why
 //!
 //! It is the plainest question to a store: is what you acknowledged still there? An element is *lost* when its `add`
-//! was acknowledged and reads that began later lack it for good; *stale* when it was missing for a while after the
-//! acknowledgement, which is counted but allowed: that it is not is for `register` to show. Adds commute, so there is nothing to order and judging takes one
-//! pass, however long the run and however many outcomes are unknown.
+//! was acknowledged and reads that began later lack it for good; *stale* when one that began later lacks it and another
+//! has it, as where one replica has diverged and the rest have not. Neither is allowed. Adds commute, so there is nothing
+//! to order and judging takes one pass, however long the run and however many outcomes are unknown.
 //!
 //! The final reads show what is lost. The reads in between show when: an element that was there and vanished points to
 //! a moment, often the end of a partition, where the losing side is truncated. They are rare because each returns all
@@ -38,7 +38,7 @@ pub fn set(_: &Options) -> Workload {
     let last = read.clone().delay(Duration::from_millis(500)).until_ok().limit(10).each_thread();
     Workload::new("set", any([add.boxed(), read.stagger(READ_INTERVAL).boxed()]))
         .finally(last)
-        .check(Box::new(SetFull::new()))
+        .check(Box::new(SetFull::new().linearizable()))
         .check(Box::new(Stats))
 }
 
