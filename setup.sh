@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what squall needs from Debian or Ubuntu: `ip` (nodes and links) and `nft` (partitions).
+# Installs what squall needs from Debian or Ubuntu: `nft` (partitions), and `ip`, which only the tests use.
 # Everything else is in the binary. Run it as root, or with sudo at hand.
 set -eu
 

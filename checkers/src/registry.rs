@@ -85,8 +85,8 @@ pub const ALL: &[CheckerEntry] = &[
     },
     CheckerEntry {
         name: "set",
-        about: "no acknowledged element of a set is lost, none is unexpected or duplicated",
-        build: || Box::new(SetFull::new()),
+        about: "every read of a set has all that was acknowledged before it, and nothing unexpected or twice",
+        build: || Box::new(SetFull::new().linearizable()),
     },
     CheckerEntry {
         name: "stats",

@@ -141,6 +141,14 @@ impl Verdict {
         Verdict { valid: Valid::False, anomalies, ..Verdict::valid(checker, summary) }
     }
 
+    /// Invalid with these anomalies, worst first, or valid if there is none.
+    pub fn of(checker: impl Into<String>, anomalies: Vec<Anomaly>) -> Verdict {
+        match anomalies.first() {
+            None => Verdict::valid(checker, "no anomaly"),
+            Some(worst) => Verdict::invalid(checker, worst.sentence.clone(), anomalies),
+        }
+    }
+
     /// The same verdict with one more number.
     pub fn stat(mut self, name: impl Into<String>, value: impl Into<Value>) -> Verdict {
         self.stats.insert(name.into(), value.into());

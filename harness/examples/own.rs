@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use async_trait::async_trait;
 use squall::{NemesisEntry, Squall, TargetEntry, WorkloadEntry};
+use squall_checkers::history::OpRef;
 use squall_checkers::{Anomaly, History, Op, Type, Verdict, from_fn};
 use squall_nemeses::{Nemesis, Package, Plan, Receipt, Scene};
 use squall_targets::agent::Spawn;
@@ -73,14 +74,10 @@ impl Nemesis for Hiccup {
 
 fn unique_hits(history: &History) -> Verdict {
     let mut seen = HashSet::new();
-    let twice = history.iter().find(|op| op.kind() == Type::Ok && !seen.insert(op.value().to_string()));
-    let Some(op) = twice else { return Verdict::valid("unique-hits", "all hits are unique") };
-    let sentence = format!("hit {} was counted twice", op.value());
-    Verdict::invalid(
-        "unique-hits",
-        sentence.clone(),
-        vec![Anomaly::new("duplicate-hit", sentence, [op.index()])],
-    )
+    let twice = history.iter().filter(|op| op.kind() == Type::Ok && !seen.insert(op.value().to_string()));
+    let anomaly =
+        |hit: OpRef| Anomaly::new("duplicate-hit", format!("{} came twice", hit.value()), [hit.index()]);
+    Verdict::of("unique-hits", twice.map(anomaly).collect())
 }
 
 // The client: one line there, one line back. An error is `info`, unless nothing was sent.

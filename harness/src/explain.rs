@@ -109,14 +109,15 @@ pub(crate) static TOPICS: &[Topic] = &[
         source: "Herlihy & Wing 1990",
     },
     Topic {
-        name: "lost",
+        name: "aborted-read",
         kind: "anomaly",
-        about: "an element whose add was acknowledged is missing from the final reads of a set",
-        text: "The set workload adds unique elements and reads them all in the end. Usual causes are those of lost-write.",
-        source: "Jepsen, set-full",
+        about: "a read returned what an operation wrote that had failed",
+        text: "Either the system kept a write that it had refused, or the client said fail where it should have said info: the \
+               commonest mistake in a client. The proof says whether the history would be legal with info.",
+        source: "G1a in Adya, PhD thesis 1999",
     },
     Topic {
-        name: "duplicated",
+        name: "duplicate",
         kind: "anomaly",
         about: "an element appears more often than it was added",
         text: "Usual causes: a retry that was applied twice, because the server forgot which requests it had seen \
@@ -124,11 +125,11 @@ pub(crate) static TOPICS: &[Topic] = &[
         source: "Jepsen, set-full; Ongaro, PhD thesis 2014, 6.3",
     },
     Topic {
-        name: "unexpected",
+        name: "lost-append",
         kind: "anomaly",
-        about: "a set read returned an element that nobody tried to add",
-        text: "See phantom-read.",
-        source: "Jepsen, set-full",
+        about: "an acknowledged append is missing from a later read of its list",
+        text: "Usual causes are those of lost-write.",
+        source: "Kingsbury & Alvaro, Elle, VLDB 2020",
     },
     Topic {
         name: "G0",

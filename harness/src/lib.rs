@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 pub mod interpreter;
 mod judge;
+mod readiness;
 mod recorder;
 mod run;
 mod run_log;

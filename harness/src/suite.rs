@@ -1,10 +1,12 @@
 //! The nightly suite: correct designs must pass, every bug must be found. A wrong verdict, either way, is a failure.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use squall_checkers::Verdict;
 use squall_results::seed_hex;
 
 use crate::cli::args::{SuiteArgs, SuitePart};
@@ -126,11 +128,12 @@ fn run_row(row: &Row, args: &SuiteArgs, results: &std::path::Path, seed: u64) ->
     let wanted = if row.bug.is_some() { Exit::Invalid } else { Exit::Valid };
     for try_index in 0..tries {
         let output = run_test(row, args.time_limit, results, seed.wrapping_add(u64::from(try_index)))?;
-        result.verdicts.push(output.word);
+        result.right = output.code == Some(i32::from(wanted as u8)) && output.is_right_for(row);
+        let stop = result.right || matches!(output.code, Some(3 | 130 | 143));
+        result.verdicts.push(output.said());
         result.run = output.run;
         result.again = output.again;
-        result.right = output.code == Some(i32::from(wanted as u8));
-        if result.right || matches!(output.code, Some(130 | 143)) {
+        if stop {
             break;
         }
     }
@@ -140,8 +143,35 @@ fn run_row(row: &Row, args: &SuiteArgs, results: &std::path::Path, seed: u64) ->
 struct TestOutput {
     code: Option<i32>,
     word: String,
+    /// Kinds of the anomalies.
+    anomalies: Vec<String>,
+    /// What was odd: in a correct design nothing may be.
+    warnings: Vec<String>,
     run: String,
     again: String,
+}
+
+impl TestOutput {
+    /// Whether it is the right anomaly, or no trouble at all where none is due.
+    fn is_right_for(&self, row: &Row) -> bool {
+        match row.bug {
+            Some(bug) => self.anomalies.iter().any(|kind| bug.anomalies.contains(&kind.as_str())),
+            None => self.warnings.is_empty(),
+        }
+    }
+
+    /// The verdict in a few words.
+    fn said(&self) -> String {
+        let details = if self.anomalies.is_empty() { &self.warnings } else { &self.anomalies };
+        if details.is_empty() { self.word.clone() } else { format!("{} ({})", self.word, details.join(", ")) }
+    }
+}
+
+/// The kinds of the anomalies of a verdict and its parts, each once.
+fn kinds(verdict: Verdict) -> Vec<String> {
+    let kinds: BTreeSet<String> =
+        verdict.all_anomalies().iter().map(|anomaly| anomaly.kind.clone()).collect();
+    kinds.into_iter().collect()
 }
 
 /// Runs one test in a process of its own: a crash of one cannot hurt the others.
@@ -164,6 +194,8 @@ fn run_test(row: &Row, time_limit: Duration, results: &std::path::Path, seed: u6
             word if word.is_empty() => format!("exit {:?}", output.status.code()),
             word => word,
         },
+        anomalies: serde_json::from_value(document["verdict"].clone()).map(kinds).unwrap_or_default(),
+        warnings: serde_json::from_value(document["warnings"].clone()).unwrap_or_default(),
         run: text("id"),
         again: text("again"),
     })

@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 /// How long a client may take to say good-bye.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
+/// How long an operation takes at least for which no client could be opened.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
 /// What a worker needs for as long as it lives.
 pub(crate) struct Worker {
     /// Which thread of the generator's context it is.
@@ -30,8 +33,10 @@ impl Worker {
             if client.is_none() {
                 match guarded(prototype.open(&node)).await {
                     Ok(opened) => client = Some(opened),
-                    // Nothing was sent, so nothing happened.
+                    // Nothing was sent, so nothing happened. Without a pause the clients of a node that is down would
+                    // take most of a limited rate to be refused.
                     Err(error) => {
+                        tokio::time::sleep(REFUSED_PAUSE).await;
                         let _ = self.done.send((self.thread, complete(op, Completion::fail(error)))).await;
                         continue;
                     }

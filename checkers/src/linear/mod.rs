@@ -39,7 +39,7 @@ use crate::{Anomaly, Checker, History, Verdict};
 /// Configurations that a key may cost, where nothing else is said.
 const STEPS_MAX: u64 = 50_000_000;
 
-/// Bytes that a key may take, where nothing else is said.
+/// Bytes that a check may take, where nothing else is said.
 const MEMORY_BYTES_MAX: usize = 1 << 30;
 
 /// Failing keys that are explained with a witness; further ones are counted.
@@ -93,7 +93,7 @@ impl<M: Model> Linearizable<M> {
         Linearizable { steps_max, ..self }
     }
 
-    /// Gives up on a key that needs more memory than this, in bytes.
+    /// Gives up on what needs more memory than this, in bytes: shared evenly by the keys that are searched at once.
     pub fn memory_bytes_max(self, memory_bytes_max: usize) -> Linearizable<M> {
         Linearizable { memory_bytes_max, ..self }
     }
@@ -107,7 +107,8 @@ impl<M: Model> Linearizable<M> {
     fn judge(&self, parts: &[Part<M>]) -> Vec<Report> {
         let limits = Limits {
             steps: self.steps_max,
-            memory_bytes: self.memory_bytes_max,
+            // The limit is for the whole check, and so many keys are searched at once.
+            memory_bytes: self.memory_bytes_max / threads(parts.len()).max(1),
             deadline: self.time_max.map(|time| Instant::now() + time),
         };
         in_parallel(parts, |part| portfolio::solve(&self.model, &part.problem, &limits))
@@ -160,9 +161,14 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
+/// How many of so many items are worked on at once.
+fn threads(items: usize) -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(items)
+}
+
 /// The results of `work` on every item, in order, on all cores.
 fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+    let threads = threads(items.len());
     if threads <= 1 {
         return items.iter().map(work).collect();
     }

@@ -4,7 +4,7 @@ use super::Guarantee;
 use super::order::{self, KeyOrder};
 use crate::causal::kv::{NONE, Sessions};
 
-/// Violations that are counted; after these the search stops.
+/// Violations of each guarantee that are kept and counted. The search goes on, for the other guarantees.
 const MOST: usize = 1000;
 
 /// A guarantee that does not hold.
@@ -29,6 +29,8 @@ pub(super) enum How {
 
 pub(super) struct Finder {
     pub(super) violations: Vec<Violation>,
+    /// How many of each guarantee.
+    kept: [usize; Guarantee::ALL.len()],
     /// Lookups made.
     pub(super) work: u64,
 }
@@ -44,7 +46,7 @@ impl Finder {
         let mut local_of = vec![NONE; kv.ops.len()];
         let orders: Vec<KeyOrder> =
             keys.into_iter().map(|ops| KeyOrder::new(kv, ops, &mut local_of)).collect();
-        let mut finder = Finder { violations: Vec::new(), work: 0 };
+        let mut finder = Finder { violations: Vec::new(), kept: [0; Guarantee::ALL.len()], work: 0 };
         finder.cycles(&orders);
         let mut seen = Seen::default();
         for session in 0..kv.sessions() {
@@ -77,9 +79,6 @@ impl Finder {
         for read in kv.session(session) {
             let order = &orders[kv.ops[read as usize].key as usize];
             let Some(saw) = order.seen(local_of[read as usize]) else { continue };
-            if self.violations.len() >= MOST {
-                return;
-            }
             self.work += 1 + seen.list.len() as u64;
             if order.knows_newer(session as u32, read, saw) {
                 let (wrote, known) = order.newer(session as u32, read, saw);
@@ -104,7 +103,12 @@ impl Finder {
     }
 
     fn report(&mut self, guarantee: Guarantee, read: u32, newer: Option<u32>, how: impl Fn(u32) -> How) {
-        self.violations.extend(newer.map(|newer| Violation { guarantee, read, how: how(newer) }));
+        let Some(newer) = newer else { return };
+        let kept = &mut self.kept[guarantee as usize];
+        if *kept < MOST {
+            *kept += 1;
+            self.violations.push(Violation { guarantee, read, how: how(newer) });
+        }
     }
 }
 

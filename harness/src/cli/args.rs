@@ -100,7 +100,7 @@ A default for any flag can be set in squall.toml, in a table [test], or by SQUAL
   squall doctor                      exits with 3 where something is missing
   squall doctor --json")]
     Doctor,
-    /// Heal what an interrupted run left: end its processes, close its fault journal.
+    /// Close the fault journals of runs that were killed: their faults vanished with their clusters.
     #[command(after_help = "Example:
   squall heal                        after a crash; more than once does no harm")]
     Heal,
@@ -113,7 +113,7 @@ A default for any flag can be set in squall.toml, in a table [test], or by SQUAL
     },
     /// The agent on a node.
     #[command(hide = true)]
-    Agent(AgentArgs),
+    Agent,
     /// A node of the reference KV.
     #[command(hide = true)]
     Refkv(squall_refkv::Args),
@@ -280,14 +280,6 @@ pub(crate) enum Listed {
     Models,
     /// Bugs of the reference KV.
     Bugs,
-}
-
-/// `squall agent`.
-#[derive(Debug, Args)]
-pub(crate) struct AgentArgs {
-    /// What the environment tells its agents.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) args: Vec<String>,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -43,6 +43,11 @@ fn check_run(
         _ => BadArgument(format!("there is no file {wanted}, and {error}")).into(),
     })?;
     let mut data = run.load()?;
+    // What is torn is judged as far as it goes; what is damaged or missing must not replace a verdict.
+    if !run.history_path().exists() {
+        bail!(NothingRan(format!("{} has no history: it ended before its clients began", run.id())));
+    }
+    data.history = history::read_file(run.history_path())?.history;
     let own = chosen.is_empty();
     let checkers = if own { checkers_of(squall, &data.config)? } else { chosen };
     let verdict = judge(&data.config.workload, &checkers, &data.history);

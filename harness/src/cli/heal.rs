@@ -1,7 +1,8 @@
 //! `squall heal`: what an interrupted run left behind.
 
-use anyhow::{Context as _, Result};
-use squall_results::Store;
+use anyhow::Result;
+use squall_nemeses::journal;
+use squall_results::{Run, Store};
 
 use crate::exit::Exit;
 use crate::run_log::RunLog;
@@ -12,24 +13,34 @@ use crate::say::count;
 pub(super) fn heal(store: &Store) -> Result<Exit> {
     let (mut healed, mut alive) = (0, 0);
     for run in store.runs()? {
-        let open = squall_nemeses::journal::open_faults(&run.faults_path())?;
-        if open.is_empty() {
-            continue;
+        // Before the journal is read: a run that ends in between has healed itself.
+        let live = RunLog::is_live(&run.log_path());
+        match heal_run(&run, live) {
+            Ok(0) => {}
+            Ok(_) if live => {
+                eprintln!("{}: still running, left alone", run.id());
+                alive += 1;
+            }
+            Ok(faults) => {
+                println!("{}: {} vanished with the cluster", run.id(), count(faults, "fault", "faults"));
+                healed += faults;
+            }
+            Err(error) => eprintln!("warning  {}: {error:#}", run.id()),
         }
-        if RunLog::is_live(&run.log_path()) {
-            eprintln!("{}: still running, left alone", run.id());
-            alive += 1;
-            continue;
-        }
-        squall_nemeses::journal::close_faults(&run.faults_path(), &open)
-            .with_context(|| format!("cannot close the fault journal of {}", run.id()))?;
-        println!("{}: {} vanished with the cluster", run.id(), count(open.len(), "fault", "faults"));
-        healed += open.len();
     }
     match (healed, alive) {
         (0, 0) => println!("nothing to heal"),
         (0, _) => {}
-        (n, _) => println!("healed {}", count(n, "fault", "faults")),
+        (n, _) => println!("{} closed in the journals", count(n, "fault", "faults")),
     }
     Ok(Exit::Valid)
+}
+
+/// How many faults a run left open. They are closed unless it is still running.
+fn heal_run(run: &Run, live: bool) -> Result<usize> {
+    let open = journal::open_faults(&run.faults_path())?;
+    if !live && !open.is_empty() {
+        journal::close_faults(&run.faults_path(), &open)?;
+    }
+    Ok(open.len())
 }

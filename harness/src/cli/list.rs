@@ -85,9 +85,10 @@ fn topic_text(topic: &Topic) -> String {
 }
 
 fn bug_text(bug: &Bug) -> String {
-    let Bug { name, design, breaks, anomaly, recipe, section, .. } = bug;
+    let Bug { name, design, breaks, anomalies, recipe, section, .. } = bug;
+    let anomalies = anomalies.join(" or ");
     format!(
-        "{name} (bug of refkv {design})\n  {}\n\n  shows as   {anomaly}\n  how        {recipe}\n  violates   {section}\n  \
+        "{name} (bug of refkv {design})\n  {}\n\n  shows as   {anomalies}\n  how        {recipe}\n  violates   {section}\n  \
          see it     squall demo --bug {name}\n",
         wrap(breaks)
     )

@@ -115,7 +115,7 @@ fn dispatch(squall: &Squall, cli: Cli) -> Result<Ended> {
             print!("{}", String::from_utf8_lossy(&text));
             Exit::Valid
         }
-        Command::Agent(_) => {
+        Command::Agent => {
             squall_targets::agent::run(squall_nemeses::faults::all())?;
             Exit::Valid
         }

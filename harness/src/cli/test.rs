@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use clap::Parser as _;
-use squall_checkers::{Unknown, Verdict};
+use squall_checkers::{Unknown, Valid, Verdict};
 use squall_nemeses::Setting;
 use squall_refkv::BUGS;
 use squall_results::{Run, RunConfig, Store, Timestamp, Totals, seed_hex};
@@ -43,7 +43,7 @@ pub(super) fn demo(
             words.extend(BUG_ARGS);
         }
     }
-    // Parsed without the defaults of a squall.toml: a demo shows the same everywhere.
+    // A squall.toml has no say in a demo.
     let super::Command::Test(mut test_args) = Cli::try_parse_from(words)?.command else {
         unreachable!("a demo is a test")
     };
@@ -118,6 +118,7 @@ fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan
         target: args.target.clone(),
         workload: args.workload.clone(),
         nemeses: packages.iter().map(|package| package.name.clone()).collect(),
+        target_options: options_table(args),
         nodes,
         concurrency: concurrency as u32,
         rate_hz: (args.rate > 0.0).then_some(args.rate),
@@ -125,6 +126,16 @@ fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan
         ..RunConfig::default()
     };
     Ok(Plan { config, target, workload, packages, op_timeout: args.op_timeout, quiet })
+}
+
+/// The options of the target, as they were given.
+fn options_table(args: &TestArgs) -> toml::Table {
+    let pairs = args.option.iter().filter_map(|option| option.split_once('='));
+    let mut table: toml::Table = pairs.map(|(key, value)| (key.to_owned(), value.into())).collect();
+    if !args.bug.is_empty() {
+        table.insert("bug".to_owned(), args.bug.join(",").into());
+    }
+    table
 }
 
 fn find_bug(name: &str) -> Result<&'static squall_refkv::Bug> {
@@ -147,10 +158,19 @@ async fn run_and_judge(mut plan: Plan, store: &Store, json: bool) -> Result<Exit
         }
         (ran, _) => ran?,
     };
-    let verdict = judge(&workload, &checkers, &ran.history);
+    // On a thread of its own, so that a second signal is heard while a long history is judged.
+    let history = std::mem::take(&mut ran.history);
+    let judging = move || (judge(&workload, &checkers, &history), history);
+    let (verdict, history) = tokio::task::spawn_blocking(judging).await?;
+    ran.history = history;
     let told = keep_and_tell(&dir, &mut ran, &verdict, json);
     if let Some(error) = ran.broken {
-        return Err(error.context("the run broke off; what was recorded until then has been judged"));
+        let error = error.context("the run broke off; what was recorded until then has been judged");
+        // What was proven stays proven.
+        if verdict.valid != Valid::False {
+            return Err(error);
+        }
+        eprintln!("warning  {error:#}");
     }
     told?;
     Ok(signalled.get().copied().unwrap_or_else(|| verdict.valid.into()))
@@ -160,7 +180,7 @@ async fn run_and_judge(mut plan: Plan, store: &Store, json: bool) -> Result<Exit
 fn keep_and_tell(dir: &Run, ran: &mut Ran, verdict: &Verdict, json: bool) -> Result<()> {
     let warn = |error: anyhow::Error| eprintln!("warning  {error:#}");
     dir.write_verdict(verdict, &Totals::of(&ran.history, &ran.faults)).unwrap_or_else(warn);
-    let mut data = dir.load()?;
+    let mut data = dir.load().unwrap_or_default();
     // What is on disk may be less.
     data.history = std::mem::take(&mut ran.history);
     data.faults = std::mem::take(&mut ran.faults);

@@ -58,8 +58,8 @@ pub struct Bug {
     pub design: &'static str,
     /// What the broken server does, in one sentence.
     pub breaks: &'static str,
-    /// What a client sees: the expected anomaly.
-    pub anomaly: &'static str,
+    /// What a client sees: the kinds of anomaly that it can show as, the likeliest first.
+    pub anomalies: &'static [&'static str],
     /// The workload that finds it: `register`, `set` or `append`.
     pub workload: &'static str,
     /// The nemeses that bring it out, and where they must hit, separated by commas: `partition:primaries,kill:all`.
@@ -79,7 +79,7 @@ pub static BUGS: &[Bug] = &[
         name: "stale-read",
         design: "raft",
         breaks: "every node answers reads from its local state, without asking for a read index",
-        anomaly: "stale read",
+        anomalies: &["stale-read"],
         workload: "register",
         nemesis: "partition",
         recipe: "cut any node off from a majority: it goes on answering reads with what it last knew",
@@ -92,7 +92,7 @@ pub static BUGS: &[Bug] = &[
         design: "raft",
         breaks: "the vote record (currentTerm and votedFor) is not written, so a restarted node votes and leads \
                  again in terms that are already taken",
-        anomaly: "lost write",
+        anomalies: &["lost-write", "stale-read"],
         workload: "set",
         nemesis: "kill:all",
         recipe: "kill all nodes at once under load and start them again: terms begin anew, and one index holds \
@@ -105,7 +105,7 @@ pub static BUGS: &[Bug] = &[
         name: "ack-before-commit",
         design: "raft",
         breaks: "the leader answers a write when it has appended it to its own log",
-        anomaly: "lost write",
+        anomalies: &["lost-write"],
         workload: "set",
         nemesis: "partition:primaries",
         recipe: "isolate the leader while clients write to it",
@@ -117,7 +117,7 @@ pub static BUGS: &[Bug] = &[
         name: "ack-before-fsync",
         design: "raft",
         breaks: "entries are acknowledged while they are still in a buffer of the process, written every 500 ms",
-        anomaly: "lost write",
+        anomalies: &["lost-write"],
         workload: "set",
         nemesis: "kill:all",
         recipe: "kill all nodes, or a majority, at once under load",
@@ -130,7 +130,7 @@ pub static BUGS: &[Bug] = &[
         design: "raft",
         breaks: "a new leader appends no entry of its own term, commits entries of old terms by counting replicas, \
                  and answers reads before it knows what is committed",
-        anomaly: "stale read",
+        anomalies: &["stale-read"],
         workload: "register",
         nemesis: "kill:all",
         recipe: "kill all nodes at once under load and start them again: reads that come before the first write of the \
@@ -143,7 +143,7 @@ pub static BUGS: &[Bug] = &[
         name: "lost-term-check",
         design: "raft",
         breaks: "a follower compares the index of an entry that it already has, and not its term",
-        anomaly: "lost write",
+        anomalies: &["stale-read", "lost-write"],
         workload: "set",
         nemesis: "partition:primaries",
         recipe: "isolate the leader under load for longer than an election, then heal",
@@ -155,7 +155,7 @@ pub static BUGS: &[Bug] = &[
         name: "snapshot-drops-entry",
         design: "raft",
         breaks: "a snapshot is taken just before the last entry that it claims to hold is applied",
-        anomaly: "lost write",
+        anomalies: &["lost-write", "stale-read"],
         workload: "set",
         nemesis: "kill",
         recipe: "kill and restart any node after it took a snapshot",
@@ -168,7 +168,7 @@ pub static BUGS: &[Bug] = &[
         design: "raft",
         breaks: "the leader starts a membership change while another is not committed, so two majorities can be \
                  disjoint",
-        anomaly: "lost write",
+        anomalies: &["lost-write", "stale-read"],
         workload: "set",
         nemesis: "membership:followers",
         recipe: "ask the leader to remove all the others, one after the other without waiting: it goes on alone, \
@@ -181,7 +181,7 @@ pub static BUGS: &[Bug] = &[
         name: "double-apply",
         design: "raft",
         breaks: "the table of sessions is ignored, so a write that a node sent twice to be safe takes effect twice",
-        anomaly: "duplicated write",
+        anomalies: &["duplicate"],
         workload: "set",
         nemesis: "kill:primaries,partition:primaries",
         recipe: "kill or isolate the leader while the other nodes forward writes to it",

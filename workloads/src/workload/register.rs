@@ -16,7 +16,7 @@
 //! Every `write` and every new value of a `cas` is a value that the key never had before: 1, 2, 3, … Jepsen's
 //! register draws from 0 to 4 instead, so that a random `cas` succeeds now and then. But then a stale read can pass by
 //! chance, because the value has come back since. With unique values a read tells which write it saw. So violations
-//! cannot hide, the linearizability of a key is decided in near-linear time, and the same history can be judged for
+//! cannot hide, and the same history can be judged for
 //! causal consistency and session guarantees, which need to know who read from whom.
 //!
 //! A `cas` must still succeed often enough to matter. So it expects a value that the key was seen to have recently: one

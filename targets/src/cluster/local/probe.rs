@@ -58,7 +58,6 @@ pub fn probe() -> Vec<Probe> {
         attempt("bridge and veth", || in_scratch(bridge_and_veth)),
         attempt("/proc/self/exe", || in_scratch(own_program)),
         attempt("nft, sets in the bridge family", || in_scratch(nft)),
-        attempt("ip", || in_scratch(ip)),
     ]
 }
 
@@ -94,15 +93,6 @@ fn nft() -> anyhow::Result<String> {
         bail!("nft took the set but does not list it: {rules}");
     }
     Ok("a pair of addresses is cut".into())
-}
-
-fn ip() -> anyhow::Result<String> {
-    run(
-        Command::new("ip").args(["link", "show", "lo"]),
-        "",
-        "install iproute2; without it (and tc) there is no slow network",
-    )?;
-    Ok("shows the links".into())
 }
 
 /// Runs a command to its end and returns what it printed.
