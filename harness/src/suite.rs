@@ -50,7 +50,7 @@ const CORRECT: &[(&str, &str, u8)] = &[
 ];
 
 /// What brings a bug out soon, beside its nemeses: much is under way when a fault strikes, and faults strike often.
-pub(crate) const BUG_ARGS: [&str; 4] = ["--rate", "2000", "--interval", "1500ms"];
+pub(crate) const BUG_ARGS: [&str; 4] = ["--rate", "2000", "--interval", "1s"];
 
 fn rows(only: Option<SuitePart>) -> Vec<Row> {
     let correct = CORRECT.iter().map(|&(workload, nemesis, nodes)| Row {

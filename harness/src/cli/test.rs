@@ -26,6 +26,9 @@ use crate::{Squall, seed};
 /// How long the clients of a demo run.
 const DEMO_TIME: &str = "20s";
 
+/// The same with a bug, some of which need luck.
+const DEMO_BUG_TIME: &str = "40s";
+
 /// `squall demo`: the reference KV, under everything or under what brings its bug out.
 pub(super) fn demo(
     squall: &Squall,
@@ -34,12 +37,22 @@ pub(super) fn demo(
     json: bool,
     quiet: bool,
 ) -> Result<Ended> {
-    let mut words = vec!["squall", "test", "--time-limit", DEMO_TIME];
+    let mut words = vec!["squall", "test", "--time-limit"];
     match &args.bug {
-        None => words.extend(["-w", "register", "-n", "partition,kill,pause", "--interval", "3s"]),
+        None => words.extend([DEMO_TIME, "-w", "register", "-n", "partition,kill,pause", "--interval", "3s"]),
         Some(name) => {
             let bug = find_bug(name)?;
-            words.extend(["-w", bug.workload, "-n", bug.nemesis, "--bug", bug.name, "--nodes", "3"]);
+            words.extend([
+                DEMO_BUG_TIME,
+                "-w",
+                bug.workload,
+                "-n",
+                bug.nemesis,
+                "--bug",
+                bug.name,
+                "--nodes",
+                "3",
+            ]);
             words.extend(BUG_ARGS);
         }
     }

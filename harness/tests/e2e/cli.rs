@@ -90,6 +90,8 @@ fn a_run_that_is_not_there_is_answered_with_those_that_are() {
         refused(&folder, &format!("{command} 9999"), &["no run matches \"9999\"", id]);
         refused(&folder, &format!("{command} no/such/file.edn"), &["no/such/file.edn"]);
     }
+    assert!(folder.squall("check 083012").code(4).stderr.contains("has no history"));
+    std::fs::write(folder.results().join(id).join("history.jsonl.zst"), []).unwrap();
     refused(&folder, "check 083012", &["names no workload", "-c"]);
     folder.squall("check 083012 -c stats").code(2);
     assert!(folder.squall("runs list").code(0).stdout.contains("incomplete"));

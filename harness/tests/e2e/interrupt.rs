@@ -70,14 +70,16 @@ fn is_readable(folder: &Folder, run: &RunDir) {
     let listed = folder.squall("runs list").code(0);
     assert!(listed.stdout.contains(&run.id()), "{listed:#?}");
     let checked = folder.squall("check latest");
-    assert!([0, 2].contains(&checked.code), "{checked:#?}");
+    // A run that ended before its clients began has no history to judge.
+    let judged: &[i32] = if run.path("history.jsonl.zst").exists() { &[0, 2] } else { &[4] };
+    assert!(judged.contains(&checked.code), "{checked:#?}");
     folder.squall("report latest").code(0);
     let open = run.open_faults().len();
     let healed = folder.squall("heal").code(0);
     if open == 0 {
         assert_eq!(healed.stdout, "nothing to heal\n", "{healed:#?}");
     } else {
-        assert!(healed.stdout.contains(&format!("healed {open} fault")), "{healed:#?}");
+        assert!(healed.stdout.contains(&format!("{open} fault")), "{healed:#?}");
     }
     assert!(run.open_faults().is_empty());
     assert_eq!(folder.squall("heal").code(0).stdout, "nothing to heal\n");
