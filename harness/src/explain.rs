@@ -183,10 +183,143 @@ pub(crate) static TOPICS: &[Topic] = &[
         text: "Neither is a prefix of the other, so there is no single order of writes: replicas have diverged.",
         source: "Kingsbury & Alvaro, Elle, VLDB 2020",
     },
+    Topic {
+        name: "future-read",
+        kind: "anomaly",
+        about: "a read returned a value whose write began only after the read had ended",
+        text: "No system can do that. Look at the clocks, the client, or a history put together from several recordings.",
+        source: "Herlihy & Wing 1990",
+    },
+    Topic {
+        name: "thin-air-read",
+        kind: "anomaly",
+        about: "a read returned a value that no operation wrote",
+        text: "See phantom-read.",
+        source: "ThinAirRead in Bouajjani et al., POPL 2017",
+    },
+    Topic {
+        name: "cyclic-co",
+        kind: "anomaly",
+        about: "operations are causally before themselves",
+        text: "Sessions and reads-from go round in a circle: somebody read what was written later, because of that read. CC, CCv and CM all forbid it.",
+        source: "CyclicCO in Bouajjani et al., POPL 2017",
+    },
+    Topic {
+        name: "write-co-init-read",
+        kind: "anomaly",
+        about: "a read returned the initial value although a write of the key was in its causal past",
+        text: "The reader, or somebody whose writes it had seen, knew of the write. Usual cause: a replica that applied an effect before its cause.",
+        source: "WriteCOInitRead in Bouajjani et al., POPL 2017",
+    },
+    Topic {
+        name: "write-co-read",
+        kind: "anomaly",
+        about: "a read returned a value that another write in its causal past had overwritten",
+        text: "As write-co-init-read, for a value that is not the initial one.",
+        source: "WriteCORead in Bouajjani et al., POPL 2017",
+    },
+    Topic {
+        name: "cyclic-cf",
+        kind: "anomaly",
+        about: "no order of concurrent writes fits all reads: replicas have not converged",
+        text: "Two sessions saw two concurrent writes in opposite orders. Causal convergence (CCv) forbids it; causal memory does not.",
+        source: "CyclicCF in Bouajjani et al., POPL 2017",
+    },
+    Topic {
+        name: "write-hb-init-read",
+        kind: "anomaly",
+        about: "a read returned the initial value although what the session had seen before implies that a write came first",
+        text: "Causal memory (CM) forbids it: no one order explains all reads of that session.",
+        source: "WriteHBInitRead in Bouajjani et al., POPL 2017",
+    },
+    Topic {
+        name: "cyclic-hb",
+        kind: "anomaly",
+        about: "what a session read implies that operations come before themselves",
+        text: "Causal memory (CM) forbids it: no one order explains all reads of that session.",
+        source: "CyclicHB in Bouajjani et al., POPL 2017",
+    },
+    Topic {
+        name: "read-your-writes",
+        kind: "anomaly",
+        about: "a session did not see its own write",
+        text: "Usual cause: the next request went to another replica. Remedy: stick to one replica, or carry a version with the session.",
+        source: "Terry et al., PDIS 1994",
+    },
+    Topic {
+        name: "monotonic-reads",
+        kind: "anomaly",
+        about: "a session saw something older than it had seen before",
+        text: "Usual cause and remedy are those of read-your-writes.",
+        source: "Terry et al., PDIS 1994",
+    },
+    Topic {
+        name: "monotonic-writes",
+        kind: "anomaly",
+        about: "two writes of one session were seen without the first, or in the other order",
+        text: "Usual cause: replication that does not keep a session's order.",
+        source: "Terry et al., PDIS 1994",
+    },
+    Topic {
+        name: "writes-follow-reads",
+        kind: "anomaly",
+        about: "a write was seen without what its writer had read before it",
+        text: "An answer was seen without its question. Usual cause: replication that drops causal dependencies.",
+        source: "Terry et al., PDIS 1994",
+    },
+    Topic {
+        name: "internal",
+        kind: "anomaly",
+        about: "a transaction did not see its own effects, or read a key twice and saw two things",
+        text: "The transaction contradicts itself; nobody else is needed to prove it.",
+        source: "Kingsbury & Alvaro, Elle, VLDB 2020",
+    },
+    Topic {
+        name: "dirty-update",
+        kind: "anomaly",
+        about: "a transaction that committed overwrote or extended what a failed one had written",
+        text: "The failed write has become part of the committed state.",
+        source: "Kingsbury & Alvaro, Elle, VLDB 2020",
+    },
+    Topic {
+        name: "duplicate-elements",
+        kind: "anomaly",
+        about: "a list has an element twice that was appended once",
+        text: "Usual causes are those of duplicate.",
+        source: "Kingsbury & Alvaro, Elle, VLDB 2020",
+    },
+    Topic {
+        name: "reordered-append",
+        kind: "anomaly",
+        about: "two appends of one transaction are in the list in the other order",
+        text: "A transaction's effects were applied in another order than it made them.",
+        source: "Kingsbury & Alvaro, Elle, VLDB 2020",
+    },
 ];
 
 /// The topic of that name. `G-single-realtime` is `G-single` in a cycle that real time closes.
 pub(crate) fn topic(name: &str) -> Option<&'static Topic> {
     let base = name.trim_end_matches("-realtime").trim_end_matches("-process");
     TOPICS.iter().find(|topic| topic.name == name || topic.name == base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_shows_as_something_that_is_explained() {
+        for bug in squall_refkv::BUGS {
+            bug.anomalies.iter().for_each(|kind| assert!(topic(kind).is_some(), "{}: {kind}", bug.name));
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_cycles_are_explained_however_they_close() {
+        let mut names: Vec<&str> = TOPICS.iter().map(|topic| topic.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+        assert_eq!(topic("G-single-realtime").unwrap().name, "G-single");
+        assert!(topic("no-such-thing").is_none());
+    }
 }
