@@ -18,6 +18,7 @@ const WINDOW_NS: u64 = 5_000_000_000;
 pub(crate) struct Display {
     bar: ProgressBar,
     total: Duration,
+    quiet: bool,
     ok: u64,
     fail: u64,
     info: u64,
@@ -39,6 +40,7 @@ impl Display {
         Display {
             bar,
             total,
+            quiet,
             ok: 0,
             fail: 0,
             info: 0,
@@ -113,6 +115,9 @@ impl Sink for Display {
         match event {
             Event::Phase(phase) => {
                 phase.clone_into(&mut self.phase);
+                if self.bar.is_hidden() && !self.quiet {
+                    eprintln!("{phase}");
+                }
                 self.bar.set_message(phase.to_owned());
                 self.drawn_ns = 0;
                 self.bar.tick();

@@ -21,6 +21,7 @@ mod say;
 mod seed;
 mod squall;
 mod suite;
+mod sys;
 mod worker;
 
 pub use exit::Exit;

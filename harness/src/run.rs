@@ -22,6 +22,8 @@ use crate::readiness::{recover, start_target};
 use crate::recorder::Recorder;
 use crate::run_log::RunLog;
 
+/// How often healing is tried: one fault may be in the way of healing another.
+const HEAL_TRIES: usize = 4;
 /// How long final reads may take altogether.
 const FINAL_MAX: Duration = Duration::from_secs(30);
 
@@ -143,8 +145,14 @@ impl Stage {
             outcome = interpreter.run(&mut heal, sink).await;
         }
         // Whatever happened, nothing stays broken; healing what the generators healed already does nothing.
-        for (fault, healed) in chaos.heal_all().await {
-            if let Err(error) = healed {
+        let mut healed = chaos.heal_all().await;
+        for _ in 1..HEAL_TRIES {
+            if healed.iter().any(|(_, receipt)| receipt.is_err()) {
+                healed = chaos.heal_all().await;
+            }
+        }
+        for (fault, receipt) in healed {
+            if let Err(error) = receipt {
                 self.notes.push(format!("A {fault} could not be healed: {error:#}."));
             }
         }

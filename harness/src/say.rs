@@ -106,7 +106,8 @@ impl Saying<'_> {
             let _ = write!(text, "\n  and {}", count(more, "more fault", "more faults"));
         }
         if anomalies > 1 {
-            let _ = write!(text, "\n  and {}", count(anomalies - 1, "more anomaly", "more anomalies"));
+            let _ =
+                write!(text, "\n  and at least {}", count(anomalies - 1, "more anomaly", "more anomalies"));
         }
         let _ = write!(text, "\n  {}", self.outline.coverage);
     }
@@ -134,7 +135,7 @@ mod tests {
         let expected = "INVALID  register: key 4 is not linearizable
   read by process 7 returned 12
   during partition {n1} | {n2,n3} (receipt: 1,204 packets dropped)
-  and 1 more anomaly
+  and at least 1 more anomaly
   9 ops in 1.00 s: 9 ok, 0 fail, 0 info; 1 partition, all confirmed
 warning  Torn.
 report   r.html#anomaly-1

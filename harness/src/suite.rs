@@ -184,6 +184,7 @@ fn run_test(row: &Row, time_limit: Duration, results: &std::path::Path, seed: u6
     if let Some(bug) = row.bug {
         command.args(["--bug", bug.name]).args(BUG_ARGS);
     }
+    crate::sys::die_with_us(&mut command);
     let output =
         command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot run squall test")?;
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();

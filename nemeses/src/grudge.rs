@@ -184,6 +184,11 @@ impl Shape {
     pub(crate) fn checked(self, n: usize) -> Result<Shape> {
         let least = self.nodes_min();
         ensure!(n >= least, "{self} needs {least} nodes, and there are {n}");
+        if let Shape::Nodes(nodes) = &self {
+            let names: Vec<String> = (1..=n).map(|i| format!("n{i}")).collect();
+            let apart = crate::nodes::known(nodes, &names)?;
+            ensure!(apart.len() < n, "{self} of {n} nodes cuts nothing");
+        }
         Ok(self)
     }
 

@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep};
 use crate::nemesis::{Nemesis, Ops, Plan, Scene};
 use crate::nodes::{NodeSpec, nodes_of};
 
-const SETTLE: Duration = Duration::from_secs(10);
+/// How long a change may take. Other nemeses wait meanwhile, and one of them may be what it waits for; what has not joined
+/// by then is tried again with the next healing.
+const SETTLE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(100);
 
 /// `leave` takes a [`NodeSpec`] as text, or nothing for a random one, and removes those nodes at once, each by asking
@@ -95,7 +97,15 @@ impl Nemesis for Membership {
         let deadline = Instant::now() + SETTLE;
         let mut refused = None;
         loop {
-            let seen = list(members, &via).await?;
+            let seen = match list(members, &via).await {
+                Ok(seen) => seen,
+                // Whoever could tell may be down or cut off for now.
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => {
+                    sleep(POLL).await;
+                    continue;
+                }
+            };
             let missing: Vec<&NodeHandle> =
                 asked.iter().copied().filter(|node| !seen.iter().any(|name| name == node.name())).collect();
             if missing.is_empty() {
@@ -123,9 +133,11 @@ fn capability<'a>(on: &Scene<'a>) -> Result<&'a dyn targets::Membership> {
     on.target.membership().context("this target cannot add and remove nodes")
 }
 
-/// The nodes that stay.
+/// The nodes that stay; all, if none does: some of those that were told to leave may never have left.
 fn others<'a>(on: &Scene<'a>, leaving: &[&NodeHandle]) -> Vec<&'a NodeHandle> {
-    on.cluster.nodes.iter().filter(|node| leaving.iter().all(|other| other.name() != node.name())).collect()
+    let stays = |node: &&NodeHandle| leaving.iter().all(|other| other.name() != node.name());
+    let staying: Vec<&NodeHandle> = on.cluster.nodes.iter().filter(stays).collect();
+    if staying.is_empty() { on.cluster.nodes.iter().collect() } else { staying }
 }
 
 /// The members as the first node that answers sees them.

@@ -39,7 +39,7 @@ pub(crate) const CHOICES: [NodeSpec; 5] =
     [NodeSpec::One, NodeSpec::Minority, NodeSpec::Majority, NodeSpec::Primaries, NodeSpec::All];
 
 /// The names of the node specs, and what they mean.
-pub(crate) const SPECS: [(&str, &str); 7] = [
+pub(crate) static SPECS: [(&str, &str); 7] = [
     ("one", "a random node"),
     ("minority", "as many random nodes as leave a majority"),
     ("majority", "the smallest majority, at random"),
@@ -92,12 +92,10 @@ impl NodeSpec {
         Ok((chosen, remark))
     }
 
-    /// The same, if it means some node in a cluster of `n`.
+    /// The same, if it means some node in a cluster of `n`, whose nodes are called `n1` and so on.
     pub(crate) fn checked(self, n: usize) -> Result<NodeSpec> {
-        let names: Vec<String> = (1..=n).map(|i| i.to_string()).collect();
-        if !matches!(self, NodeSpec::Nodes(_)) {
-            self.choose(&names, &[], &mut ChaCha8Rng::seed_from_u64(0))?;
-        }
+        let names: Vec<String> = (1..=n).map(|i| format!("n{i}")).collect();
+        self.choose(&names, &[], &mut ChaCha8Rng::seed_from_u64(0))?;
         Ok(self)
     }
 

@@ -66,6 +66,8 @@ pub fn packages(text: &str, setting: &Setting, known: &[Entry]) -> Result<Vec<Pa
         let built = (entry.build)(parameter, setting).with_context(|| format!("nemesis {}", entry.name))?;
         packages.extend(built);
     }
+    // Healed last: nodes can only join again when nothing else is broken.
+    packages.sort_by_key(|package| package.name == "membership");
     Ok(packages)
 }
 
@@ -119,6 +121,9 @@ pub(crate) fn pause(spec: Option<&str>, setting: &Setting) -> Result<Option<Pack
 }
 
 pub(crate) fn membership(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    if spec == Some("all") {
+        bail!("not all nodes can leave");
+    }
     if !setting.membership {
         bail!("this target cannot add and remove nodes");
     }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use squall_checkers::checker::check_all;
 use squall_checkers::history::{self, Parsed};
 use squall_checkers::{Checker, Verdict, registry};
-use squall_results::{RunConfig, RunData, Store, Totals};
+use squall_results::{Run, RunConfig, RunData, Store, Totals};
 use squall_workloads::workload::Options;
 
 use super::args::CheckArgs;
@@ -55,10 +55,22 @@ fn check_run(
     let mut report = None;
     // Other checkers than the run's own answer another question: the stored verdict stays.
     if own {
-        run.write_verdict(&verdict, &Totals::of(&data.history, &data.faults))?;
-        report = Some(run.write_report_of(&data)?.display().to_string());
+        report = keep(&run, &mut data, &verdict);
     }
     told(&data, &verdict, report, json)
+}
+
+/// Stores the verdict and writes the report. What cannot be written changes no verdict.
+fn keep(run: &Run, data: &mut RunData, verdict: &Verdict) -> Option<String> {
+    let warn = |error: anyhow::Error| eprintln!("warning  {error:#}");
+    if !run.verdict_path().exists() && data.config.notes.is_empty() {
+        let note = "The run was cut short before it was judged: this is its beginning.".to_owned();
+        data.config.notes.push(note.clone());
+        data.notes.push(note);
+        run.write_config(&data.config).unwrap_or_else(warn);
+    }
+    run.write_verdict(verdict, &Totals::of(&data.history, &data.faults)).unwrap_or_else(warn);
+    run.write_report_of(data).map_err(warn).ok().map(|path| path.display().to_string())
 }
 
 fn checkers_of(squall: &Squall, config: &RunConfig) -> Result<Vec<Box<dyn Checker>>> {

@@ -35,7 +35,10 @@ pub(crate) fn coverage(data: &RunData, bands: &[Fault], keyed: bool) -> String {
         units::count(totals.fail),
         units::count(totals.info)
     );
-    line += &format!("; {}", FaultSummary::of(bands));
+    // Of a history from elsewhere nobody knows its faults.
+    if !bands.is_empty() || !data.config.argv.is_empty() {
+        line += &format!("; {}", FaultSummary::of(bands));
+    }
     let few = if keyed { keys_with_few_ok(&data.history) } else { 0 };
     if few > 0 {
         line += &format!("; {} had fewer than {FEW} ok ops", units::counted(few, "key"));
@@ -113,7 +116,7 @@ pub(crate) fn warnings(data: &RunData, status: Status, bands: &[Fault]) -> Vec<S
     let mut warnings = data.notes.clone();
     let asked = !data.config.nemeses.is_empty() || !bands.is_empty();
     if asked && bands.is_empty() {
-        warnings.push("No fault was injected: the run was too short for one.".to_owned());
+        warnings.push("No fault was injected: the run was too short, or squall.log says why.".to_owned());
     } else if asked && status == Status::Valid && bands.iter().all(|band| !band.confirmed) {
         warnings.push(
             "No fault is proven to have taken effect, so this pass says nothing about behaviour under faults."

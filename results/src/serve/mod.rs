@@ -29,7 +29,7 @@ const STYLE: &str = include_str!("../report/report.css");
 pub async fn serve(store: Store, addr: SocketAddr) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(addr)
         .await
-        .with_context(|| format!("cannot listen on {addr}; --port 0 takes a free port"))?;
+        .with_context(|| format!("cannot listen on {addr}; port 0 takes a free one"))?;
     let addr = listener.local_addr()?;
     println!("runs in {} at http://{addr}/ (ctrl-c ends it)", store.dir().display());
     let stop = async {
