@@ -2,15 +2,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::{History, Verdict};
+use crate::{Budget, History, Verdict};
 
 /// Judges a history. A checker is a pure function: the same bytes give the same verdict.
 pub trait Checker: Send + Sync {
     /// Its name, as `squall check --checker NAME` takes it.
     fn name(&self) -> &str;
 
-    /// The verdict. `Unknown` only with a reason; never panics on any history.
-    fn check(&self, history: &History) -> Verdict;
+    /// The verdict, for no more than the budget. `Unknown` only with a reason; never panics on any history.
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict;
+
+    /// The verdict, for no more than the default budget.
+    fn check(&self, history: &History) -> Verdict {
+        self.check_within(history, &Budget::default())
+    }
 }
 
 struct FromFn<F> {
@@ -23,7 +28,7 @@ impl<F: Fn(&History) -> Verdict + Send + Sync> Checker for FromFn<F> {
         &self.name
     }
 
-    fn check(&self, history: &History) -> Verdict {
+    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
         (self.check)(history)
     }
 }
@@ -38,13 +43,13 @@ where
 
 /// Runs all checkers and composes their verdicts. A checker that panics gives `unknown`, as in Jepsen: a bug in a
 /// checker must neither hide the other verdicts nor pass for one.
-pub fn check_all(name: &str, checkers: &[Box<dyn Checker>], history: &History) -> Verdict {
-    let parts = checkers.iter().map(|checker| check_guarded(checker.as_ref(), history)).collect();
+pub fn check_all(name: &str, checkers: &[Box<dyn Checker>], history: &History, budget: &Budget) -> Verdict {
+    let parts = checkers.iter().map(|checker| check_guarded(checker.as_ref(), history, budget)).collect();
     Verdict::compose(name, parts)
 }
 
-fn check_guarded(checker: &dyn Checker, history: &History) -> Verdict {
-    catch_unwind(AssertUnwindSafe(|| checker.check(history))).unwrap_or_else(|panic| {
+fn check_guarded(checker: &dyn Checker, history: &History, budget: &Budget) -> Verdict {
+    catch_unwind(AssertUnwindSafe(|| checker.check_within(history, budget))).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<&str>()
             .map(ToString::to_string)
@@ -65,7 +70,7 @@ mod tests {
             from_fn("boom", |_| panic!("index out of range")),
             from_fn("fine", |_| Verdict::valid("fine", "ok")),
         ];
-        let verdict = check_all("all", &checkers, &History::new());
+        let verdict = check_all("all", &checkers, &History::new(), &Budget::default());
         assert_eq!(verdict.valid, Valid::Unknown);
         assert_eq!(verdict.parts[0].reason.as_deref(), Some("the checker panicked: index out of range"));
         assert_eq!(verdict.parts[1].valid, Valid::True);

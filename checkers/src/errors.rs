@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use crate::{Checker, History, Type, Verdict};
+use crate::{Budget, Checker, History, Type, Verdict};
 
 /// Groups operations that failed or are of unknown outcome by their error, the commonest first.
 ///
@@ -18,7 +18,7 @@ impl Checker for UnhandledErrors {
     }
 
     /// Stats: `errors`, a list of `{error, type, f, count, example}`; `example` is the index of the first such event.
-    fn check(&self, history: &History) -> Verdict {
+    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
         let mut groups: HashMap<(&str, Type, &str), (usize, usize)> = HashMap::new();
         for event in history.iter().filter(|event| event.is_client() && event.kind() != Type::Ok) {
             if let Some(error) = event.error() {

@@ -183,7 +183,7 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Rng;
+    use crate::testing::Random;
 
     fn graph(nodes: usize, edges: &[(u32, u32, Mask)]) -> Graph {
         let arcs: Vec<Arc> = edges.iter().map(|&(from, to, label)| Arc { from, to, label, via: 0 }).collect();
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn components_agree_with_mutual_reachability() {
-        let mut rng = Rng(7);
+        let mut rng = Random(7);
         for _ in 0..2_000 {
             let n = 1 + rng.below(7);
             let edges: Vec<(u32, u32, Mask)> = (0..rng.below(14))

@@ -6,6 +6,7 @@
 //! a history. It is useful alone, without the rest of squall.
 
 pub mod append;
+mod budget;
 pub mod causal;
 pub mod checker;
 mod errors;
@@ -20,10 +21,12 @@ mod set;
 mod stats;
 #[cfg(test)]
 mod testing;
+mod txn;
 pub mod unknown;
 pub mod verdict;
 
 pub use append::{Append, AppendModel};
+pub use budget::{Budget, Lease, Spent};
 pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};
 pub use errors::UnhandledErrors;

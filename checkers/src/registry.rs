@@ -4,11 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::model::{Counter, Kv, Mutex, Register};
-use crate::{
-    Append, AppendModel, Causal, CausalModel, Checker, History, Linearizable, Op, Session, SetFull, Stats,
-    Type, UnhandledErrors,
-};
+use crate::{Checker, History, Op, Stats, Type, UnhandledErrors, append, causal, linear, session, set};
 
 /// A ready-made checker.
 #[derive(Clone, Copy, Debug)]
@@ -21,73 +17,14 @@ pub struct CheckerEntry {
     pub build: fn() -> Box<dyn Checker>,
 }
 
-/// Every ready-made checker.
-pub const ALL: &[CheckerEntry] = &[
-    CheckerEntry {
-        name: "linearizable-register",
-        about: "one register with read, write and cas is linearizable",
-        build: || Box::new(Linearizable::new("linearizable-register", Register)),
-    },
-    CheckerEntry {
-        name: "linearizable-registers",
-        about: "independent registers, whose values are [key, value], are each linearizable",
-        build: || Box::new(Linearizable::new("linearizable-registers", Register).independent()),
-    },
-    CheckerEntry {
-        name: "linearizable-kv",
-        about: "a map with get, put, append and delete is linearizable",
-        build: || Box::new(Linearizable::new("linearizable-kv", Kv).independent()),
-    },
-    CheckerEntry {
-        name: "linearizable-mutex",
-        about: "a lock with acquire and release is linearizable",
-        build: || Box::new(Linearizable::new("linearizable-mutex", Mutex)),
-    },
-    CheckerEntry {
-        name: "linearizable-counter",
-        about: "a counter with add and read is linearizable",
-        build: || Box::new(Linearizable::new("linearizable-counter", Counter)),
-    },
-    CheckerEntry {
-        name: "causal",
-        about: "registers are causally consistent (CC)",
-        build: || Box::new(Causal::new(CausalModel::Cc)),
-    },
-    CheckerEntry {
-        name: "causal-convergence",
-        about: "registers are causally convergent (CCv)",
-        build: || Box::new(Causal::new(CausalModel::Ccv)),
-    },
-    CheckerEntry {
-        name: "causal-memory",
-        about: "registers are a causal memory (CM)",
-        build: || Box::new(Causal::new(CausalModel::Cm)),
-    },
-    CheckerEntry {
-        name: "session",
-        about: "registers keep the four session guarantees",
-        build: || Box::new(Session::default()),
-    },
-    CheckerEntry {
-        name: "append",
-        about: "list-append transactions are strictly serializable",
-        build: || Box::new(Append::default()),
-    },
-    CheckerEntry {
-        name: "append-strong-session-serializable",
-        about: "list-append transactions are serializable in an order that respects sessions",
-        build: || Box::new(Append::new(AppendModel::StrongSessionSerializable)),
-    },
-    CheckerEntry {
-        name: "append-serializable",
-        about: "list-append transactions are serializable",
-        build: || Box::new(Append::new(AppendModel::Serializable)),
-    },
-    CheckerEntry {
-        name: "set",
-        about: "every read of a set has all that was acknowledged before it, and nothing unexpected or twice",
-        build: || Box::new(SetFull::new().linearizable()),
-    },
+/// Every ready-made checker. Each family keeps its own list.
+pub fn all() -> impl Iterator<Item = &'static CheckerEntry> {
+    let families =
+        [linear::CHECKERS, causal::CHECKERS, session::CHECKERS, append::CHECKERS, set::CHECKERS, OTHERS];
+    families.into_iter().flatten()
+}
+
+const OTHERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "stats",
         about: "every kind of operation succeeds now and then",
@@ -126,7 +63,7 @@ pub fn fitting(history: &History) -> Result<Vec<Box<dyn Checker>>, String> {
             fs.join(", ")
         ));
     };
-    let named = |name: &&str| ALL.iter().find(|entry| entry.name == *name).map(|entry| (entry.build)());
+    let named = |name: &&str| all().find(|entry| entry.name == *name).map(|entry| (entry.build)());
     Ok(names.iter().filter_map(named).collect())
 }
 
@@ -160,9 +97,9 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_those_of_the_checkers() {
-        let names: BTreeSet<&str> = ALL.iter().map(|entry| entry.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for entry in ALL {
+        let names: BTreeSet<&str> = all().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), all().count());
+        for entry in all() {
             assert_eq!((entry.build)().name(), entry.name);
         }
     }

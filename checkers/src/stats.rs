@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::{Checker, History, Type, Valid, Verdict};
+use crate::{Budget, Checker, History, Type, Valid, Verdict};
 
 /// Counts how many operations of each function were ok, failed, or are of unknown outcome.
 ///
@@ -31,7 +31,7 @@ impl Checker for Stats {
     }
 
     /// Stats: `ok`, `fail`, `info` and `count` in all, and under `by_f` for each function.
-    fn check(&self, history: &History) -> Verdict {
+    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
         let mut all = Counts::default();
         let mut by_f: BTreeMap<&str, Counts> = BTreeMap::new();
         let pairs = history.pairs();

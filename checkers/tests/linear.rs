@@ -1,10 +1,13 @@
 //! Large histories of simulated registers: valid ones, and ones with a violation at a known place.
 
+#[path = "common/random.rs"]
+mod random;
 #[path = "common/simulated.rs"]
 mod simulated;
 
+use random::Random;
 use serde_json::{Value, json};
-use simulated::{Random, Shape, simulate};
+use simulated::{Shape, simulate};
 use squall_checkers::model::Register;
 use squall_checkers::{Checker, History, Linearizable, Op, Process, Type, Valid, Verdict};
 

@@ -1,6 +1,8 @@
 //! Whatever is done to a history's bytes, the readers answer with a history or with a place and a reason.
 
 mod common;
+#[path = "common/random.rs"]
+mod random;
 
 use common::random_history;
 use squall_checkers::history::{Format, JsonlWriter, ReadError, read, read_as, write_edn, write_jsonl};

@@ -1,13 +1,16 @@
 //! Large histories of correct stores have no anomaly, and one that is planted in them is found where it is.
 
+#[path = "common/random.rs"]
+mod random;
 #[path = "common/stores.rs"]
 mod stores;
 
+use random::Random;
 use serde_json::json;
 use squall_checkers::{
     Append, AppendModel, Causal, CausalModel, Checker, History, Op, Process, Session, Type, Valid, Verdict,
 };
-use stores::{Conflicts, Rng, lists, push, replicated};
+use stores::{Conflicts, lists, push, replicated};
 
 const SESSIONS: usize = 20;
 
@@ -25,7 +28,7 @@ fn a_causal_store_passes_in_linear_work() {
     for (conflicts, model) in
         [(Conflicts::LastArrived, CausalModel::Cm), (Conflicts::LastWritten, CausalModel::Ccv)]
     {
-        let history = replicated(&mut Rng(1), ops, SESSIONS, 50, conflicts);
+        let history = replicated(&mut Random(1), ops, SESSIONS, 50, conflicts);
         for model in [CausalModel::Cc, model] {
             let verdict = causal(model, &history);
             assert_eq!(verdict.valid, Valid::True, "{conflicts:?} {model:?}: {}", verdict.summary);
@@ -53,7 +56,7 @@ fn planted(history: &History, at: usize, extra: &[(usize, &'static str, serde_js
 
 #[test]
 fn a_planted_causal_anomaly_is_found_where_it_is() {
-    let store = replicated(&mut Rng(2), 10_000, SESSIONS, 50, Conflicts::LastWritten);
+    let store = replicated(&mut Random(2), 10_000, SESSIONS, 50, Conflicts::LastWritten);
     let (a, b, c) = (SESSIONS, SESSIONS + 1, SESSIONS + 2);
     let fresh = |value| json!([1000, value]);
     let stale =
@@ -86,7 +89,7 @@ fn a_planted_causal_anomaly_is_found_where_it_is() {
             assert_eq!(found, expected, "{model:?}");
         }
     }
-    let store = replicated(&mut Rng(3), 10_000, SESSIONS, 50, Conflicts::LastArrived);
+    let store = replicated(&mut Random(3), 10_000, SESSIONS, 50, Conflicts::LastArrived);
     let verdict = causal(CausalModel::Cm, &planted(&store, 2 * 777, &flip));
     assert_eq!(verdict.anomalies.len(), 1);
     assert_eq!((verdict.anomalies[0].kind.as_str(), verdict.valid), ("cyclic-hb", Valid::False));
@@ -96,7 +99,7 @@ fn a_planted_causal_anomaly_is_found_where_it_is() {
 
 #[test]
 fn a_planted_session_violation_is_found_where_it_is() {
-    let store = replicated(&mut Rng(4), 10_000, SESSIONS, 50, Conflicts::LastWritten);
+    let store = replicated(&mut Random(4), 10_000, SESSIONS, 50, Conflicts::LastWritten);
     let (a, b) = (SESSIONS, SESSIONS + 1);
     let extra = [
         (a, "write", json!([1000, 1])),
@@ -114,7 +117,7 @@ fn a_planted_session_violation_is_found_where_it_is() {
 
 #[test]
 fn a_serializable_list_store_passes_with_few_edges_and_a_planted_stale_read_is_found() {
-    let history = lists(&mut Rng(5), 10_000, SESSIONS);
+    let history = lists(&mut Random(5), 10_000, SESSIONS);
     for model in
         [AppendModel::Serializable, AppendModel::StrongSessionSerializable, AppendModel::StrictSerializable]
     {
@@ -143,13 +146,13 @@ fn a_serializable_list_store_passes_with_few_edges_and_a_planted_stale_read_is_f
 }
 
 /// An event of any shape: completions without invocations, values that do not fit, keys and values of every kind.
-fn any_event(rng: &mut Rng) -> Op {
+fn any_event(rng: &mut Random) -> Op {
     let atoms = [json!(null), json!(1), json!(2), json!("a"), json!(1.5), json!([1, 2]), json!({"k": 1})];
-    let atom = |rng: &mut Rng| {
+    let atom = |rng: &mut Random| {
         let most = 3 + rng.below(5);
         atoms[rng.below(most)].clone()
     };
-    let mop = |rng: &mut Rng| match rng.below(8) {
+    let mop = |rng: &mut Random| match rng.below(8) {
         0..3 => json!(["append", atom(rng), atom(rng)]),
         3..6 => json!(["r", atom(rng), [atom(rng), atom(rng)]]),
         6 => json!(["r", atom(rng), null]),
@@ -170,7 +173,7 @@ fn any_event(rng: &mut Rng) -> Op {
 
 #[test]
 fn no_history_makes_a_checker_panic_and_every_verdict_has_its_grounds() {
-    let mut rng = Rng(6);
+    let mut rng = Random(6);
     let checkers: [Box<dyn Checker>; 5] = [
         Box::new(Causal::new(CausalModel::Cc)),
         Box::new(Causal::new(CausalModel::Ccv)),

@@ -1,6 +1,8 @@
 //! Written and read again, a history is the same.
 
 mod common;
+#[path = "common/random.rs"]
+mod random;
 
 use common::random_history;
 use squall_checkers::history::{Format, History, JsonlWriter, Op, read, write_edn, write_jsonl};

@@ -1,7 +1,7 @@
 //! From a history to a verdict.
 
 use squall_checkers::checker::check_all;
-use squall_checkers::{Checker, History, Type, UnhandledErrors, Verdict};
+use squall_checkers::{Budget, Checker, History, Type, UnhandledErrors, Verdict};
 
 /// Fewer ok operations than this say nothing about a system.
 const OK_MIN: usize = 10;
@@ -9,7 +9,7 @@ const OK_MIN: usize = 10;
 /// The verdict of a workload's checkers on the history of a run, with the errors that clients met. A run in which hardly anything took effect is
 /// unknown: an empty pass must not look like a pass.
 pub(crate) fn judge(workload: &str, checkers: &[Box<dyn Checker>], history: &History) -> Verdict {
-    let mut verdict = check_all(workload, checkers, history);
+    let mut verdict = check_all(workload, checkers, history, &Budget::default());
     verdict.parts.push(UnhandledErrors.check(history));
     let ok = history.iter().filter(|op| op.is_client() && op.kind() == Type::Ok).count();
     if ok >= OK_MIN {

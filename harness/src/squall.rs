@@ -32,7 +32,7 @@ impl Squall {
             targets: target::ALL.to_vec(),
             workloads: workload::ALL.to_vec(),
             nemeses: nemeses::ALL.to_vec(),
-            checkers: checkers::ALL.to_vec(),
+            checkers: checkers::all().copied().collect(),
         }
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use squall::event::{Event, Sink};
 use squall::interpreter::{Crew, Interpreter};
 use squall_checkers::history::validate;
-use squall_checkers::{History, Op, Process, Type, Valid};
+use squall_checkers::{Budget, History, Op, Process, Type, Valid};
 use squall_workloads::client::{AtomClient, NoopClient, TimeoutClient};
 use squall_workloads::generator::{
     GeneratorExt as _, Threads, clients, clients_and_nemesis, forever, log, ops, sleep,
@@ -123,7 +123,12 @@ async fn a_run_on_a_correct_store_is_well_formed_and_valid() {
         let pairs = history.pairs();
         assert!((0..history.len()).all(|i| pairs.of(i).is_some()), "{}: an operation is open", entry.name);
         if workload.final_generator.is_none() {
-            let verdict = squall_checkers::checker::check_all(entry.name, &workload.checkers, &history);
+            let verdict = squall_checkers::checker::check_all(
+                entry.name,
+                &workload.checkers,
+                &history,
+                &Budget::default(),
+            );
             assert_eq!(verdict.valid, Valid::True, "{verdict:?}");
         }
     }

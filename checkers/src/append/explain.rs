@@ -2,9 +2,9 @@
 
 use super::cycle::Cycle;
 use super::graph::{PROCESS, RW, WR, WW};
-use super::parse::{NONE, Txns};
 use super::version_order::{Fault, Orders};
 use crate::graph::Arc;
+use crate::txn::{NONE, Txns};
 use crate::{Anomaly, Edge, Value};
 
 /// Puts transactions into words.

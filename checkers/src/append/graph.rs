@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::parse::{NONE, Outcome, Txns};
 use super::version_order::Orders;
 use crate::Process;
 use crate::graph::{Arc, Graph, Mask};
+use crate::txn::{NONE, Outcome, Txns};
 
 /// Appended just before, in the version order of a key.
 pub(super) const WW: Mask = 1;

@@ -14,7 +14,6 @@
 mod cycle;
 mod explain;
 mod graph;
-mod parse;
 mod version_order;
 
 #[cfg(test)]
@@ -22,16 +21,36 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
+use crate::txn::{Shape, Txns};
 use explain::Teller;
 use graph::{PROCESS, REALTIME, RW, WR, WW};
-use parse::Txns;
 use version_order::{Fault, Orders};
 
 use crate::graph::Mask;
-use crate::{Anomaly, Checker, History, Verdict};
+use crate::registry::CheckerEntry;
+use crate::{Anomaly, Budget, Checker, History, Verdict};
 
 /// How many anomalies of a kind a verdict spells out; its numbers count all.
 const SHOWN: usize = 5;
+
+/// The ready-made checkers of this family.
+pub(crate) const CHECKERS: &[CheckerEntry] = &[
+    CheckerEntry {
+        name: "append",
+        about: "list-append transactions are strictly serializable",
+        build: || Box::new(Append::default()),
+    },
+    CheckerEntry {
+        name: "append-strong-session-serializable",
+        about: "list-append transactions are serializable in an order that respects sessions",
+        build: || Box::new(Append::new(AppendModel::StrongSessionSerializable)),
+    },
+    CheckerEntry {
+        name: "append-serializable",
+        about: "list-append transactions are serializable",
+        build: || Box::new(Append::new(AppendModel::Serializable)),
+    },
+];
 
 /// What the order of transactions must respect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,8 +176,8 @@ impl Checker for Append {
         }
     }
 
-    fn check(&self, history: &History) -> Verdict {
-        match Txns::parse(history) {
+    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
+        match Txns::parse(history, Shape::Lists) {
             Ok(txns) => self.judge(&txns),
             Err(reason) => Verdict::unknown(self.name(), reason),
         }

@@ -1,6 +1,6 @@
 use super::oracle::{self, TinyMop, TinyTxn};
 use super::*;
-use crate::testing::Rng;
+use crate::testing::Random;
 use crate::{Op, Process, Type, Valid};
 use TinyMop::{Append as A, Read as R};
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ fn every_history_of_three_small_transactions_agrees_with_trying_all_orders() {
 }
 
 /// Runs a list store in a random order, with intervals around each run, and then often spoils something.
-fn random(rng: &mut Rng) -> Vec<TinyTxn> {
+fn random(rng: &mut Random) -> Vec<TinyTxn> {
     let n = 4 + rng.below(4);
     let mut store = [const { Vec::new() }; 2];
     let (mut value, mut txns) = (0, Vec::<TinyTxn>::new());
@@ -144,7 +144,7 @@ fn random(rng: &mut Rng) -> Vec<TinyTxn> {
     txns
 }
 
-fn spoil(rng: &mut Rng, txns: &mut [TinyTxn], value: u8) {
+fn spoil(rng: &mut Random, txns: &mut [TinyTxn], value: u8) {
     let txn = rng.below(txns.len());
     let other = rng.below(txns.len());
     let mop = rng.below(txns[txn].mops.len());
@@ -166,7 +166,7 @@ fn spoil(rng: &mut Rng, txns: &mut [TinyTxn], value: u8) {
 
 #[test]
 fn random_histories_agree_with_trying_all_orders() {
-    let mut rng = Rng(11);
+    let mut rng = Random(11);
     let mut seen = std::collections::BTreeMap::new();
     for _ in 0..10_500 {
         let txns = random(&mut rng);

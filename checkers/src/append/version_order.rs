@@ -4,7 +4,7 @@
 //! and every other read must be a prefix of it. An element that a committed transaction appended and nobody read comes after
 //! the longest read.
 
-use super::parse::{Element, Mop, NONE, Outcome, Txn, Txns};
+use crate::txn::{Element, Mop, NONE, Outcome, Txn, Txns};
 
 /// The first read of a key in a transaction, without the transaction's own appends before it.
 #[derive(Clone, Copy, Debug)]
@@ -149,12 +149,13 @@ impl Orders {
             let mut external = 0;
             for at in mops {
                 let (from, to) = match txns.mops[at as usize] {
-                    Mop::Append { element, .. } => {
+                    Mop::Write { element, .. } => {
                         known.iter_mut().for_each(|known| known.push(element));
                         own.push(element);
                         continue;
                     }
                     Mop::Read { from, to, .. } => (from, to),
+                    Mop::Get { .. } => continue,
                 };
                 let got = txns.read(from, to);
                 let right = match &known {
@@ -265,7 +266,7 @@ fn reads<'a>(txns: &'a Txns) -> impl Iterator<Item = (u32, u32, &'a [u32])> {
     txns.list.iter().enumerate().flat_map(move |(id, txn)| {
         txns.mops[txn.mops.start as usize..txn.mops.end as usize].iter().filter_map(move |mop| match *mop {
             Mop::Read { key, from, to } => Some((id as u32, key, txns.read(from, to))),
-            Mop::Append { .. } => None,
+            Mop::Write { .. } | Mop::Get { .. } => None,
         })
     })
 }

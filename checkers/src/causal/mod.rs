@@ -36,10 +36,30 @@ use cc::{Causality, Pattern};
 use clocks::Clocks;
 use kv::Kv;
 
-use crate::{Anomaly, Checker, History, Verdict};
+use crate::registry::CheckerEntry;
+use crate::{Anomaly, Budget, Checker, History, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
 const SHOWN: usize = 10;
+
+/// The ready-made checkers of this family.
+pub(crate) const CHECKERS: &[CheckerEntry] = &[
+    CheckerEntry {
+        name: "causal",
+        about: "registers are causally consistent (CC)",
+        build: || Box::new(Causal::new(CausalModel::Cc)),
+    },
+    CheckerEntry {
+        name: "causal-convergence",
+        about: "registers are causally convergent (CCv)",
+        build: || Box::new(Causal::new(CausalModel::Ccv)),
+    },
+    CheckerEntry {
+        name: "causal-memory",
+        about: "registers are a causal memory (CM)",
+        build: || Box::new(Causal::new(CausalModel::Cm)),
+    },
+];
 
 /// Which causal model to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +188,7 @@ impl Checker for Causal {
         }
     }
 
-    fn check(&self, history: &History) -> Verdict {
+    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
         let outcome = kv::resolve(history, true)
             .and_then(|kv| self.examine(&kv).map(|findings| self.verdict(&kv, findings)));
         let mut verdict = outcome.unwrap_or_else(|reason| Verdict::unknown(self.name(), reason));

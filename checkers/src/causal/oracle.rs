@@ -2,7 +2,7 @@
 //! histories.
 
 use super::CausalModel;
-use crate::testing::Rng;
+use crate::testing::Random;
 use crate::{History, Op, Process, Type};
 
 /// An acknowledged operation of a tiny history. Values are from 1 up; 0 is the initial value.
@@ -223,7 +223,7 @@ fn values(ops: &mut Vec<Tiny>, at: usize, visit: &mut impl FnMut(&[Tiny])) {
 }
 
 /// A random history of `n` operations, often of a single copy.
-pub(crate) fn random(rng: &mut Rng, n: usize) -> Vec<Tiny> {
+pub(crate) fn random(rng: &mut Random, n: usize) -> Vec<Tiny> {
     let (sessions, keys) = (1 + rng.below(4), 1 + rng.below(2));
     let mut ops: Vec<Tiny> = (0..n)
         .map(|at| {

@@ -1,6 +1,6 @@
 use super::oracle::{self, Tiny};
 use super::*;
-use crate::testing::Rng;
+use crate::testing::Random;
 use crate::{Op, Process, Type, Valid};
 use Type::{Fail, Info, Invoke, Ok};
 use serde_json::json;
@@ -42,7 +42,7 @@ fn every_history_of_four_operations_agrees_with_the_definitions() {
 fn random_histories_of_five_operations_agree_with_every_causal_order() {
     let orders = oracle::partial_orders(5);
     assert_eq!(orders.len(), 4231);
-    let mut rng = Rng(5);
+    let mut rng = Random(5);
     for _ in 0..400 {
         let ops = oracle::random(&mut rng, 5);
         agrees(&ops, |model| oracle::holds(model, &ops, &orders));
@@ -51,7 +51,7 @@ fn random_histories_of_five_operations_agree_with_every_causal_order() {
 
 #[test]
 fn random_histories_of_up_to_eight_operations_agree_with_the_least_causal_order() {
-    let mut rng = Rng(8);
+    let mut rng = Random(8);
     let mut seen = std::collections::BTreeMap::new();
     for round in 0..12_000 {
         let ops = oracle::random(&mut rng, 6 + round % 3);

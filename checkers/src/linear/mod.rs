@@ -33,8 +33,9 @@ use engine::{Found, Limits, Report};
 use explain::Explainer;
 use split::{Keys, Part};
 
-use crate::model::Model;
-use crate::{Anomaly, Checker, History, Verdict};
+use crate::model::{self, Counter, Kv, Model, Register};
+use crate::registry::CheckerEntry;
+use crate::{Anomaly, Budget, Checker, History, Verdict};
 
 /// Configurations that a key may cost, where nothing else is said.
 const STEPS_MAX: u64 = 50_000_000;
@@ -44,6 +45,35 @@ const MEMORY_BYTES_MAX: usize = 1 << 30;
 
 /// Failing keys that are explained with a witness; further ones are counted.
 const EXPLAINED_MAX: usize = 8;
+
+/// The ready-made checkers of this family.
+pub(crate) const CHECKERS: &[CheckerEntry] = &[
+    CheckerEntry {
+        name: "linearizable-register",
+        about: "one register with read, write and cas is linearizable",
+        build: || Box::new(Linearizable::new("linearizable-register", Register)),
+    },
+    CheckerEntry {
+        name: "linearizable-registers",
+        about: "independent registers, whose values are [key, value], are each linearizable",
+        build: || Box::new(Linearizable::new("linearizable-registers", Register).independent()),
+    },
+    CheckerEntry {
+        name: "linearizable-kv",
+        about: "a map with get, put, append and delete is linearizable",
+        build: || Box::new(Linearizable::new("linearizable-kv", Kv).independent()),
+    },
+    CheckerEntry {
+        name: "linearizable-mutex",
+        about: "a lock with acquire and release is linearizable",
+        build: || Box::new(Linearizable::new("linearizable-mutex", model::Mutex)),
+    },
+    CheckerEntry {
+        name: "linearizable-counter",
+        about: "a counter with add and read is linearizable",
+        build: || Box::new(Linearizable::new("linearizable-counter", Counter)),
+    },
+];
 
 /// Checks that a history is linearizable with respect to a model.
 ///
@@ -120,7 +150,7 @@ impl<M: Model> Checker for Linearizable<M> {
         &self.name
     }
 
-    fn check(&self, history: &History) -> Verdict {
+    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
         let parts = match split::split(&self.model, self.keys, history) {
             Ok(parts) => parts,
             Err(why) => return Verdict::unknown(&self.name, why),

@@ -31,10 +31,18 @@ use find::{Finder, How, Violation};
 
 use crate::causal::explain::Teller;
 use crate::causal::kv::{self, Kv};
-use crate::{Anomaly, Checker, Edge, History, Verdict};
+use crate::registry::CheckerEntry;
+use crate::{Anomaly, Budget, Checker, Edge, History, Verdict};
 
 /// How many anomalies of a guarantee a verdict spells out.
 const SHOWN: usize = 5;
+
+/// The ready-made checkers of this family.
+pub(crate) const CHECKERS: &[CheckerEntry] = &[CheckerEntry {
+    name: "session",
+    about: "registers keep the four session guarantees",
+    build: || Box::new(Session::default()),
+}];
 
 /// A session guarantee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,7 +124,7 @@ impl Checker for Session {
         "session"
     }
 
-    fn check(&self, history: &History) -> Verdict {
+    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
         let kv = match kv::resolve(history, true) {
             Ok(kv) => kv,
             Err(reason) => return Verdict::unknown(self.name(), reason),

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::causal::oracle::{self, Tiny};
-use crate::testing::Rng;
+use crate::testing::Random;
 use crate::{CausalModel, Valid};
 
 /// `older[u][v]`: the version that `u` wrote is older than the one that `v` wrote, by the definition. `None` if some
@@ -112,7 +112,7 @@ fn every_history_of_four_operations_agrees_with_the_definitions() {
 
 #[test]
 fn random_histories_agree_with_the_definitions_and_causal_ones_have_no_violation() {
-    let mut rng = Rng(21);
+    let mut rng = Random(21);
     let (mut verdicts, mut guarantees) = (BTreeMap::new(), BTreeMap::new());
     for round in 0..12_000 {
         let ops = oracle::random(&mut rng, 6 + round % 3);

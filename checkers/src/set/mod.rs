@@ -10,10 +10,18 @@ use elements::{Element, Fate, Read, Set};
 use serde_json::{Value, json};
 
 use crate::history::Pairs;
-use crate::{Anomaly, Checker, History, Valid, Verdict};
+use crate::registry::CheckerEntry;
+use crate::{Anomaly, Budget, Checker, History, Valid, Verdict};
 
 /// Anomalies of one kind that are explained; further ones are counted.
 const EXPLAINED_MAX: usize = 8;
+
+/// The ready-made checkers of this family.
+pub(crate) const CHECKERS: &[CheckerEntry] = &[CheckerEntry {
+    name: "set",
+    about: "every read of a set has all that was acknowledged before it, and nothing unexpected or twice",
+    build: || Box::new(SetFull::new().linearizable()),
+}];
 
 /// Checks a set to which elements are added (`add v`) and which is read whole (`read`, a list).
 ///
@@ -53,7 +61,7 @@ impl Checker for SetFull {
     /// Stats: counts `attempts`, `acknowledged`, `stable`, `lost`, `stale`, `never_read`, `recovered` (of unknown outcome,
     /// but read), `unexpected`, `duplicated`, `aborted_reads`; and `visible_ms` and `lost_ms`, each
     /// `{p50, p95, p99, max}` in milliseconds since the element was known.
-    fn check(&self, history: &History) -> Verdict {
+    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
         let pairs = history.pairs();
         let sets = match elements::sets(history, &pairs, self.independent) {
             Ok(sets) => sets,

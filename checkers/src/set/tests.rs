@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::SetFull;
-use crate::testing::Rng;
+use crate::testing::Random;
 use crate::{Checker, History, Op, Process, Type, Valid, Verdict};
 
 /// Whole operations one after another: `(f, value or result, outcome)`, one event a second.
@@ -142,7 +142,7 @@ fn naive_lost(history: &History) -> Vec<i64> {
 
 #[test]
 fn random_histories_lose_what_the_plain_rules_lose() {
-    let mut rng = Rng(11);
+    let mut rng = Random(11);
     let mut lossy = 0;
     for _ in 0..3_000 {
         let mut history = History::new();

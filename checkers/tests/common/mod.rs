@@ -3,21 +3,9 @@
 use serde_json::{Map, Value};
 use squall_checkers::history::{History, Op, Process, Type};
 
-/// A small generator of random numbers (xorshift64*), so that a seed gives the same history for ever.
-pub(crate) struct Random(u64);
+use crate::random::Random;
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % n
-    }
-
     fn pick<'a>(&mut self, names: &[&'a str]) -> &'a str {
         names[self.below(names.len())]
     }
@@ -59,7 +47,7 @@ impl Random {
 
 /// A well-formed history of at least `events` events in which everything that can differ does.
 pub(crate) fn random_history(seed: u64, events: usize) -> History {
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     let mut history = History::new();
     let mut open: Vec<Option<&str>> = vec![None; 4];
     let mut time_ns = 0;

@@ -5,18 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use squall_checkers::{History, Op, Process, Type};
 
-/// SplitMix64 (Steele, Lea and Flood 2014).
-pub(crate) struct Rng(pub(crate) u64);
-
-impl Rng {
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
-}
+use crate::random::Random;
 
 /// How replicas settle conflicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +42,7 @@ impl Replica {
 /// `ops` reads and writes of as many clients as `sessions`, each with a replica of its own; writes reach the other
 /// replicas late, but in causal order.
 pub(crate) fn replicated(
-    rng: &mut Rng,
+    rng: &mut Random,
     ops: usize,
     sessions: usize,
     keys: usize,
@@ -100,7 +89,7 @@ pub(crate) fn push(history: &mut History, process: usize, f: &'static str, asked
 
 /// `txns` transactions of one to four micro-operations on ever fresh keys by `clients` clients against lists in one
 /// place. Each runs at one moment between its invocation and its completion.
-pub(crate) fn lists(rng: &mut Rng, txns: usize, clients: usize) -> History {
+pub(crate) fn lists(rng: &mut Random, txns: usize, clients: usize) -> History {
     const APPENDS: u64 = 32;
     let mut store: HashMap<usize, Vec<u64>> = HashMap::new();
     let mut active: Vec<(usize, u64)> = (0..10).map(|key| (key, 0)).collect();

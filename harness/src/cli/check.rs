@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use squall_checkers::checker::check_all;
 use squall_checkers::history::{self, Parsed};
-use squall_checkers::{Checker, Verdict, registry};
+use squall_checkers::{Budget, Checker, Verdict, registry};
 use squall_results::{Run, RunConfig, RunData, Store, Totals};
 use squall_workloads::workload::Options;
 
@@ -101,7 +101,7 @@ fn check_foreign(
     if checkers.is_empty() {
         checkers = registry::fitting(&history).map_err(BadArgument)?;
     }
-    let verdict = check_all(name, &checkers, &history);
+    let verdict = check_all(name, &checkers, &history, &Budget::default());
     let notes = parsed.warnings.iter().map(ToString::to_string).collect();
     let (id, verdict) = (name.to_owned(), Some(verdict));
     let data = RunData { id, history, verdict, notes, ..RunData::default() };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use squall_checkers::checker::check_all;
-use squall_checkers::{History, Verdict};
+use squall_checkers::{Budget, History, Verdict};
 
 use super::{Options, Workload};
 use crate::client::AtomClient;
@@ -38,5 +38,5 @@ pub(super) fn simulate(
         })
         .unwrap();
     let history: History = schedule.events.iter().cloned().collect();
-    (schedule, check_all(&workload.name, &workload.checkers, &history))
+    (schedule, check_all(&workload.name, &workload.checkers, &history, &Budget::default()))
 }

@@ -7,7 +7,7 @@ use crate::linear::problem::{NEVER, Problem, Raw, Step};
 use crate::linear::zones::UniqueWrites;
 use crate::linear::{misread, witness};
 use crate::model::{Kv, KvOp, KvValue, Model, Mutex, MutexOp, Register, RegisterOp, Symbol};
-use crate::testing::Rng;
+use crate::testing::Random;
 
 const LIMITS: Limits = Limits { steps: 1 << 20, memory_bytes: 1 << 28, deadline: None };
 
@@ -139,7 +139,7 @@ fn all_locks_of_four_operations() {
 }
 
 /// A random history of these operations; about one in five never returns.
-fn random_history<O: Clone>(random: &mut Rng, ops: &[O], count: usize, width: usize) -> Vec<Raw<O>> {
+fn random_history<O: Clone>(random: &mut Random, ops: &[O], count: usize, width: usize) -> Vec<Raw<O>> {
     let mut raw: Vec<Raw<O>> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for time in 0.. {
@@ -162,7 +162,7 @@ fn random_agreement<M: Model>(model: &M, ops: &[M::Op], seed: u64, histories: us
 where
     M::Op: std::fmt::Debug,
 {
-    let mut random = Rng(seed);
+    let mut random = Random(seed);
     let mut legal = 0;
     for _ in 0..histories {
         let (count, width) = (2 + random.below(7), 1 + random.below(4));
@@ -190,7 +190,7 @@ fn random_kvs_agree_with_brute_force() {
 /// Registers whose writes are unique go to the zones, and these to brute force and both engines.
 #[test]
 fn random_unique_writes_agree_with_brute_force() {
-    let mut random = Rng(4);
+    let mut random = Random(4);
     let (mut legal, mut unique) = (0, 0);
     let ops = [0, 1, 2, 3].map(|v| RegisterOp::Read(Symbol(v)));
     let all = [ops.to_vec(), vec![RegisterOp::Write(A); 4]].concat();
@@ -215,7 +215,7 @@ fn cores<M: Model>(model: &M, ops: &[M::Op], seed: u64)
 where
     M::Op: std::fmt::Debug,
 {
-    let mut random = Rng(seed);
+    let mut random = Random(seed);
     let (mut cores, mut minimal) = (0, 0);
     for _ in 0..3_000 {
         let (count, width) = (3 + random.below(6), 1 + random.below(4));

@@ -1,4 +1,7 @@
-//! List-append transactions, interned.
+//! Transactions, interned: over lists, with `append` and `r`, or over registers, with `w` and `r`.
+//!
+//! The operation is `txn`, or anything whose value is a list of micro-operations `[f, key, value]`. All checkers of
+//! transactions start from here.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,82 +11,103 @@ use crate::intern::Interner;
 use crate::{History, Process, Type, Value};
 
 /// No transaction, no position.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// A micro-operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mop {
-    /// Appends an element: an index into [`Txns::elements`].
-    Append { key: u32, element: u32 },
-    /// Read the elements `from..to` of [`Txns::read`].
+pub(crate) enum Mop {
+    /// Appends an element to a list, or writes it to a register: an index into [`Txns::elements`].
+    Write { key: u32, element: u32 },
+    /// Read a list: the elements `from..to` of [`Txns::read`].
     Read { key: u32, from: u32, to: u32 },
+    /// Read a register: an element, or `NONE` for the initial value.
+    Get { key: u32, element: u32 },
 }
 
 impl Mop {
-    pub(super) fn key(self) -> u32 {
+    pub(crate) fn key(self) -> u32 {
         match self {
-            Mop::Append { key, .. } | Mop::Read { key, .. } => key,
+            Mop::Write { key, .. } | Mop::Read { key, .. } | Mop::Get { key, .. } => key,
         }
     }
 
-    /// The element that it appends.
-    pub(super) fn element(self) -> Option<u32> {
+    /// The element that it writes.
+    pub(crate) fn element(self) -> Option<u32> {
         match self {
-            Mop::Append { element, .. } => Some(element),
-            Mop::Read { .. } => None,
+            Mop::Write { element, .. } => Some(element),
+            Mop::Read { .. } | Mop::Get { .. } => None,
+        }
+    }
+}
+
+/// What the keys hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Lists: `["append", key, value]` and `["r", key, list]`.
+    Lists,
+    /// Registers: `["w", key, value]` and `["r", key, value]`, where null is the initial value.
+    Registers,
+}
+
+impl Shape {
+    fn writer(self) -> &'static str {
+        match self {
+            Shape::Lists => "append",
+            Shape::Registers => "w",
         }
     }
 }
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Ok,
     Failed,
     Unknown,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Txn {
-    pub(super) process: Process,
-    pub(super) outcome: Outcome,
-    pub(super) invoke: u32,
-    pub(super) complete: Option<u32>,
-    /// Into [`Txns::mops`]. A transaction that is not acknowledged has only appends.
-    pub(super) mops: Range<u32>,
+pub(crate) struct Txn {
+    pub(crate) process: Process,
+    pub(crate) outcome: Outcome,
+    pub(crate) invoke: u32,
+    pub(crate) complete: Option<u32>,
+    /// Into [`Txns::mops`]. A transaction that is not acknowledged has only writes.
+    pub(crate) mops: Range<u32>,
 }
 
 impl Txn {
     /// The event that tells most: the completion, if there is one.
-    pub(super) fn event(&self) -> usize {
+    pub(crate) fn event(&self) -> usize {
         self.complete.unwrap_or(self.invoke) as usize
     }
 }
 
-/// A value of a key.
+/// A value that was written to a key, or read from it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Element {
-    pub(super) key: u32,
-    pub(super) value: u32,
-    /// The transaction that appended it and did not fail, or `NONE`.
-    pub(super) writer: u32,
-    /// A failed transaction that appended it, or `NONE`.
-    pub(super) aborted: u32,
-    /// Whether it is the last that its writer appended to the key.
-    pub(super) last: bool,
+pub(crate) struct Element {
+    pub(crate) key: u32,
+    pub(crate) value: u32,
+    /// The transaction that wrote it and did not fail, or `NONE`.
+    pub(crate) writer: u32,
+    /// A failed transaction that wrote it, or `NONE`.
+    pub(crate) aborted: u32,
+    /// Whether it is the last that its writer wrote to the key.
+    pub(crate) last: bool,
 }
 
 /// All transactions of a history in order of invocation.
 #[derive(Debug)]
-pub(super) struct Txns<'a> {
-    pub(super) history: &'a History,
-    pub(super) list: Vec<Txn>,
-    pub(super) mops: Vec<Mop>,
-    pub(super) elements: Vec<Element>,
-    pub(super) keys: Interner,
-    pub(super) values: Interner,
-    /// Keys to which one value was appended twice, with the two transactions and the value.
-    pub(super) twice: HashMap<u32, (u32, u32, u32)>,
+pub(crate) struct Txns<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) shape: Shape,
+    pub(crate) list: Vec<Txn>,
+    pub(crate) mops: Vec<Mop>,
+    pub(crate) elements: Vec<Element>,
+    pub(crate) keys: Interner,
+    pub(crate) values: Interner,
+    /// Keys to which one value was written twice, with the two transactions and the value.
+    pub(crate) twice: HashMap<u32, (u32, u32, u32)>,
     reads: Vec<u32>,
     index: HashMap<(u32, u32), u32>,
 }
@@ -91,10 +115,11 @@ pub(super) struct Txns<'a> {
 impl<'a> Txns<'a> {
     /// Reads the transactions of the clients. Operations that are no transactions are left out. The error names the
     /// event that is malformed.
-    pub(super) fn parse(history: &'a History) -> Result<Txns<'a>, String> {
+    pub(crate) fn parse(history: &'a History, shape: Shape) -> Result<Txns<'a>, String> {
         let pairs = history.pairs();
         let mut txns = Txns {
             history,
+            shape,
             list: Vec::new(),
             mops: Vec::new(),
             elements: Vec::new(),
@@ -113,9 +138,9 @@ impl<'a> Txns<'a> {
 
     fn push(&mut self, invoke: OpRef, complete: Option<OpRef>) -> Result<(), String> {
         let asked = invoke.value();
-        if !is_transaction(&asked) {
+        if !self.is_transaction(&asked) {
             return match invoke.f() {
-                "txn" => Err(malformed(invoke)),
+                "txn" => Err(self.malformed(invoke)),
                 _ => Ok(()),
             };
         }
@@ -130,8 +155,8 @@ impl<'a> Txns<'a> {
         };
         let start = self.mops.len() as u32;
         let id = self.list.len() as u32;
-        for mop in told.as_array().ok_or_else(|| malformed(at))? {
-            self.mop(id, outcome, mop).ok_or_else(|| malformed(at))?;
+        for mop in told.as_array().ok_or_else(|| self.malformed(at))? {
+            self.mop(id, outcome, mop).ok_or_else(|| self.malformed(at))?;
         }
         self.mark_last(start);
         self.list.push(Txn {
@@ -147,13 +172,18 @@ impl<'a> Txns<'a> {
     fn mop(&mut self, txn: u32, outcome: Outcome, mop: &Value) -> Option<()> {
         let [f, key, value] = mop.as_array()?.as_slice() else { return None };
         match (f.as_str()?.trim_start_matches(':'), value) {
-            ("append", value) => {
+            (f, value) if f == self.shape.writer() => {
                 let key = self.keys.intern(key);
                 let element = self.element(key, value);
                 self.note_writer(element, txn, outcome);
-                self.mops.push(Mop::Append { key, element });
+                self.mops.push(Mop::Write { key, element });
             }
             ("r", _) if outcome != Outcome::Ok => {}
+            ("r", value) if self.shape == Shape::Registers => {
+                let key = self.keys.intern(key);
+                let element = if value.is_null() { NONE } else { self.element(key, value) };
+                self.mops.push(Mop::Get { key, element });
+            }
             ("r", value @ (Value::Null | Value::Array(_))) => {
                 let key = self.keys.intern(key);
                 let from = self.reads.len() as u32;
@@ -197,21 +227,37 @@ impl<'a> Txns<'a> {
         }
     }
 
+    fn is_transaction(&self, value: &Value) -> bool {
+        let mop = |mop: &Value| {
+            let f = mop.as_array().and_then(|mop| mop.first()).and_then(Value::as_str);
+            f.map(|f| f.trim_start_matches(':')).is_some_and(|f| f == "r" || f == self.shape.writer())
+        };
+        value.as_array().is_some_and(|mops| mops.iter().all(mop))
+    }
+
+    fn malformed(&self, op: OpRef) -> String {
+        let expected = match self.shape {
+            Shape::Lists => r#"["append", key, value] and ["r", key, list or null]"#,
+            Shape::Registers => r#"["w", key, value] and ["r", key, value or null]"#,
+        };
+        format!("event {}: expected a list of {expected}, got {}", op.index(), op.value())
+    }
+
     /// The elements that a read returned.
-    pub(super) fn read(&self, from: u32, to: u32) -> &[u32] {
+    pub(crate) fn read(&self, from: u32, to: u32) -> &[u32] {
         &self.reads[from as usize..to as usize]
     }
 
     /// The mops of a transaction, key by key, each in order.
-    pub(super) fn by_key(&self, txn: u32) -> Vec<Vec<u32>> {
+    pub(crate) fn by_key(&self, txn: u32) -> Vec<Vec<u32>> {
         groups(&self.mops, self.list[txn as usize].mops.clone())
     }
 
     /// The elements that `txn` appended to `key`, in order.
-    pub(super) fn appended(&self, txn: u32, key: u32) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn appended(&self, txn: u32, key: u32) -> impl Iterator<Item = u32> + '_ {
         let mops = &self.list[txn as usize].mops;
         self.mops[mops.start as usize..mops.end as usize].iter().filter_map(move |mop| match *mop {
-            Mop::Append { key: to, element } if to == key => Some(element),
+            Mop::Write { key: to, element } if to == key => Some(element),
             _ => None,
         })
     }
@@ -221,20 +267,4 @@ fn groups(mops: &[Mop], range: Range<u32>) -> Vec<Vec<u32>> {
     let mut order: Vec<u32> = range.collect();
     order.sort_by_key(|&at| mops[at as usize].key());
     order.chunk_by(|&a, &b| mops[a as usize].key() == mops[b as usize].key()).map(<[u32]>::to_vec).collect()
-}
-
-fn is_transaction(value: &Value) -> bool {
-    let mop = |mop: &Value| {
-        let f = mop.as_array().and_then(|mop| mop.first()).and_then(Value::as_str);
-        matches!(f.map(|f| f.trim_start_matches(':')), Some("append" | "r"))
-    };
-    value.as_array().is_some_and(|mops| mops.iter().all(mop))
-}
-
-fn malformed(op: OpRef) -> String {
-    format!(
-        "event {}: expected a list of [\"append\", key, value] and [\"r\", key, list or null], got {}",
-        op.index(),
-        op.value()
-    )
 }
