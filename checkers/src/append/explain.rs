@@ -200,7 +200,7 @@ impl Teller<'_> {
         format!("process {}'s transaction of {:.3} s", event.process(), event.time_ns() as f64 / 1e9)
     }
 
-    fn key(&self, key: u32) -> &Value {
+    fn key(&self, key: u32) -> Value {
         self.txns.keys.value(key)
     }
 

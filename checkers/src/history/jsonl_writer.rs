@@ -4,7 +4,7 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
 use super::value::write_integer;
-use super::{History, Op, Process, Type};
+use super::{History, Op, Process, Raw, Type};
 
 /// A frame is closed when its text reaches this.
 const FRAME_BYTES: usize = 64 << 10;
@@ -93,7 +93,7 @@ pub fn write_jsonl(history: &History, mut out: impl Write) -> io::Result<()> {
             kind: op.kind(),
             f: op.f(),
         };
-        let value = (!op.is_null()).then_some(|out: &mut Vec<u8>| op.write_value(out));
+        let value = (op.raw() != Raw::Null).then_some(|out: &mut Vec<u8>| op.write_value(out));
         write_line(&mut text, &head, value, op.error());
         if text.len() >= FRAME_BYTES {
             out.write_all(&text)?;

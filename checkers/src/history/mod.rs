@@ -43,6 +43,7 @@ mod label;
 mod loader;
 mod op;
 mod open_ops;
+mod raw;
 mod read;
 mod validate;
 mod value;
@@ -58,6 +59,7 @@ pub use jsonl_writer::{JsonlWriter, write_jsonl};
 use label::Labels;
 pub use op::{Op, Process, Type};
 use open_ops::OpenOps;
+pub use raw::{Items, Raw};
 pub use read::{Parsed, read, read_as, read_file, read_from};
 use serde_json::Value;
 pub use validate::{Problem, validate};
@@ -232,9 +234,10 @@ impl<'a> OpRef<'a> {
         self.history.arena.decode(self.record().value)
     }
 
-    /// Whether the value is null: quicker than to decode it.
-    pub fn is_null(self) -> bool {
-        self.record().value == Word::NULL
+    /// The value as it lies in memory: quicker than to decode it.
+    #[inline]
+    pub fn raw(self) -> Raw<'a> {
+        self.history.arena.raw(self.record().value)
     }
 
     /// Appends the value as JSON.

@@ -3,6 +3,7 @@ use serde_json::Value;
 use super::cursor::{Cursor, DEPTH_MAX};
 use super::error::Parse;
 use super::json;
+use super::raw::Raw;
 
 /// A value in one machine word: small values inline, others as an offset into an [`Arena`].
 ///
@@ -55,13 +56,22 @@ impl Arena {
 
     pub(super) fn decode(&self, word: Word) -> Value {
         match word.0 & 3 {
+            TAG_ARENA => json::trusted(self.stored(word)),
+            _ => self.raw(word).to_value(),
+        }
+    }
+
+    /// The value without decoding it.
+    #[inline]
+    pub(super) fn raw(&self, word: Word) -> Raw<'_> {
+        match word.0 & 3 {
             TAG_CONST => match word.0 >> 2 {
-                0 => Value::Null,
-                n => Value::Bool(n == 2),
+                0 => Raw::Null,
+                n => Raw::Bool(n == 2),
             },
-            TAG_INT => Value::from((word.0 as i64) >> 2),
-            TAG_PAIR => Value::Array(vec![unhalf(word.0 >> 2), unhalf(word.0 >> 33)]),
-            _ => json::trusted(self.stored(word)),
+            TAG_INT => Raw::Int((word.0 as i64) >> 2),
+            TAG_PAIR => Raw::Pair(half_of(word.0 >> 2), half_of(word.0 >> 33)),
+            _ => Raw::of_text(self.stored(word)),
         }
     }
 
@@ -161,7 +171,7 @@ pub(super) fn write_integer(out: &mut Vec<u8>, n: impl serde::Serialize) {
 }
 
 fn write_half(out: &mut Vec<u8>, bits: u64) {
-    serde_json::to_writer(out, &unhalf(bits)).expect("a Value is always JSON");
+    serde_json::to_writer(out, &half_of(bits)).expect("a Value is always JSON");
 }
 
 fn half(value: &Value) -> Option<u64> {
@@ -173,9 +183,9 @@ fn half(value: &Value) -> Option<u64> {
     Some(n as u64 & HALF_MASK)
 }
 
-fn unhalf(bits: u64) -> Value {
+fn half_of(bits: u64) -> Option<i32> {
     let n = ((bits & HALF_MASK) << 33) as i64 >> 33;
-    if n == HALF_NULL { Value::Null } else { Value::from(n) }
+    (n != HALF_NULL).then_some(n as i32)
 }
 
 #[cfg(test)]

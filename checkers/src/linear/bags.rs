@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::interner::{FastBuild, Interner};
+use super::interner::Interner;
+use crate::intern::FastBuild;
 
 /// Interned bags (multisets) of crashed classes. The empty bag is number 0.
 ///

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::bags::Bags;
-use super::interner::FastBuild;
 use super::window::Window;
+use crate::intern::FastBuild;
 
 /// How far a linearization has come: everything before the frontier, what the window holds beyond it, and some crashed
 /// operations have taken effect, and left the object in a state.

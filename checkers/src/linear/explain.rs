@@ -95,7 +95,7 @@ impl<M: Model> Explainer<'_, M> {
             Misread::Stale { later, lost, .. } => {
                 let (later, by) = (entry(later), self.history.get(entry(later).invoke as usize).process());
                 let value = misread::set_or_seen(self.model, &part.problem, later);
-                let value = value.map_or(&Value::Null, |symbol| part.value(symbol));
+                let value = value.map_or(Value::Null, |symbol| part.value(symbol));
                 let at = self.time(later.complete as usize);
                 match (misread::sets(self.model, &part.problem, later), lost) {
                     (true, false) => format!("{reader} {result}, but {value} was acknowledged at {at}"),

@@ -1,44 +1,8 @@
 //! Hash-consing: equal values get one small number.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
-/// A fast hash for short keys, after rustc's: multiply and rotate. Not for keys that an adversary picks.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct FastHasher(u64);
-
-pub(crate) type FastBuild = BuildHasherDefault<FastHasher>;
-
-const MULTIPLIER: u64 = 0xf135_7aea_2e62_a9c5;
-
-impl Hasher for FastHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_u8(&mut self, n: u8) {
-        self.write_u64(u64::from(n));
-    }
-
-    fn write_u32(&mut self, n: u32) {
-        self.write_u64(u64::from(n));
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0.rotate_left(23) ^ n).wrapping_mul(MULTIPLIER);
-    }
-
-    fn write_usize(&mut self, n: usize) {
-        self.write_u64(n as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        (self.0 ^ self.0 >> 32).wrapping_mul(MULTIPLIER) ^ self.0 >> 29
-    }
-}
+use crate::intern::FastBuild;
 
 const EMPTY: u32 = u32::MAX;
 

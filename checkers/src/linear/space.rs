@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::interner::{FastBuild, Interner};
+use super::interner::Interner;
 use super::problem::Problem;
+use crate::intern::FastBuild;
 use crate::model::Model;
 
 /// A transition that the model forbids.

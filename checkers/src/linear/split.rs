@@ -27,7 +27,7 @@ pub(crate) struct Part<M: Model> {
 
 impl<M: Model> Part<M> {
     /// The value of a symbol of this object's calls.
-    pub(crate) fn value(&self, symbol: Symbol) -> &Value {
+    pub(crate) fn value(&self, symbol: Symbol) -> Value {
         self.values.value(symbol)
     }
 }

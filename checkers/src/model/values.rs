@@ -30,7 +30,7 @@ impl Values {
     }
 
     /// The value of a symbol that came from here.
-    pub fn value(&self, symbol: Symbol) -> &Value {
+    pub fn value(&self, symbol: Symbol) -> Value {
         self.0.value(symbol.0)
     }
 }

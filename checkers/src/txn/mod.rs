@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::history::OpRef;
-use crate::intern::Interner;
-use crate::{History, Process, Type, Value};
+use crate::history::{OpRef, Raw};
+use crate::intern::{FastBuild, Interner};
+use crate::{History, Process, Type};
 
 /// No transaction, no position.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -109,7 +109,7 @@ pub(crate) struct Txns<'a> {
     /// Keys to which one value was written twice, with the two transactions and the value.
     pub(crate) twice: HashMap<u32, (u32, u32, u32)>,
     reads: Vec<u32>,
-    index: HashMap<(u32, u32), u32>,
+    index: HashMap<(u32, u32), u32, FastBuild>,
 }
 
 impl<'a> Txns<'a> {
@@ -127,7 +127,7 @@ impl<'a> Txns<'a> {
             values: Interner::default(),
             twice: HashMap::new(),
             reads: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
         };
         for invoke in history.iter().filter(|op| op.is_client() && op.kind() == Type::Invoke) {
             let complete = pairs.of(invoke.index()).map(|at| history.get(at));
@@ -137,8 +137,8 @@ impl<'a> Txns<'a> {
     }
 
     fn push(&mut self, invoke: OpRef, complete: Option<OpRef>) -> Result<(), String> {
-        let asked = invoke.value();
-        if !self.is_transaction(&asked) {
+        let asked = invoke.raw();
+        if !self.is_transaction(asked) {
             return match invoke.f() {
                 "txn" => Err(self.malformed(invoke)),
                 _ => Ok(()),
@@ -150,12 +150,12 @@ impl<'a> Txns<'a> {
             _ => Outcome::Unknown,
         };
         let (told, at) = match complete {
-            Some(complete) if outcome == Outcome::Ok => (complete.value(), complete),
+            Some(complete) if outcome == Outcome::Ok => (complete.raw(), complete),
             _ => (asked, invoke),
         };
         let start = self.mops.len() as u32;
         let id = self.list.len() as u32;
-        for mop in told.as_array().ok_or_else(|| self.malformed(at))? {
+        for mop in told.items().ok_or_else(|| self.malformed(at))? {
             self.mop(id, outcome, mop).ok_or_else(|| self.malformed(at))?;
         }
         self.mark_last(start);
@@ -169,37 +169,38 @@ impl<'a> Txns<'a> {
         Ok(())
     }
 
-    fn mop(&mut self, txn: u32, outcome: Outcome, mop: &Value) -> Option<()> {
-        let [f, key, value] = mop.as_array()?.as_slice() else { return None };
-        match (f.as_str()?.trim_start_matches(':'), value) {
-            (f, value) if f == self.shape.writer() => {
-                let key = self.keys.intern(key);
-                let element = self.element(key, value);
-                self.note_writer(element, txn, outcome);
-                self.mops.push(Mop::Write { key, element });
-            }
-            ("r", _) if outcome != Outcome::Ok => {}
-            ("r", value) if self.shape == Shape::Registers => {
-                let key = self.keys.intern(key);
-                let element = if value.is_null() { NONE } else { self.element(key, value) };
-                self.mops.push(Mop::Get { key, element });
-            }
-            ("r", value @ (Value::Null | Value::Array(_))) => {
-                let key = self.keys.intern(key);
-                let from = self.reads.len() as u32;
-                for value in value.as_array().into_iter().flatten() {
+    fn mop(&mut self, txn: u32, outcome: Outcome, mop: Raw) -> Option<()> {
+        let (f, key, value) = parts(mop)?;
+        let reads = f == "r";
+        if !reads && f != self.shape.writer() {
+            return None;
+        }
+        if reads && outcome != Outcome::Ok {
+            return Some(());
+        }
+        let key = self.keys.intern_raw(key);
+        if !reads {
+            let element = self.element(key, value);
+            self.note_writer(element, txn, outcome);
+            self.mops.push(Mop::Write { key, element });
+        } else if self.shape == Shape::Registers {
+            let element = if value == Raw::Null { NONE } else { self.element(key, value) };
+            self.mops.push(Mop::Get { key, element });
+        } else {
+            let from = self.reads.len() as u32;
+            if value != Raw::Null {
+                for value in value.items()? {
                     let element = self.element(key, value);
                     self.reads.push(element);
                 }
-                self.mops.push(Mop::Read { key, from, to: self.reads.len() as u32 });
             }
-            _ => return None,
+            self.mops.push(Mop::Read { key, from, to: self.reads.len() as u32 });
         }
         Some(())
     }
 
-    fn element(&mut self, key: u32, value: &Value) -> u32 {
-        let value = self.values.intern(value);
+    fn element(&mut self, key: u32, value: Raw) -> u32 {
+        let value = self.values.intern_raw(value);
         *self.index.entry((key, value)).or_insert_with(|| {
             self.elements.push(Element { key, value, writer: NONE, aborted: NONE, last: false });
             self.elements.len() as u32 - 1
@@ -227,12 +228,12 @@ impl<'a> Txns<'a> {
         }
     }
 
-    fn is_transaction(&self, value: &Value) -> bool {
-        let mop = |mop: &Value| {
-            let f = mop.as_array().and_then(|mop| mop.first()).and_then(Value::as_str);
+    fn is_transaction(&self, value: Raw) -> bool {
+        let mop = |mop: Raw| {
+            let f = mop.items().and_then(|mut mop| mop.next()?.plain_str());
             f.map(|f| f.trim_start_matches(':')).is_some_and(|f| f == "r" || f == self.shape.writer())
         };
-        value.as_array().is_some_and(|mops| mops.iter().all(mop))
+        value.items().is_some_and(|mut mops| mops.all(mop))
     }
 
     fn malformed(&self, op: OpRef) -> String {
@@ -261,6 +262,13 @@ impl<'a> Txns<'a> {
             _ => None,
         })
     }
+}
+
+/// The function, the key and the value of a micro-operation.
+fn parts(mop: Raw<'_>) -> Option<(&str, Raw<'_>, Raw<'_>)> {
+    let mut items = mop.items()?;
+    let (f, key, value) = (items.next()?.plain_str()?, items.next()?, items.next()?);
+    items.next().is_none().then_some((f.trim_start_matches(':'), key, value))
 }
 
 fn groups(mops: &[Mop], range: Range<u32>) -> Vec<Vec<u32>> {

@@ -1,0 +1,199 @@
+//! Values as they lie in memory.
+
+use serde_json::Value;
+
+use super::json;
+
+/// A value that is looked at without building a [`Value`]: for checkers that must be fast. Equal values are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Raw<'a> {
+    /// JSON's null.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer of 64 bits.
+    Int(i64),
+    /// A pair of nulls or small integers, such as an independent key and its value.
+    Pair(Option<i32>, Option<i32>),
+    /// The JSON text of anything else, as [`Value`] prints it.
+    Text(&'a [u8]),
+}
+
+/// The items of an array, one after the other.
+#[derive(Clone, Debug)]
+pub enum Items<'a> {
+    /// Of a pair: what is left of it.
+    Pair([Option<i32>; 2], usize),
+    /// Of a text: what follows the bracket or the comma.
+    Text(&'a [u8]),
+}
+
+impl<'a> Raw<'a> {
+    /// The value of a JSON text that [`Value`] printed.
+    pub(super) fn of_text(text: &'a [u8]) -> Raw<'a> {
+        match text {
+            b"null" => Raw::Null,
+            b"true" => Raw::Bool(true),
+            b"false" => Raw::Bool(false),
+            [b'-' | b'0'..=b'9', ..] => integer(text).map_or(Raw::Text(text), Raw::Int),
+            [b'[', ..] => {
+                let mut items = Items::Text(&text[1..]);
+                match (items.next().and_then(Raw::half), items.next().and_then(Raw::half), items.next()) {
+                    (Some(a), Some(b), None) => Raw::Pair(a, b),
+                    _ => Raw::Text(text),
+                }
+            }
+            _ => Raw::Text(text),
+        }
+    }
+
+    /// The items, if it is an array.
+    #[inline]
+    pub fn items(self) -> Option<Items<'a>> {
+        match self {
+            Raw::Pair(a, b) => Some(Items::Pair([a, b], 0)),
+            Raw::Text([b'[', rest @ ..]) => Some(Items::Text(rest)),
+            _ => None,
+        }
+    }
+
+    /// The two items, if it is an array of two.
+    #[inline]
+    pub fn pair(self) -> Option<(Raw<'a>, Raw<'a>)> {
+        let mut items = self.items()?;
+        let pair = (items.next()?, items.next()?);
+        items.next().is_none().then_some(pair)
+    }
+
+    /// The characters, if it is a string without an escape.
+    pub fn plain_str(self) -> Option<&'a str> {
+        match self {
+            Raw::Text([b'"', text @ .., b'"']) if !text.contains(&b'\\') => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+
+    /// The value, built.
+    pub fn to_value(self) -> Value {
+        let half = |half: Option<i32>| half.map_or(Value::Null, Value::from);
+        match self {
+            Raw::Null => Value::Null,
+            Raw::Bool(b) => Value::Bool(b),
+            Raw::Int(n) => Value::from(n),
+            Raw::Pair(a, b) => Value::Array(vec![half(a), half(b)]),
+            Raw::Text(text) => json::trusted(text),
+        }
+    }
+
+    fn half(self) -> Option<Option<i32>> {
+        const BELOW: i64 = 1 << 30;
+        match self {
+            Raw::Null => Some(None),
+            Raw::Int(n) if n.abs() < BELOW => Some(Some(n as i32)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Option<i32>> for Raw<'_> {
+    fn from(half: Option<i32>) -> Self {
+        half.map_or(Raw::Null, |n| Raw::Int(n.into()))
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Raw<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Raw<'a>> {
+        match self {
+            Items::Pair(halves, at) => {
+                let half = *halves.get(*at)?;
+                *at += 1;
+                Some(half.into())
+            }
+            Items::Text(rest) => {
+                let end = item_end(rest);
+                let (item, after) = rest.split_at(end);
+                *rest = after.get(1..).unwrap_or_default();
+                (!item.is_empty()).then(|| Raw::of_text(item))
+            }
+        }
+    }
+}
+
+/// Where the item at the start of `text` ends: at a comma or a bracket that is not inside it.
+fn item_end(text: &[u8]) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => at = string_end(text, at),
+            b'[' | b'{' => depth += 1,
+            b',' | b']' | b'}' if depth == 0 => break,
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    at.min(text.len())
+}
+
+/// Where the quote at `at` is closed.
+fn string_end(text: &[u8], mut at: usize) -> usize {
+    at += 1;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => break,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+fn integer(text: &[u8]) -> Option<i64> {
+    match json::small_integer(text) {
+        Some((n, len)) => (len == text.len()).then_some(n),
+        // Longer ones, and what is no integer.
+        None if text == b"-0" => None,
+        None => std::str::from_utf8(text).ok()?.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{History, Op};
+
+    #[test]
+    fn what_is_raw_is_what_was_recorded() {
+        let values = [
+            json!(null),
+            json!(true),
+            json!(-7),
+            json!(i64::MAX),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!(1.5),
+            json!(-0.0),
+            json!("a\"],[\\"),
+            json!([1, null]),
+            json!([1 << 30, 1]),
+            json!([]),
+            json!([[]]),
+            json!([["append", "x]", 1], ["r", "x", [1, 2]]]),
+            json!({"a": [1, {"b": "}"}], "c": 2}),
+            json!([1, 2, 3]),
+        ];
+        let history: History = values.iter().map(|value| Op::new("read").value(value.clone())).collect();
+        for (op, value) in history.iter().zip(&values) {
+            assert_eq!(op.raw().to_value(), *value);
+            assert_eq!(Raw::of_text(value.to_string().as_bytes()), op.raw(), "one value has one shape");
+            let items = op.raw().items().map(|items| items.map(Raw::to_value).collect::<Vec<_>>());
+            assert_eq!(items, value.as_array().cloned());
+        }
+    }
+}
