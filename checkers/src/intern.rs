@@ -100,6 +100,16 @@ impl Interner {
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
+
+    /// Bytes that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        // A hash table keeps an eighth of its slots free and a control byte for each.
+        let slot = size_of::<(i64, u32)>() + 1;
+        self.dense.capacity() * size_of::<u32>()
+            + self.sparse.capacity() * slot * 8 / 7
+            + self.values.capacity() * size_of::<Stored>()
+            + self.texts.memory_bytes()
+    }
 }
 
 /// Distinct texts with a number each: open addressing over texts that lie one after the other.
@@ -143,6 +153,12 @@ impl Texts {
             let slot = self.slot(self.text(at));
             self.table[slot] = at;
         }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+            + self.ends.capacity() * size_of::<(usize, u32)>()
+            + self.table.capacity() * size_of::<u32>()
     }
 
     fn text(&self, at: u32) -> &[u8] {

@@ -158,13 +158,13 @@ impl Teller<'_> {
             RW => self.orders.external(arc.from, key).map_or(0, |read| read.len),
             _ => self
                 .txns
-                .appended(arc.from, key)
+                .written(arc.from, key)
                 .map(|e| position(&e))
                 .filter(|&p| p != NONE)
                 .min()
                 .unwrap_or(0),
         };
-        let later = self.txns.appended(arc.to, key).find(|e| position(e) >= start);
+        let later = self.txns.written(arc.to, key).find(|e| position(e) >= start);
         let element = later.map_or_else(|| format!("key {}", self.key(key)), |e| self.element(e));
         match arc.label {
             RW => format!("{from} read key {} without {element}, which {to} appended", self.key(key)),

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::version_order::Orders;
-use crate::Process;
 use crate::graph::{Arc, Graph, Mask};
 use crate::txn::{NONE, Outcome, Txns};
 
@@ -129,7 +128,7 @@ impl Builder<'_> {
 
     /// From each acknowledged transaction to the next of its process.
     fn process_edges(&mut self) {
-        let mut last: HashMap<Process, u32> = HashMap::new();
+        let mut last: HashMap<u32, u32> = HashMap::new();
         for (id, txn) in self.txns.list.iter().enumerate().filter(|(id, _)| self.orders.committed[*id]) {
             let id = id as u32;
             let before = last.insert(txn.process, if txn.outcome == Outcome::Ok { id } else { NONE });
@@ -144,7 +143,7 @@ impl Builder<'_> {
         let mut events: Vec<(u32, u32)> = Vec::new();
         for (id, txn) in self.txns.list.iter().enumerate().filter(|(id, _)| self.orders.committed[*id]) {
             events.push((txn.invoke, id as u32));
-            events.extend(txn.complete.filter(|_| txn.outcome == Outcome::Ok).map(|end| (end, id as u32)));
+            events.extend(txn.complete().filter(|_| txn.outcome == Outcome::Ok).map(|end| (end, id as u32)));
         }
         events.sort_unstable();
         let mut now = NONE;

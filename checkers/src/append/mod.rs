@@ -176,8 +176,8 @@ impl Checker for Append {
         }
     }
 
-    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
-        match Txns::parse(history, Shape::Lists) {
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        match Txns::parse(history, Shape::Lists, budget) {
             Ok(txns) => self.judge(&txns),
             Err(reason) => Verdict::unknown(self.name(), reason),
         }

@@ -4,7 +4,7 @@
 //! and every other read must be a prefix of it. An element that a committed transaction appended and nobody read comes after
 //! the longest read.
 
-use crate::txn::{Element, Mop, NONE, Outcome, Txn, Txns};
+use crate::txn::{Element, Mop, NONE, Outcome, Txns};
 
 /// The first read of a key in a transaction, without the transaction's own appends before it.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ impl Orders {
         let mut orders = Orders {
             keys: vec![Versions { reader: NONE, ..Versions::default() }; txns.keys.len()],
             position: vec![NONE; txns.elements.len()],
-            committed: txns.list.iter().map(|txn| txn.outcome == Outcome::Ok).collect(),
+            committed: txns.committed(),
             external: Vec::new(),
             faults: Vec::new(),
         };
@@ -121,10 +121,6 @@ impl Orders {
                         self.faults.push(Fault::Duplicate { txn: versions.reader, element });
                     }
                 }
-                // Of a value that two transactions appended nobody knows whose it is.
-                let known = !txns.twice.contains_key(&txns.elements[element as usize].key);
-                let writer = txns.elements[element as usize].writer as usize;
-                self.committed.get_mut(writer).into_iter().for_each(|committed| *committed |= known);
             }
             let aborted = |element: &u32| {
                 let element = &txns.elements[*element as usize];
@@ -142,22 +138,23 @@ impl Orders {
 
     /// Replays a transaction against itself, and notes its external reads.
     fn check_internal(&mut self, txns: &Txns, txn: u32) {
-        for mops in txns.by_key(txn) {
-            let key = txns.mops[mops[0] as usize].key();
+        let mut scratch = Vec::new();
+        for mops in txns.by_key(txn, &mut scratch) {
+            let key = mops[0].key();
             let mut known: Option<Vec<u32>> = None;
             let mut own: Vec<u32> = Vec::new();
             let mut external = 0;
-            for at in mops {
-                let (from, to) = match txns.mops[at as usize] {
+            for &mop in mops {
+                let list = match mop {
                     Mop::Write { element, .. } => {
                         known.iter_mut().for_each(|known| known.push(element));
                         own.push(element);
                         continue;
                     }
-                    Mop::Read { from, to, .. } => (from, to),
+                    Mop::Read { list, .. } => list,
                     Mop::Get { .. } => continue,
                 };
-                let got = txns.read(from, to);
+                let got = txns.read(list);
                 let right = match &known {
                     Some(known) => known == got,
                     None => got.ends_with(&own),
@@ -209,14 +206,14 @@ impl Orders {
 
     /// Checks the elements of each committed transaction, and notes those that were not read.
     fn check_appends(&mut self, txns: &Txns) {
+        let mut scratch = Vec::new();
         for txn in (0..txns.list.len() as u32).filter(|&txn| self.committed[txn as usize]) {
-            for mops in txns.by_key(txn) {
-                let versions = &mut self.keys[txns.mops[mops[0] as usize].key() as usize];
+            for mops in txns.by_key(txn, &mut scratch) {
+                let versions = &mut self.keys[mops[0].key() as usize];
                 if versions.tainted {
                     continue;
                 }
-                let appended: Vec<u32> =
-                    mops.iter().filter_map(|&at| txns.mops[at as usize].element()).collect();
+                let appended: Vec<u32> = mops.iter().filter_map(|mop| mop.element()).collect();
                 let position = |element: u32| self.position[element as usize];
                 for pair in appended.windows(2) {
                     if position(pair[1]) != NONE && position(pair[0]) > position(pair[1]) {
@@ -245,9 +242,8 @@ impl Orders {
             let Some(reader) = last[key] else { continue };
             let began = txns.list[reader as usize].invoke;
             for &element in &versions.unread_elements {
-                let Txn { outcome, complete, .. } =
-                    txns.list[txns.elements[element as usize].writer as usize];
-                if outcome == Outcome::Ok && complete.is_some_and(|end| end < began) {
+                let txn = txns.list[txns.elements[element as usize].writer as usize];
+                if txn.outcome == Outcome::Ok && txn.complete().is_some_and(|end| end < began) {
                     lost.push(Fault::Lost { element, reader });
                 }
             }
@@ -263,9 +259,9 @@ impl Orders {
 }
 
 fn reads<'a>(txns: &'a Txns) -> impl Iterator<Item = (u32, u32, &'a [u32])> {
-    txns.list.iter().enumerate().flat_map(move |(id, txn)| {
-        txns.mops[txn.mops.start as usize..txn.mops.end as usize].iter().filter_map(move |mop| match *mop {
-            Mop::Read { key, from, to } => Some((id as u32, key, txns.read(from, to))),
+    (0..txns.list.len() as u32).flat_map(move |id| {
+        txns.mops(id).iter().filter_map(move |mop| match *mop {
+            Mop::Read { key, list } => Some((id, key, txns.read(list))),
             Mop::Write { .. } | Mop::Get { .. } => None,
         })
     })

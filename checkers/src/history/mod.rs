@@ -45,6 +45,7 @@ mod op;
 mod open_ops;
 mod raw;
 mod read;
+mod scan;
 mod validate;
 mod value;
 
@@ -61,6 +62,7 @@ pub use op::{Op, Process, Type};
 use open_ops::OpenOps;
 pub use raw::{Items, Raw};
 pub use read::{Parsed, read, read_as, read_file, read_from};
+pub(crate) use scan::Scan;
 use serde_json::Value;
 pub use validate::{Problem, validate};
 use value::{Arena, Word};

@@ -36,15 +36,16 @@ impl<'a> Raw<'a> {
             b"true" => Raw::Bool(true),
             b"false" => Raw::Bool(false),
             [b'-' | b'0'..=b'9', ..] => integer(text).map_or(Raw::Text(text), Raw::Int),
-            [b'[', ..] => {
-                let mut items = Items::Text(&text[1..]);
-                match (items.next().and_then(Raw::half), items.next().and_then(Raw::half), items.next()) {
-                    (Some(a), Some(b), None) => Raw::Pair(a, b),
-                    _ => Raw::Text(text),
-                }
-            }
+            [b'[', b'-' | b'0'..=b'9' | b'n', ..] => Raw::halves(text).unwrap_or(Raw::Text(text)),
             _ => Raw::Text(text),
         }
+    }
+
+    /// The pair of nulls or small integers that this array is.
+    fn halves(text: &'a [u8]) -> Option<Raw<'a>> {
+        let mut items = Items::Text(&text[1..]);
+        let pair = Raw::Pair(items.next()?.half()?, items.next()?.half()?);
+        items.next().is_none().then_some(pair)
     }
 
     /// The items, if it is an array.
@@ -95,6 +96,13 @@ impl<'a> Raw<'a> {
     }
 }
 
+impl<'a> Items<'a> {
+    /// The text of the first item, and what comes after it: a comma, a bracket or nothing.
+    pub(super) fn split(text: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        text.split_at(item_end(text))
+    }
+}
+
 impl From<Option<i32>> for Raw<'_> {
     fn from(half: Option<i32>) -> Self {
         half.map_or(Raw::Null, |n| Raw::Int(n.into()))
@@ -113,8 +121,7 @@ impl<'a> Iterator for Items<'a> {
                 Some(half.into())
             }
             Items::Text(rest) => {
-                let end = item_end(rest);
-                let (item, after) = rest.split_at(end);
+                let (item, after) = Items::split(rest);
                 *rest = after.get(1..).unwrap_or_default();
                 (!item.is_empty()).then(|| Raw::of_text(item))
             }

@@ -1,0 +1,62 @@
+use super::json;
+use super::raw::{Items, Raw};
+
+/// A walk over the JSON text of a [`Raw`] value in one pass, into arrays and out of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Scan<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Scan<'a> {
+    /// From the start of a text, as [`Raw::Text`] holds it.
+    pub(crate) fn new(text: &'a [u8]) -> Scan<'a> {
+        Scan { rest: text }
+    }
+
+    /// Steps over this byte if it is the next.
+    #[inline]
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
+        match self.rest {
+            [first, rest @ ..] if *first == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Steps over one value, whatever it is; none at a bracket that closes and at the end.
+    #[inline]
+    pub(crate) fn item(&mut self) -> Option<Raw<'a>> {
+        if let Some((n, len)) = json::small_integer(self.rest) {
+            self.rest = &self.rest[len..];
+            return Some(Raw::Int(n));
+        }
+        let (item, rest) = Items::split(self.rest);
+        self.rest = rest;
+        (!item.is_empty()).then(|| Raw::of_text(item))
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_done(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_walked_in_one_pass() {
+        let mut scan = Scan::new(br#"[["w",-7,[1,{"a]":2}]],[]]"#);
+        assert!(scan.eat(b'[') && scan.eat(b'[') && !scan.eat(b'['));
+        assert_eq!(scan.item().and_then(Raw::plain_str), Some("w"));
+        assert!(scan.eat(b','));
+        assert_eq!(scan.item(), Some(Raw::Int(-7)));
+        assert!(scan.eat(b','));
+        assert_eq!(scan.item(), Some(Raw::Text(br#"[1,{"a]":2}]"#)));
+        assert!(scan.item().is_none() && scan.eat(b']') && scan.eat(b',') && scan.eat(b'['));
+        assert!(scan.eat(b']') && scan.eat(b']') && scan.is_done() && scan.item().is_none());
+    }
+}
