@@ -9,7 +9,7 @@ use random::Random;
 use serde_json::{Value, json};
 use simulated::{Shape, simulate};
 use squall_checkers::model::Register;
-use squall_checkers::{Checker, History, Linearizable, Op, Process, Type, Valid, Verdict};
+use squall_checkers::{Budget, Checker, History, Linearizable, Op, Process, Type, Valid, Verdict};
 
 fn check(ops: &[Op]) -> Verdict {
     let history: History = ops.iter().cloned().collect();
@@ -224,9 +224,9 @@ fn a_limit_gives_unknown_with_its_reason_and_the_prefix_that_was_decided() {
     let reason = limited.reason.unwrap();
     assert!(reason.starts_with("key 0: no answer after 500 configurations; raise the limit"), "{reason}");
     assert!(reason.contains("it is linearizable before event "), "{reason}");
-    let small =
-        Linearizable::new("register", Register).independent().memory_bytes_max(1 << 10).check(&history);
-    assert!(small.reason.unwrap().contains("limit on memory"));
+    let small = Budget::default().memory_bytes(1 << 10);
+    let small = Linearizable::new("register", Register).independent().check_within(&history, &small);
+    assert!(small.reason.unwrap().contains("the memory cap is"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Values as they lie in memory.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::json;
@@ -70,6 +72,17 @@ impl<'a> Raw<'a> {
     pub fn plain_str(self) -> Option<&'a str> {
         match self {
             Raw::Text([b'"', text @ .., b'"']) if !text.contains(&b'\\') => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+
+    /// The characters, if it is a string.
+    pub fn string(self) -> Option<Cow<'a, str>> {
+        match self {
+            Raw::Text([b'"', ..]) => match self.plain_str() {
+                Some(text) => Some(Cow::Borrowed(text)),
+                None => self.to_value().as_str().map(|text| Cow::Owned(text.to_owned())),
+            },
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::interner::Interner;
+use super::meter::growing_by;
 use crate::intern::FastBuild;
 
 /// Interned bags (multisets) of crashed classes. The empty bag is number 0.
@@ -37,7 +38,7 @@ impl Bags {
             Ok(at) => items[at].1 += 1,
             Err(at) => items.insert(at, (class, 1)),
         }
-        let size = items.len() * size_of::<(u32, u32)>();
+        let size = items.len() * size_of::<(u32, u32)>() + size_of::<usize>();
         let (more, new) = self.bags.intern(items.into());
         self.bytes += if new { size } else { 0 };
         self.with.insert((bag, class), more);
@@ -53,8 +54,11 @@ impl Bags {
         self.bags.at(small).iter().all(|&(class, count)| rest.any(|&(c, n)| c == class && n >= count))
     }
 
+    /// Bytes held, with the room for the next ones.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.bags.memory_bytes() + self.bytes + self.with.capacity() * size_of::<((u32, u32), u32)>()
+        let with =
+            growing_by(self.with.len(), self.with.capacity() * 8 / 7, size_of::<((u32, u32), u32)>() + 1);
+        self.bags.memory_bytes() + self.bytes + with
     }
 }
 

@@ -4,7 +4,8 @@
 //! behind it: memory depends on how many operations are pending at once, not on the length of the history.
 
 use super::cache::{Cache, Config};
-use super::engine::{Board, Found, Limit, Limits, Report};
+use super::engine::{Board, Found, Report};
+use super::meter::{Limit, Limits, Meter, growing};
 use super::problem::Problem;
 use crate::model::Model;
 
@@ -12,37 +13,46 @@ use crate::model::Model;
 pub(crate) fn search<M: Model, const N: usize>(
     model: &M,
     problem: &Problem<M::Op>,
-    limits: &Limits,
+    limits: &Limits<'_>,
 ) -> Report {
+    let mut report = Report::new(Found::Illegal);
+    match Meter::new(limits, N) {
+        Ok(mut meter) => {
+            let found = sweep::<M, N>(model, problem, &mut meter, &mut report);
+            report.found = found.unwrap_or_else(Found::Exhausted);
+            (report.steps, report.memory_bytes) = (meter.steps, meter.bytes_max);
+        }
+        Err(limit) => report.found = Found::Exhausted(limit),
+    }
+    report
+}
+
+fn sweep<M: Model, const N: usize>(
+    model: &M,
+    problem: &Problem<M::Op>,
+    meter: &mut Meter<'_>,
+    report: &mut Report,
+) -> Result<Found, Limit> {
+    meter.hold(Board::<M, N>::bytes(problem))?;
     let mut board: Board<'_, '_, M, N> = Board::new(model, problem);
-    let mut report = Report { found: Found::Linearizable, steps: 0, reached: 0, memory_bytes: 0 };
     let mut seen = Cache::<N>::new();
-    let Some(mut configs) = board.starts() else {
-        report.found = Found::Exhausted(Limit::Memory);
-        return report;
-    };
+    let mut configs = board.starts().ok_or(Limit::States)?;
     while !board.cursor.at_end() {
         report.reached = board.cursor.position();
-        let mut through = match close(&mut board, configs, &mut seen, limits, &mut report) {
-            Ok(through) => through,
-            Err(limit) => {
-                report.found = Found::Exhausted(limit);
-                return report;
-            }
-        };
+        let mut through = close(&mut board, configs, &mut seen, meter)?;
         if through.is_empty() {
-            report.found = Found::Illegal;
-            return report;
+            return Ok(Found::Illegal);
         }
         let here = board.cursor.position();
         for config in &mut through {
             board.cursor.seek(here);
             board.pass(config);
+            meter.ask()?;
         }
         configs = through;
     }
     report.reached = board.cursor.position();
-    report
+    Ok(Found::Linearizable)
 }
 
 /// The configurations that may pass the return at the frontier, with as few moves as it takes.
@@ -50,42 +60,42 @@ fn close<M: Model, const N: usize>(
     board: &mut Board<'_, '_, M, N>,
     from: Vec<Config<N>>,
     seen: &mut Cache<N>,
-    limits: &Limits,
-    report: &mut Report,
+    meter: &mut Meter<'_>,
 ) -> Result<Vec<Config<N>>, Limit> {
     seen.clear();
+    let before = from.capacity() * size_of::<Config<N>>();
     let mut open = Vec::new();
-    // What may be left out lets every configuration pass as it is.
-    let mut through = if board.cursor.frontier().optional { from.clone() } else { Vec::new() };
+    let mut through = Vec::new();
+    let optional = board.cursor.frontier().optional;
+    let held = |seen: &Cache<N>, board: &Board<'_, '_, M, N>, open: &Vec<_>, through: &Vec<_>| {
+        before + seen.memory_bytes() + board.memory_bytes() + growing(open) + growing(through)
+    };
     for config in from {
+        // What may be left out lets every configuration pass as it is.
+        if optional {
+            through.push(config);
+        }
         if seen.insert(config, &board.bags) {
             if !board.passes(&config) {
                 open.push(config);
-            } else if !board.cursor.frontier().optional {
+            } else if !optional {
                 through.push(config);
             }
         }
+        meter.tick(|| held(seen, board, &open, &through))?;
     }
-    let mut children = Vec::new();
+    let mut children: Vec<Config<N>> = Vec::new();
     while let Some(config) = open.pop() {
         expand(board, &config, &mut children);
+        let beside = children.capacity() * size_of::<Config<N>>();
         for child in children.drain(..) {
-            report.steps += 1;
             if seen.insert(child, &board.bags) {
                 if board.passes(&child) { through.push(child) } else { open.push(child) }
             }
-            let memory = || {
-                let configs = open.capacity() + through.capacity();
-                seen.memory_bytes() + board.memory_bytes() + configs * size_of::<Config<N>>()
-            };
-            if let Some(limit) = limits.exceeded(report.steps, memory) {
-                return Err(limit);
-            }
+            meter.step(|| beside + held(seen, board, &open, &through))?;
         }
     }
-    let configs = open.capacity() + through.capacity();
-    let bytes = seen.memory_bytes() + board.memory_bytes() + configs * size_of::<Config<N>>();
-    report.memory_bytes = report.memory_bytes.max(bytes);
+    meter.hold(held(seen, board, &open, &through))?;
     Ok(through)
 }
 

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use super::bags::Bags;
+use super::meter::growing;
 use super::window::Window;
 use crate::intern::FastBuild;
 
@@ -81,8 +82,9 @@ impl<const N: usize> Cache<N> {
         self.table.fill(EMPTY);
     }
 
+    /// Bytes held, with the room for the next ones.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<N>>() + self.table.capacity() * 4
+        growing(&self.slots) + 3 * self.table.capacity() * 4
     }
 
     /// Where the head of the configurations that differ in `used` only is, or belongs.

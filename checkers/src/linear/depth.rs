@@ -4,7 +4,8 @@
 //! the frontier, a window of pending operations and the state, so that memory is linear in the history.
 
 use super::cache::{Cache, Config};
-use super::engine::{Board, Found, Limits, Report};
+use super::engine::{Board, Found, Report};
+use super::meter::{Limit, Limits, Meter, growing};
 use super::problem::Problem;
 use super::window::Window;
 use crate::model::Model;
@@ -20,31 +21,42 @@ struct Frame<const N: usize> {
 pub(crate) fn search<M: Model, const N: usize>(
     model: &M,
     problem: &Problem<M::Op>,
-    limits: &Limits,
+    limits: &Limits<'_>,
 ) -> Report {
+    let mut report = Report::new(Found::Illegal);
+    match Meter::new(limits, N) {
+        Ok(mut meter) => {
+            let found = walk::<M, N>(model, problem, &mut meter, &mut report);
+            report.found = found.unwrap_or_else(Found::Exhausted);
+            (report.steps, report.memory_bytes) = (meter.steps, meter.bytes_max);
+        }
+        Err(limit) => report.found = Found::Exhausted(limit),
+    }
+    report
+}
+
+fn walk<M: Model, const N: usize>(
+    model: &M,
+    problem: &Problem<M::Op>,
+    meter: &mut Meter<'_>,
+    report: &mut Report,
+) -> Result<Found, Limit> {
+    meter.hold(Board::<M, N>::bytes(problem))?;
     let mut board: Board<'_, '_, M, N> = Board::new(model, problem);
     let mut cache = Cache::<N>::new();
-    let mut report = Report { found: Found::Illegal, steps: 0, reached: 0, memory_bytes: 0 };
     let mut stack: Vec<Frame<N>> = Vec::new();
     let mut children = vec![board.start()];
-    'search: loop {
+    loop {
         for mut config in children.drain(..) {
-            if advance(&mut board, &mut config, &mut report) {
-                report.found = Found::Linearizable;
-                break 'search;
+            if advance(&mut board, &mut config, report, meter)? {
+                return Ok(Found::Linearizable);
             }
-            report.steps += 1;
             if cache.insert(config, &board.bags) {
                 stack.push(Frame { config, next: 0 });
             }
-            let memory =
-                || cache.memory_bytes() + board.memory_bytes() + stack.capacity() * size_of::<Frame<N>>();
-            if let Some(limit) = limits.exceeded(report.steps, memory) {
-                report.found = Found::Exhausted(limit);
-                break 'search;
-            }
+            meter.step(|| cache.memory_bytes() + board.memory_bytes() + growing(&stack))?;
         }
-        let Some(frame) = stack.last_mut() else { break };
+        let Some(frame) = stack.last_mut() else { return Ok(Found::Illegal) };
         let config = frame.config;
         board.cursor.seek(config.position as usize);
         match try_next(&mut board, frame) {
@@ -58,9 +70,6 @@ pub(crate) fn search<M: Model, const N: usize>(
             }
         }
     }
-    report.memory_bytes =
-        cache.memory_bytes() + board.memory_bytes() + stack.capacity() * size_of::<Frame<N>>();
-    report
 }
 
 /// Passes every return that `config` may pass; whether it came to the end.
@@ -68,13 +77,15 @@ fn advance<M: Model, const N: usize>(
     board: &mut Board<'_, '_, M, N>,
     config: &mut Config<N>,
     report: &mut Report,
-) -> bool {
+    meter: &mut Meter<'_>,
+) -> Result<bool, Limit> {
     board.cursor.seek(config.position as usize);
     while !board.cursor.at_end() && board.passes(config) {
         board.pass(config);
+        meter.ask()?;
     }
     report.reached = report.reached.max(board.cursor.position());
-    board.cursor.at_end()
+    Ok(board.cursor.at_end())
 }
 
 /// The configuration after the frame's next legal move of an operation that returns.

@@ -1,23 +1,13 @@
-//! What the engines share: the moves between configurations, and the limits.
+//! What the engines share: the moves between configurations, and their answers.
 
 use super::bags::Bags;
 use super::cache::Config;
 use super::cursor::Cursor;
+use super::meter::Limit;
 use super::problem::{Entry, Problem};
 use super::space::Space;
 use super::window::Window;
 use crate::model::Model;
-
-/// What an engine may spend on one object.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Configurations.
-    pub(crate) steps: u64,
-    /// Bytes of configurations, states and transitions.
-    pub(crate) memory_bytes: usize,
-    /// Moment after which it gives up, where it was given one.
-    pub(crate) deadline: Option<std::time::Instant>,
-}
 
 /// What an engine found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +18,6 @@ pub(crate) enum Found {
     Illegal,
     /// It ran into this limit.
     Exhausted(Limit),
-}
-
-/// A limit of [`Limits`], or of the engine itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
-    Steps,
-    Memory,
-    Time,
-    Width,
 }
 
 /// States that a prelude may lead to.
@@ -153,23 +134,20 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
         self.observe(config);
     }
 
+    /// Bytes that a new one takes.
+    pub(crate) fn bytes(problem: &Problem<M::Op>) -> usize {
+        (problem.width + problem.classes.len()) * size_of::<u32>()
+    }
+
+    /// Bytes held, with the room for the next moves.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.space.memory_bytes() + self.bags.memory_bytes()
+        Self::bytes(self.problem) + self.space.memory_bytes() + self.bags.memory_bytes()
     }
 }
 
-impl Limits {
-    /// The limit that is reached, if one is.
-    pub(crate) fn exceeded(&self, steps: u64, memory_bytes: impl FnOnce() -> usize) -> Option<Limit> {
-        if steps >= self.steps {
-            return Some(Limit::Steps);
-        }
-        if !steps.is_multiple_of(1024) {
-            return None;
-        }
-        if memory_bytes() > self.memory_bytes {
-            return Some(Limit::Memory);
-        }
-        self.deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline).then_some(Limit::Time)
+impl Report {
+    /// That nothing was found yet.
+    pub(crate) fn new(found: Found) -> Report {
+        Report { found, steps: 0, reached: 0, memory_bytes: 0 }
     }
 }

@@ -1,15 +1,17 @@
 //! What is said of a key that is not linearizable, or not decided.
 
-use super::engine::{Limit, Report};
+use super::engine::Report;
+use super::meter::Limit;
 use super::misread::{self, Misread};
+use super::portfolio::WIDTH_MAX;
 use super::problem::{Entry, NEVER, Step};
 use super::split::{self, Keys, Part};
 use super::witness::{self, Core};
 use serde_json::Value;
 
-use crate::history::Pairs;
+use crate::history::{Pairs, Raw};
 use crate::model::{Call, Model, Operation, Values};
-use crate::{Anomaly, History, Type};
+use crate::{Anomaly, Budget, History, Type};
 
 /// Pending operations that a proof names.
 const PENDING_MAX: usize = 8;
@@ -20,6 +22,8 @@ pub(crate) struct Explainer<'a, M> {
     pub(crate) keys: Keys,
     pub(crate) history: &'a History,
     pub(crate) pairs: Pairs,
+    pub(crate) values: &'a Values,
+    pub(crate) budget: &'a Budget,
 }
 
 impl<M: Model> Explainer<'_, M> {
@@ -33,7 +37,7 @@ impl<M: Model> Explainer<'_, M> {
         let misread = misread::find(self.model, problem, blocked as usize);
         let core = match &misread {
             Some(misread) => Core { kept: misread.core(), minimal: true },
-            None => witness::core(self.model, problem, report.reached),
+            None => witness::core(self.model, problem, report.reached, self.budget),
         };
         let mut shown: Vec<usize> = core.kept.clone();
         shown.extend(witness::sources(self.model, problem, &core.kept));
@@ -60,9 +64,9 @@ impl<M: Model> Explainer<'_, M> {
     pub(crate) fn undecided(&self, part: &Part<M>, report: &Report, limit: Limit) -> String {
         let why = match limit {
             Limit::Steps => format!("no answer after {} configurations; raise the limit", report.steps),
-            Limit::Memory => "no answer within the limit on memory; raise it".to_owned(),
-            Limit::Time => "no answer within the limit on time; raise it".to_owned(),
-            Limit::Width => "more than 4096 operations pending at once; use fewer clients".to_owned(),
+            Limit::Spent(spent) => spent.to_string(),
+            Limit::States => "its first operations may have left it in too many states".to_owned(),
+            Limit::Width => format!("more than {WIDTH_MAX} operations pending at once; use fewer clients"),
         };
         let decided = match part.problem.steps.get(report.reached) {
             Some(Step::Return(at)) if report.reached > 0 => {
@@ -95,7 +99,7 @@ impl<M: Model> Explainer<'_, M> {
             Misread::Stale { later, lost, .. } => {
                 let (later, by) = (entry(later), self.history.get(entry(later).invoke as usize).process());
                 let value = misread::set_or_seen(self.model, &part.problem, later);
-                let value = value.map_or(Value::Null, |symbol| part.value(symbol));
+                let value = value.map_or(Value::Null, |symbol| self.values.value(symbol));
                 let at = self.time(later.complete as usize);
                 match (misread::sets(self.model, &part.problem, later), lost) {
                     (true, false) => format!("{reader} {result}, but {value} was acknowledged at {at}"),
@@ -111,10 +115,11 @@ impl<M: Model> Explainer<'_, M> {
     /// The completion of an operation that would have set what `reader` observed, had it not failed.
     fn failed_setter(&self, part: &Part<M>, reader: &Entry) -> Option<usize> {
         let observed = self.model.as_register(part.problem.kinds.at(reader.kind))?.observes()?;
-        let observed = part.value(observed);
+        let observed = self.values.value(observed);
         self.history.iter().filter(|event| event.is_client() && event.kind() == Type::Fail).find_map(|fail| {
             let invocation = self.history.get(self.pairs.of(fail.index())?);
-            let (key, call) = split::call(self.model, self.keys, invocation, None);
+            let (key, call) = split::call(self.keys, invocation, None);
+            let key = key.map(Raw::to_value).or_else(|| self.model.partition(&call));
             let mut values = Values::default();
             let op = M::Op::decode(&call, &mut values).ok()??;
             let set = self.model.as_register(&op)?.sets()?;
@@ -181,7 +186,7 @@ impl<M: Model> Explainer<'_, M> {
     fn call(&self, entry: &Entry) -> Call {
         let invoke = entry.invoke as usize;
         let completion = self.pairs.of(invoke).map(|at| self.history.get(at));
-        split::call(self.model, self.keys, self.history.get(invoke), completion).1
+        split::call(self.keys, self.history.get(invoke), completion).1.to_call()
     }
 
     fn events(&self, entry: &Entry) -> impl Iterator<Item = usize> + use<M> {

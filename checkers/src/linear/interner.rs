@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hash};
 
+use super::meter::growing;
 use crate::intern::FastBuild;
 
 const EMPTY: u32 = u32::MAX;
@@ -49,9 +50,9 @@ impl<T: Eq + Hash> Interner<T> {
         self.items.len()
     }
 
-    /// Bytes held, without what the values own elsewhere.
+    /// Bytes held, with the room for the next values and without what the values own elsewhere.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.items.capacity() * size_of::<T>() + self.table.capacity() * 4
+        growing(&self.items) + 3 * self.table.capacity() * 4
     }
 
     fn find(&self, item: &T) -> usize {

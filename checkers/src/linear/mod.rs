@@ -12,6 +12,7 @@ mod depth;
 mod engine;
 mod explain;
 mod interner;
+mod meter;
 mod misread;
 mod portfolio;
 mod problem;
@@ -27,21 +28,18 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use engine::{Found, Limits, Report};
+use engine::{Found, Report};
 use explain::Explainer;
-use split::{Keys, Part};
+use meter::{Limit, Limits};
+use split::{Keys, Objects, Part, Refusal};
 
-use crate::model::{self, Counter, Kv, Model, Register};
+use crate::model::{self, Counter, Kv, Model, Register, Values};
 use crate::registry::CheckerEntry;
-use crate::{Anomaly, Budget, Checker, History, Verdict};
+use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// Configurations that a key may cost, where nothing else is said.
 const STEPS_MAX: u64 = 50_000_000;
-
-/// Bytes that a check may take, where nothing else is said.
-const MEMORY_BYTES_MAX: usize = 1 << 30;
 
 /// Failing keys that are explained with a witness; further ones are counted.
 const EXPLAINED_MAX: usize = 8;
@@ -96,21 +94,12 @@ pub struct Linearizable<M> {
     model: M,
     keys: Keys,
     steps_max: u64,
-    memory_bytes_max: usize,
-    time_max: Option<Duration>,
 }
 
 impl<M: Model> Linearizable<M> {
     /// A checker of that name, of one object or of the objects into which the model partitions a history.
     pub fn new(name: impl Into<String>, model: M) -> Linearizable<M> {
-        Linearizable {
-            name: name.into(),
-            model,
-            keys: Keys::Model,
-            steps_max: STEPS_MAX,
-            memory_bytes_max: MEMORY_BYTES_MAX,
-            time_max: None,
-        }
+        Linearizable { name: name.into(), model, keys: Keys::Model, steps_max: STEPS_MAX }
     }
 
     /// Of independent objects: every value is `[key, value]`, and the model sees `value` only.
@@ -123,25 +112,18 @@ impl<M: Model> Linearizable<M> {
         Linearizable { steps_max, ..self }
     }
 
-    /// Gives up on what needs more memory than this, in bytes: shared evenly by the keys that are searched at once.
-    pub fn memory_bytes_max(self, memory_bytes_max: usize) -> Linearizable<M> {
-        Linearizable { memory_bytes_max, ..self }
-    }
-
-    /// Gives up on what is not decided after this long. The one limit that makes a verdict depend on more than the
-    /// history; without it there is none on time.
-    pub fn time_max(self, time_max: Duration) -> Linearizable<M> {
-        Linearizable { time_max: Some(time_max), ..self }
-    }
-
-    fn judge(&self, parts: &[Part<M>]) -> Vec<Report> {
-        let limits = Limits {
-            steps: self.steps_max,
-            // The limit is for the whole check, and so many keys are searched at once.
-            memory_bytes: self.memory_bytes_max / threads(parts.len()).max(1),
-            deadline: self.time_max.map(|time| Instant::now() + time),
-        };
-        in_parallel(parts, |part| portfolio::solve(&self.model, &part.problem, &limits))
+    /// Every object is searched for no more than the budget, which all share. One that found too little memory because others had
+    /// it is searched again alone, so that the answer does not depend on which came first.
+    fn judge(&self, parts: &[Part<M>], budget: &Budget) -> Vec<Report> {
+        let limits = Limits { steps: self.steps_max, budget };
+        let solve = |part: &Part<M>| portfolio::solve(&self.model, &part.problem, &limits);
+        let mut reports = in_parallel(parts, solve);
+        for (part, report) in parts.iter().zip(&mut reports).filter(|_| parts.len() > 1) {
+            if let Found::Exhausted(Limit::Spent(Spent::Memory { .. })) = report.found {
+                *report = solve(part);
+            }
+        }
+        reports
     }
 }
 
@@ -150,13 +132,20 @@ impl<M: Model> Checker for Linearizable<M> {
         &self.name
     }
 
-    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
-        let parts = match split::split(&self.model, self.keys, history) {
-            Ok(parts) => parts,
-            Err(why) => return Verdict::unknown(&self.name, why),
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        let mut objects = Objects::default();
+        let values = Values::default();
+        let split = split::split(&self.model, self.keys, history, values, |_| true, &mut objects, budget);
+        let (parts, values) = match &split {
+            Ok(split) => (&split.parts, &split.values),
+            Err(Refusal::Malformed(why)) => return Verdict::unknown(&self.name, why),
+            Err(Refusal::Spent(spent)) => {
+                return Verdict::unknown(&self.name, format!("{spent}; nothing is decided"));
+            }
         };
-        let reports = self.judge(&parts);
-        let explainer = Explainer { model: &self.model, keys: self.keys, history, pairs: history.pairs() };
+        let reports = self.judge(parts, budget);
+        let model = &self.model;
+        let explainer = Explainer { model, keys: self.keys, history, pairs: history.pairs(), values, budget };
         let judged = || parts.iter().zip(&reports);
         let failing: Vec<_> = judged().filter(|(_, report)| report.found == Found::Illegal).collect();
         let anomalies: Vec<Anomaly> =

@@ -1,9 +1,11 @@
 //! Which engine judges an object, and for how long.
 
-use super::engine::{Found, Limit, Limits, Report};
+use super::engine::{Found, Report};
+use super::meter::{Limit, Limits};
 use super::problem::Problem;
 use super::zones::UniqueWrites;
 use super::{breadth, depth};
+use crate::Spent;
 use crate::model::Model;
 
 /// Which search to run.
@@ -16,6 +18,9 @@ pub(crate) enum Engine {
 /// Configurations that the first engine may explore before the second gets its turn.
 const FIRST_TURN: u64 = 1 << 16;
 
+/// Operations that may be pending at once.
+pub(crate) const WIDTH_MAX: usize = 1 << 16;
+
 /// How much longer each turn is than the one before.
 const TURN_GROWTH: u64 = 8;
 
@@ -24,12 +29,12 @@ const TURN_GROWTH: u64 = 8;
 ///
 /// Depth first finds an order fast where there is one; breadth first needs little memory and sees sooner that there
 /// is none. Turns are counted in configurations, not in time, so the answer depends on the history alone.
-pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limits) -> Report {
+pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limits<'_>) -> Report {
     if let Some(unique) = UniqueWrites::new(model, problem) {
-        return zones(&unique, problem);
+        return zones(&unique, problem, limits);
     }
     let mut turn = FIRST_TURN.max(problem.returns as u64 * 4);
-    let mut total = Report { found: Found::Illegal, steps: 0, reached: 0, memory_bytes: 0 };
+    let mut total = Report::new(Found::Illegal);
     loop {
         for engine in [Engine::Depth, Engine::Breadth] {
             let steps = turn.min(limits.steps.saturating_sub(total.steps));
@@ -41,7 +46,7 @@ pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limi
             match report.found {
                 Found::Exhausted(Limit::Steps) if total.steps < limits.steps => {}
                 // The other engine may do with less.
-                Found::Exhausted(Limit::Memory) if engine == Engine::Depth => {}
+                Found::Exhausted(Limit::Spent(Spent::Memory { .. })) if engine == Engine::Depth => {}
                 _ => return total,
             }
         }
@@ -49,8 +54,11 @@ pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limi
     }
 }
 
-fn zones<O>(unique: &UniqueWrites, problem: &Problem<O>) -> Report {
-    let illegal = unique.first_illegal(problem);
+fn zones<O>(unique: &UniqueWrites, problem: &Problem<O>, limits: &Limits<'_>) -> Report {
+    let illegal = match limits.budget.lease(unique.memory_bytes()) {
+        Ok(_held) => unique.first_illegal(problem),
+        Err(spent) => return Report::new(Found::Exhausted(spent.into())),
+    };
     Report {
         found: if illegal.is_some() { Found::Illegal } else { Found::Linearizable },
         steps: 0,
@@ -60,13 +68,19 @@ fn zones<O>(unique: &UniqueWrites, problem: &Problem<O>) -> Report {
 }
 
 /// Runs one engine with a window that is wide enough.
-pub(crate) fn run<M: Model>(engine: Engine, model: &M, problem: &Problem<M::Op>, limits: &Limits) -> Report {
+pub(crate) fn run<M: Model>(
+    engine: Engine,
+    model: &M,
+    problem: &Problem<M::Op>,
+    limits: &Limits<'_>,
+) -> Report {
     match problem.width {
         0..=64 => run_wide::<M, 1>(engine, model, problem, limits),
         65..=128 => run_wide::<M, 2>(engine, model, problem, limits),
         129..=512 => run_wide::<M, 8>(engine, model, problem, limits),
         513..=4096 => run_wide::<M, 64>(engine, model, problem, limits),
-        _ => Report { found: Found::Exhausted(Limit::Width), steps: 0, reached: 0, memory_bytes: 0 },
+        4097..=WIDTH_MAX => run_wide::<M, { WIDTH_MAX / 64 }>(engine, model, problem, limits),
+        _ => Report::new(Found::Exhausted(Limit::Width)),
     }
 }
 
@@ -74,7 +88,7 @@ fn run_wide<M: Model, const N: usize>(
     engine: Engine,
     model: &M,
     problem: &Problem<M::Op>,
-    limits: &Limits,
+    limits: &Limits<'_>,
 ) -> Report {
     match engine {
         Engine::Depth => depth::search::<M, N>(model, problem, limits),

@@ -8,15 +8,6 @@ use super::interner::Interner;
 /// The completion of an operation that never returned.
 pub(crate) const NEVER: u32 = u32::MAX;
 
-/// An operation with the indices of its events in the whole history.
-#[derive(Clone, Debug)]
-pub(crate) struct Raw<O> {
-    pub(crate) op: O,
-    pub(crate) invoke: u32,
-    /// Or [`NEVER`]: it may take effect at any time after its invocation, or not at all.
-    pub(crate) complete: u32,
-}
-
 /// An operation of a [`Problem`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
@@ -63,14 +54,40 @@ pub(crate) struct Problem<O> {
     pub(crate) prelude: Vec<u32>,
 }
 
+/// The operations on one object as they are read from a history.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft<O> {
+    entries: Vec<Entry>,
+    kinds: Interner<O>,
+}
+
+impl<O> Default for Draft<O> {
+    fn default() -> Draft<O> {
+        Draft { entries: Vec::new(), kinds: Interner::default() }
+    }
+}
+
+impl<O: Eq + Hash> Draft<O> {
+    /// Bytes that an operation takes at most, here and in the problem, without what it owns elsewhere.
+    pub(crate) const BYTES_PER_OP: usize =
+        3 * size_of::<Entry>() + 3 * size_of::<O>() + 24 + 2 * size_of::<Step>() + 8;
+
+    /// Adds an operation with the indices of its events: in the order of their invocations. One that completes at
+    /// [`NEVER`] may take effect at any time after its invocation, or not at all.
+    pub(crate) fn push(&mut self, op: O, invoke: u32, complete: u32) {
+        self.entries.push(Entry {
+            invoke,
+            complete,
+            kind: self.kinds.intern(op).0,
+            slot: 0,
+            optional: false,
+        });
+    }
+}
+
 impl<O: Clone + Eq + Hash> Problem<O> {
-    /// From operations in the order of their invocations.
-    pub(crate) fn new(raw: Vec<Raw<O>>, read_only: impl Fn(&O) -> bool) -> Problem<O> {
-        let mut kinds = Interner::default();
-        let mut entries: Vec<Entry> = Vec::with_capacity(raw.len());
-        for Raw { op, invoke, complete } in raw {
-            entries.push(Entry { invoke, complete, kind: kinds.intern(op).0, slot: 0, optional: false });
-        }
+    pub(crate) fn new(draft: Draft<O>, read_only: impl Fn(&O) -> bool) -> Problem<O> {
+        let Draft { entries, kinds } = draft;
         let read_only = kinds.items().iter().map(read_only).collect();
         let mut problem = Problem {
             entries,
@@ -104,20 +121,22 @@ impl<O: Clone + Eq + Hash> Problem<O> {
     }
 
     fn schedule(&mut self) {
-        let mut events: Vec<(u32, Step)> = Vec::with_capacity(self.entries.len() * 2);
-        for (at, entry) in self.entries.iter().enumerate() {
-            if entry.complete == NEVER {
-                events.push((entry.invoke, Step::Crash(at as u32)));
-            } else {
-                events.push((entry.invoke, Step::Call(at as u32)));
-                events.push((entry.complete, Step::Return(at as u32)));
-                self.returns += 1;
+        let all = || self.entries.iter().zip(0u32..);
+        let mut returns: Vec<(u32, u32)> = all()
+            .filter(|(entry, _)| entry.complete != NEVER)
+            .map(|(entry, at)| (entry.complete, at))
+            .collect();
+        returns.sort_unstable();
+        self.returns = returns.len();
+        let mut calls = all().peekable();
+        let mut steps = Vec::with_capacity(self.entries.len() + returns.len());
+        for (time, at) in returns {
+            while let Some((entry, at)) = calls.next_if(|(entry, _)| entry.invoke < time) {
+                steps.push(if entry.complete == NEVER { Step::Crash(at) } else { Step::Call(at) });
             }
+            steps.push(Step::Return(at));
         }
-        events.sort_unstable_by_key(|&(time, _)| time);
-        let end = events.iter().rposition(|(_, step)| matches!(step, Step::Return(_))).map_or(0, |at| at + 1);
-        events.truncate(end);
-        self.steps = events.into_iter().map(|(_, step)| step).collect();
+        self.steps = steps;
         self.assign_slots();
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::interner::Interner;
+use super::meter::growing_by;
 use super::problem::Problem;
 use crate::intern::FastBuild;
 use crate::model::Model;
@@ -15,6 +16,8 @@ pub(crate) struct Space<'m, M: Model> {
     model: &'m M,
     states: Interner<M::State>,
     steps: HashMap<(u32, u32), u32, FastBuild>,
+    /// What the states own elsewhere.
+    owned_bytes: usize,
 }
 
 impl<'m, M: Model> Space<'m, M> {
@@ -22,7 +25,8 @@ impl<'m, M: Model> Space<'m, M> {
     pub(crate) fn new(model: &'m M) -> Space<'m, M> {
         let mut states = Interner::default();
         states.intern(model.init());
-        Space { model, states, steps: HashMap::default() }
+        let owned_bytes = model.state_bytes(states.at(0));
+        Space { model, states, steps: HashMap::default(), owned_bytes }
     }
 
     /// The state after the operation of this kind, where it is legal.
@@ -31,7 +35,7 @@ impl<'m, M: Model> Space<'m, M> {
             Some(&next) => next,
             None => {
                 let next = match self.model.step(self.states.at(state), problem.kinds.at(kind)) {
-                    Some(next) => self.states.intern(next).0,
+                    Some(next) => self.number(next),
                     None => ILLEGAL,
                 };
                 self.steps.insert((state, kind), next);
@@ -41,8 +45,18 @@ impl<'m, M: Model> Space<'m, M> {
         (next != ILLEGAL).then_some(next)
     }
 
-    /// Bytes held, without what a state owns elsewhere.
+    fn number(&mut self, state: M::State) -> u32 {
+        let (number, new) = self.states.intern(state);
+        if new {
+            self.owned_bytes += self.model.state_bytes(self.states.at(number));
+        }
+        number
+    }
+
+    /// Bytes held, with the room for the next ones.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.states.memory_bytes() + self.steps.capacity() * size_of::<((u32, u32), u32)>()
+        let slots = self.steps.capacity() * 8 / 7;
+        let steps = growing_by(self.steps.len(), slots, size_of::<((u32, u32), u32)>() + 1);
+        self.states.memory_bytes() + self.owned_bytes + steps
     }
 }

@@ -1,13 +1,12 @@
 //! From a history to one problem for each independent object.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
-use super::problem::{NEVER, Problem, Raw};
-use crate::history::OpRef;
-use crate::model::{Call, Model, Operation, Outcome, Symbol, Values};
-use crate::{History, Type};
+use super::problem::{Draft, NEVER, Problem};
+use crate::history::{OpRef, Pairs, Raw};
+use crate::intern::Interner;
+use crate::model::{Model, Operation, Outcome, RawCall, Values};
+use crate::{Budget, History, Lease, Spent, Type};
 
 /// Whether operations carry an independent key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,88 +21,173 @@ pub(crate) enum Keys {
 pub(crate) struct Part<M: Model> {
     pub(crate) key: Option<Value>,
     pub(crate) problem: Problem<M::Op>,
-    values: Values,
 }
 
-impl<M: Model> Part<M> {
-    /// The value of a symbol of this object's calls.
-    pub(crate) fn value(&self, symbol: Symbol) -> Value {
-        self.values.value(symbol)
+/// Numbers the objects of a history. One without a key is number 0.
+#[derive(Default)]
+pub(crate) struct Objects(Interner);
+
+impl Objects {
+    /// The number of the object with this key.
+    pub(crate) fn number(&mut self, key: Option<Raw<'_>>) -> usize {
+        key.map_or(0, |key| 1 + self.0.intern_raw(key) as usize)
+    }
+
+    fn key(&self, number: usize) -> Option<Value> {
+        Some(self.0.value(number.checked_sub(1)? as u32))
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
     }
 }
 
-struct Draft<O> {
-    key: Option<Value>,
-    values: Values,
-    raw: Vec<Raw<O>>,
+/// Why a history was not split.
+pub(crate) enum Refusal {
+    /// An operation that the model does not have, with its event's index.
+    Malformed(String),
+    Spent(Spent),
 }
 
-/// Splits a history by key.
-///
-/// # Errors
-/// An operation that the model does not have, with its event's index.
-pub(crate) fn split<M: Model>(model: &M, keys: Keys, history: &History) -> Result<Vec<Part<M>>, String> {
+impl From<Spent> for Refusal {
+    fn from(spent: Spent) -> Refusal {
+        Refusal::Spent(spent)
+    }
+}
+
+/// The objects of a history.
+pub(crate) struct Split<'b, M: Model> {
+    pub(crate) parts: Vec<Part<M>>,
+    pub(crate) values: Values,
+    _lease: Lease<'b>,
+}
+
+/// Splits a history by key; only the objects that are `wanted`.
+pub(crate) fn split<'b, M: Model>(
+    model: &M,
+    keys: Keys,
+    history: &History,
+    values: Values,
+    wanted: impl Fn(usize) -> bool,
+    objects: &mut Objects,
+    budget: &'b Budget,
+) -> Result<Split<'b, M>, Refusal> {
+    let mut splitter = Splitter { model, values, drafts: Vec::new(), ops: 0, heap_bytes: 0 };
+    let mut lease = budget.lease(history.len() * size_of::<u32>())?;
     let pairs = history.pairs();
-    let mut drafts: Vec<Draft<M::Op>> = Vec::new();
-    let mut by_key: HashMap<Option<Value>, usize> = HashMap::new();
     for event in history.iter().filter(|event| event.is_client()) {
-        let index = event.index();
-        let completion = pairs.of(index).map(|at| history.get(at));
-        match (event.kind(), completion) {
-            (Type::Invoke, _) => {}
-            (Type::Ok, None) => return Err(format!("event {index} completes what was never invoked")),
-            _ => continue,
-        }
-        let (key, call) = call(model, keys, event, completion);
-        let key_index = *by_key.entry(key).or_insert_with_key(|key| {
-            drafts.push(Draft { key: key.clone(), values: Values::default(), raw: Vec::new() });
-            drafts.len() - 1
-        });
-        let draft = &mut drafts[key_index];
-        let op = M::Op::decode(&call, &mut draft.values).map_err(|why| format!("event {index}: {why}"))?;
-        let Some(op) = op else { continue };
-        // A failed operation that still says something did so by the time of its completion.
-        let complete = completion.filter(|c| c.kind() != Type::Info).map_or(NEVER, |c| c.index() as u32);
-        if complete == NEVER && model.read_only(&op) {
+        let completion = completion(history, &pairs, event).map_err(Refusal::Malformed)?;
+        let Some(completion) = completion else { continue };
+        let (key, call) = call(keys, event, completion);
+        let object = match keys {
+            Keys::Independent => objects.number(key),
+            Keys::Model => match model.partition(&call) {
+                None => 0,
+                Some(key) => 1 + objects.0.intern(&key) as usize,
+            },
+        };
+        if !wanted(object) {
             continue;
         }
-        draft.raw.push(Raw { op, invoke: index as u32, complete });
+        splitter.take(object, &call, event, completion).map_err(Refusal::Malformed)?;
+        if splitter.ops.is_multiple_of(1024) {
+            let bytes = splitter.memory_bytes() + objects.memory_bytes();
+            lease.resize(history.len() * size_of::<u32>() + bytes)?;
+            budget.ask()?;
+        }
     }
-    Ok(drafts
-        .into_iter()
-        .map(|draft| Part {
-            key: draft.key,
-            problem: Problem::new(draft.raw, |op| model.read_only(op)),
-            values: draft.values,
-        })
-        .collect())
+    drop(pairs);
+    lease.resize(splitter.memory_bytes() + objects.memory_bytes())?;
+    Ok(splitter.finish(objects, lease))
+}
+
+/// The completion of an invocation, which may not have one; nothing for an event that is no invocation.
+fn completion<'h>(
+    history: &'h History,
+    pairs: &Pairs,
+    event: OpRef<'h>,
+) -> Result<Option<Option<OpRef<'h>>>, String> {
+    let index = event.index();
+    match (event.kind(), pairs.of(index)) {
+        (Type::Invoke, completion) => Ok(Some(completion.map(|at| history.get(at)))),
+        (Type::Ok, None) => Err(format!("event {index} completes what was never invoked")),
+        _ => Ok(None),
+    }
+}
+
+struct Splitter<'m, M: Model> {
+    model: &'m M,
+    values: Values,
+    drafts: Vec<Option<Draft<M::Op>>>,
+    ops: usize,
+    /// What the operations own elsewhere.
+    heap_bytes: usize,
+}
+
+impl<M: Model> Splitter<'_, M> {
+    fn take(
+        &mut self,
+        object: usize,
+        call: &RawCall<'_>,
+        event: OpRef<'_>,
+        completion: Option<OpRef<'_>>,
+    ) -> Result<(), String> {
+        if object >= self.drafts.len() {
+            self.drafts.resize_with(object + 1, || None);
+        }
+        let draft = self.drafts[object].get_or_insert_default();
+        self.ops += 1;
+        let op = M::Op::decode(call, &mut self.values);
+        let Some(op) = op.map_err(|why| format!("event {}: {why}", event.index()))? else { return Ok(()) };
+        // A failed operation that still says something did so by the time of its completion.
+        let complete = completion.filter(|c| c.kind() != Type::Info).map_or(NEVER, |c| c.index() as u32);
+        if complete != NEVER || !self.model.read_only(&op) {
+            self.heap_bytes += op.heap_bytes();
+            draft.push(op, event.index() as u32, complete);
+        }
+        Ok(())
+    }
+
+    /// Bytes held, with the room for the next operations and for the problems that they become.
+    fn memory_bytes(&self) -> usize {
+        const AHEAD: usize = 1024;
+        let per_object = size_of::<Part<M>>() + size_of::<Option<Draft<M::Op>>>() + 64;
+        (self.ops + AHEAD) * Draft::<M::Op>::BYTES_PER_OP
+            + 3 * self.drafts.len() * per_object
+            + 2 * self.heap_bytes
+            + 2 * self.values.memory_bytes()
+    }
+
+    fn finish<'b>(self, objects: &Objects, lease: Lease<'b>) -> Split<'b, M> {
+        let numbered = self.drafts.into_iter().enumerate();
+        let parts = numbered.filter_map(|(object, draft)| {
+            let problem = Problem::new(draft?, |op| self.model.read_only(op));
+            Some(Part { key: objects.key(object), problem })
+        });
+        Split { parts: parts.collect(), values: self.values, _lease: lease }
+    }
 }
 
 /// The call that an invocation and its completion record, and its key.
-pub(crate) fn call<M: Model>(
-    model: &M,
+pub(crate) fn call<'h>(
     keys: Keys,
-    invocation: OpRef<'_>,
-    completion: Option<OpRef<'_>>,
-) -> (Option<Value>, Call) {
+    invocation: OpRef<'h>,
+    completion: Option<OpRef<'h>>,
+) -> (Option<Raw<'h>>, RawCall<'h>) {
     let independent = keys == Keys::Independent;
-    let (key, input) = strip(invocation.value(), independent);
+    let (key, input) = strip(invocation.raw(), independent);
     let outcome = match completion.map(|c| (c.kind(), c)) {
-        Some((Type::Ok, c)) => Outcome::Ok(strip(c.value(), independent && key.is_some()).1),
-        Some((Type::Fail, c)) => Outcome::Fail(c.error().map(str::to_owned)),
+        Some((Type::Ok, c)) => Outcome::Ok(strip(c.raw(), independent && key.is_some()).1),
+        Some((Type::Fail, c)) => Outcome::Fail(c.error()),
         _ => Outcome::Unknown,
     };
-    let call = Call { f: invocation.f().to_owned(), input, outcome };
-    let key = if independent { key } else { model.partition(&call) };
-    (key, call)
+    (key, RawCall { f: invocation.f(), input, outcome })
 }
 
-fn strip(value: Value, independent: bool) -> (Option<Value>, Value) {
-    match value {
-        Value::Array(mut pair) if independent && pair.len() == 2 => {
-            let value = pair.pop().unwrap_or_default();
-            (pair.pop(), value)
-        }
-        other => (None, other),
+/// The key and the value, where there is a key.
+pub(crate) fn strip(value: Raw<'_>, independent: bool) -> (Option<Raw<'_>>, Raw<'_>) {
+    match value.pair() {
+        Some((key, value)) if independent => (Some(key), value),
+        _ => (None, value),
     }
 }

@@ -2,15 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::engine::{Found, Limits};
+use super::engine::Found;
+use super::meter::Limits;
 use super::portfolio::{Engine, run};
 use super::problem::{Problem, Step};
+use crate::Budget;
 use crate::model::{Model, RegisterOp, Symbol};
 
 /// Configurations that one attempt may cost; all attempts together cost at most [`TOTAL_STEPS`].
 const ATTEMPT_STEPS: u64 = 20_000;
 const TOTAL_STEPS: u64 = 1_000_000;
-const ATTEMPT_MEMORY_BYTES: usize = 64 << 20;
 
 /// Entries to begin with, the latest to return.
 const FIRST_WINDOW: usize = 8;
@@ -31,12 +32,12 @@ pub(crate) struct Core {
 /// To take an operation out of a failing history must not turn a legal rest into an illegal one: without its write every
 /// read fails. So what is taken out stays as background that *may* take effect in its interval, but need not.
 /// A core fails with all of the background, hence also alone.
-pub(crate) fn core<M: Model>(model: &M, problem: &Problem<M::Op>, reached: usize) -> Core {
+pub(crate) fn core<M: Model>(model: &M, problem: &Problem<M::Op>, reached: usize, budget: &Budget) -> Core {
     let Step::Return(blocked) = problem.steps[reached] else {
         unreachable!("a search fails at a return");
     };
     let end = problem.entries[blocked as usize].complete;
-    let mut shrinker = Shrinker::new(model, problem, end);
+    let mut shrinker = Shrinker::new(model, problem, end, budget);
     let all = shrinker.by_return.clone();
     let kept = shrinker.minimize(&all);
     Core { kept, minimal: !shrinker.gave_up }
@@ -45,6 +46,7 @@ pub(crate) fn core<M: Model>(model: &M, problem: &Problem<M::Op>, reached: usize
 struct Shrinker<'a, M: Model> {
     model: &'a M,
     problem: &'a Problem<M::Op>,
+    budget: &'a Budget,
     /// Entries that were called before the failing return.
     called: usize,
     /// Those of them that returned by then, the blocked one last.
@@ -56,13 +58,13 @@ struct Shrinker<'a, M: Model> {
 }
 
 impl<'a, M: Model> Shrinker<'a, M> {
-    fn new(model: &'a M, problem: &'a Problem<M::Op>, end: u32) -> Shrinker<'a, M> {
+    fn new(model: &'a M, problem: &'a Problem<M::Op>, end: u32, budget: &'a Budget) -> Shrinker<'a, M> {
         let called = problem.entries.partition_point(|entry| entry.invoke < end);
         let mut by_return: Vec<usize> =
             (0..called).filter(|&at| problem.entries[at].complete <= end).collect();
         by_return.sort_unstable_by_key(|&at| problem.entries[at].complete);
         let mut shrinker =
-            Shrinker { model, problem, called, by_return, setters: None, steps: 0, gave_up: false };
+            Shrinker { model, problem, budget, called, by_return, setters: None, steps: 0, gave_up: false };
         shrinker.setters = (0..called)
             .map(|at| Some((shrinker.register(at)?, at)))
             .collect::<Option<Vec<_>>>()
@@ -114,7 +116,7 @@ impl<'a, M: Model> Shrinker<'a, M> {
     }
 
     fn spent(&mut self) -> bool {
-        let spent = self.steps >= TOTAL_STEPS;
+        let spent = self.steps >= TOTAL_STEPS || self.budget.ask().is_err();
         self.gave_up |= spent;
         spent
     }
@@ -142,7 +144,7 @@ impl<'a, M: Model> Shrinker<'a, M> {
         entries.extend(kept.iter().map(|&at| (at, false)));
         entries.sort_unstable();
         let problem = self.problem.subset(&entries, prelude);
-        let limits = Limits { steps: ATTEMPT_STEPS, memory_bytes: ATTEMPT_MEMORY_BYTES, deadline: None };
+        let limits = Limits { steps: ATTEMPT_STEPS, budget: self.budget };
         let report = run(Engine::Breadth, self.model, &problem, &limits);
         self.steps += report.steps + problem.entries.len() as u64 / 16;
         self.gave_up |= matches!(report.found, Found::Exhausted(_));

@@ -6,8 +6,11 @@
 //! into any moment of it. An order exists exactly if no read precedes its write, forward zones are disjoint, and no
 //! backward zone lies inside a forward one.
 
+use std::collections::HashMap;
+
 use super::problem::{NEVER, Problem, Step};
-use crate::model::{Model, RegisterOp};
+use crate::intern::FastBuild;
+use crate::model::{Model, RegisterOp, Symbol};
 
 /// Reads and unique writes of a register.
 pub(crate) struct UniqueWrites {
@@ -34,12 +37,16 @@ impl UniqueWrites {
     pub(crate) fn new<M: Model>(model: &M, problem: &Problem<M::Op>) -> Option<UniqueWrites> {
         let mut ops = Vec::with_capacity(problem.entries.len());
         let mut writes: Vec<bool> = vec![true];
+        // Values are numbered over all objects.
+        let mut own: HashMap<Symbol, u32, FastBuild> = HashMap::from_iter([(Symbol::NIL, 0)]);
         for entry in &problem.entries {
             let (value, writes_it) = match model.as_register(problem.kinds.at(entry.kind))? {
-                RegisterOp::Read(value) => (value.0, false),
-                RegisterOp::Write(value) => (value.0, true),
+                RegisterOp::Read(value) => (value, false),
+                RegisterOp::Write(value) => (value, true),
                 _ => return None,
             };
+            let next = own.len() as u32;
+            let value = *own.entry(value).or_insert(next);
             writes.resize(writes.len().max(value as usize + 1), false);
             // The initial value counts as written.
             if writes_it && std::mem::replace(&mut writes[value as usize], true) {

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::history::Raw;
+
 /// An operation as it was recorded: what was asked and what came back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
@@ -13,15 +15,38 @@ pub struct Call {
     pub outcome: Outcome,
 }
 
-/// How a [`Call`] ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome<V = Value, E = String> {
     /// It took effect and returned this: the value of the completion, without its key.
-    Ok(Value),
+    Ok(V),
     /// It did not take effect, for this reason.
-    Fail(Option<String>),
+    Fail(Option<E>),
     /// Nobody knows whether it took effect.
     Unknown,
+}
+
+/// A [`Call`] as it lies in the history: nothing is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct RawCall<'a> {
+    /// The function, such as `read`.
+    pub f: &'a str,
+    /// The argument.
+    pub input: Raw<'a>,
+    /// How it ended.
+    pub outcome: Outcome<Raw<'a>, &'a str>,
+}
+
+impl RawCall<'_> {
+    /// A copy that stands alone.
+    pub fn to_call(&self) -> Call {
+        let outcome = match self.outcome {
+            Outcome::Ok(value) => Outcome::Ok(value.to_value()),
+            Outcome::Fail(error) => Outcome::Fail(error.map(str::to_owned)),
+            Outcome::Unknown => Outcome::Unknown,
+        };
+        Call { f: self.f.to_owned(), input: self.input.to_value(), outcome }
+    }
 }
 
 impl Call {

@@ -1,4 +1,7 @@
-use super::{Call, Model, Operation, Outcome, Values};
+use serde_json::Value;
+
+use super::{Model, Operation, Outcome, RawCall, Values};
+use crate::history::Raw;
 
 /// A number that starts at 0: `add n` changes it by `n` (1 where no number is given), `read` returns it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +24,10 @@ impl Model for Counter {
         0
     }
 
+    fn starting_at(&self, value: &Value) -> Option<i64> {
+        value.as_i64()
+    }
+
     fn step(&self, state: &i64, op: &CounterOp) -> Option<i64> {
         match op {
             CounterOp::Add(n) => state.checked_add(*n),
@@ -34,15 +41,16 @@ impl Model for Counter {
 }
 
 impl Operation for CounterOp {
-    fn decode(call: &Call, _values: &mut Values) -> Result<Option<CounterOp>, String> {
-        let int = |value: &serde_json::Value| {
-            value.as_i64().ok_or_else(|| format!("a counter holds integers, not {value}"))
+    fn decode(call: &RawCall<'_>, _values: &mut Values) -> Result<Option<CounterOp>, String> {
+        let int = |value: Raw<'_>| match value {
+            Raw::Int(n) => Ok(n),
+            other => Err(format!("a counter holds integers, not {}", other.to_value())),
         };
-        Ok(match (call.f.as_str(), &call.outcome) {
+        Ok(match (call.f, call.outcome) {
             ("read" | "add", Outcome::Fail(_)) | ("read", Outcome::Unknown) => None,
             ("read", Outcome::Ok(value)) => Some(CounterOp::Read(int(value)?)),
-            ("add", _) if call.input.is_null() => Some(CounterOp::Add(1)),
-            ("add", _) => Some(CounterOp::Add(int(&call.input)?)),
+            ("add", _) if call.input == Raw::Null => Some(CounterOp::Add(1)),
+            ("add", _) => Some(CounterOp::Add(int(call.input)?)),
             (f, _) => return Err(format!("a counter has no `{f}`: it has add and read")),
         })
     }

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Call, Model, Operation, Outcome, Symbol, Values};
+use super::{Model, Operation, Outcome, RawCall, RegisterOp, Symbol, Values};
+use crate::history::Raw;
 
 /// One key of a map: `get`, `put v`, `append s`, `delete`. Check a whole map with independent keys.
 ///
@@ -14,9 +15,9 @@ pub struct Kv;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KvOp {
     /// It returned this.
-    Get(KvValue),
+    Get(KvValue, Symbol),
     /// It sets this; a delete sets nothing.
-    Put(KvValue),
+    Put(KvValue, Symbol),
     /// It adds this at the end.
     Append(Arc<str>),
 }
@@ -31,11 +32,16 @@ pub enum KvValue {
 }
 
 impl KvValue {
-    fn new(value: &Value, values: &mut Values) -> KvValue {
-        match value {
-            Value::Null => KvValue::Text("".into()),
-            Value::String(text) => KvValue::Text(text.as_str().into()),
-            other => KvValue::Json(values.intern(other)),
+    /// The value and its symbol. `null` and the empty string are the same.
+    fn new(value: Raw<'_>, values: &mut Values) -> (KvValue, Symbol) {
+        match value.string() {
+            _ if value == Raw::Null => (KvValue::Text("".into()), values.intern(Raw::Null)),
+            Some(text) if text.is_empty() => KvValue::new(Raw::Null, values),
+            Some(text) => (KvValue::Text(text.as_ref().into()), values.intern(value)),
+            None => {
+                let symbol = values.intern(value);
+                (KvValue::Json(symbol), symbol)
+            }
         }
     }
 }
@@ -48,10 +54,18 @@ impl Model for Kv {
         KvValue::Text("".into())
     }
 
+    fn starting_at(&self, value: &Value) -> Option<KvValue> {
+        Some(match value {
+            Value::Null => self.init(),
+            Value::String(text) => KvValue::Text(text.as_str().into()),
+            _ => KvValue::Json(Symbol::NIL),
+        })
+    }
+
     fn step(&self, state: &KvValue, op: &KvOp) -> Option<KvValue> {
         match (op, state) {
-            (KvOp::Get(value), _) => (value == state).then(|| state.clone()),
-            (KvOp::Put(value), _) => Some(value.clone()),
+            (KvOp::Get(value, _), _) => (value == state).then(|| state.clone()),
+            (KvOp::Put(value, _), _) => Some(value.clone()),
             (KvOp::Append(end), KvValue::Text(text)) => {
                 let mut joined = String::with_capacity(text.len() + end.len());
                 joined.push_str(text);
@@ -63,22 +77,53 @@ impl Model for Kv {
     }
 
     fn read_only(&self, op: &KvOp) -> bool {
-        matches!(op, KvOp::Get(_))
+        matches!(op, KvOp::Get(..))
+    }
+
+    fn state_bytes(&self, state: &KvValue) -> usize {
+        match state {
+            KvValue::Text(text) => shared_bytes(text),
+            KvValue::Json(_) => 0,
+        }
+    }
+
+    fn as_register(&self, op: &KvOp) -> Option<RegisterOp> {
+        match op {
+            KvOp::Get(_, value) => Some(RegisterOp::Read(*value)),
+            KvOp::Put(_, value) => Some(RegisterOp::Write(*value)),
+            KvOp::Append(_) => None,
+        }
     }
 }
 
 impl Operation for KvOp {
-    fn decode(call: &Call, values: &mut Values) -> Result<Option<KvOp>, String> {
-        Ok(match (call.f.as_str(), &call.outcome) {
+    fn decode(call: &RawCall<'_>, values: &mut Values) -> Result<Option<KvOp>, String> {
+        let get = |(value, symbol)| KvOp::Get(value, symbol);
+        let put = |(value, symbol)| KvOp::Put(value, symbol);
+        Ok(match (call.f, call.outcome) {
             ("get" | "put" | "append" | "delete", Outcome::Fail(_)) | ("get", Outcome::Unknown) => None,
-            ("get", Outcome::Ok(value)) => Some(KvOp::Get(KvValue::new(value, values))),
-            ("put", _) => Some(KvOp::Put(KvValue::new(&call.input, values))),
-            ("delete", _) => Some(KvOp::Put(KvValue::new(&Value::Null, values))),
-            ("append", _) => match &call.input {
-                Value::String(end) => Some(KvOp::Append(end.as_str().into())),
-                other => return Err(format!("an append takes a string, not {other}")),
+            ("get", Outcome::Ok(value)) => Some(get(KvValue::new(value, values))),
+            ("put", _) => Some(put(KvValue::new(call.input, values))),
+            ("delete", _) => Some(put(KvValue::new(Raw::Null, values))),
+            ("append", _) => match call.input.string() {
+                Some(end) => Some(KvOp::Append(end.as_ref().into())),
+                None => return Err(format!("an append takes a string, not {}", call.input.to_value())),
             },
             (f, _) => return Err(format!("a kv has no `{f}`: it has get, put, append and delete")),
         })
     }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            KvOp::Get(KvValue::Text(text), _) | KvOp::Put(KvValue::Text(text), _) | KvOp::Append(text) => {
+                shared_bytes(text)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// With the two counts of an [`Arc`].
+fn shared_bytes(text: &Arc<str>) -> usize {
+    text.len() + 2 * size_of::<usize>()
 }

@@ -24,7 +24,7 @@
 //! ```
 //!
 //! [`Call`] is the recorded operation as it stands, with JSON values. A model that must be fast names a compact
-//! operation type instead and says in [`Operation::decode`] how a call becomes one.
+//! operation type instead and says in [`Operation::decode`] how a [`RawCall`] becomes one.
 
 mod call;
 mod counter;
@@ -35,7 +35,7 @@ mod values;
 
 use std::hash::Hash;
 
-pub use call::{Call, Outcome};
+pub use call::{Call, Outcome, RawCall};
 pub use counter::{Counter, CounterOp};
 pub use kv::{Kv, KvOp, KvValue};
 pub use mutex::{Mutex, MutexOp};
@@ -58,9 +58,14 @@ pub trait Model: Send + Sync {
     /// With an unknown outcome the operation takes whatever effect it has in `state`.
     fn step(&self, state: &Self::State, op: &Self::Op) -> Option<Self::State>;
 
+    /// The state before the first operation of an object that holds `value` then, where that can be said of it.
+    fn starting_at(&self, _value: &Value) -> Option<Self::State> {
+        None
+    }
+
     /// The object that a call acts on, where the model is many independent objects: each is then checked alone.
     /// An operation without a key belongs to one unnamed object.
-    fn partition(&self, _call: &Call) -> Option<Value> {
+    fn partition(&self, _call: &RawCall<'_>) -> Option<Value> {
         None
     }
 
@@ -75,6 +80,11 @@ pub trait Model: Send + Sync {
         false
     }
 
+    /// Bytes that a state owns elsewhere, such as those of a string: without them a cap on memory does not hold.
+    fn state_bytes(&self, _state: &Self::State) -> usize {
+        0
+    }
+
     /// The operation as one on a read-write register, where it is one. Optional: it opens the near-linear check of
     /// registers whose writes are unique, and names the anomaly (`stale-read` …) where there is one.
     fn as_register(&self, _op: &Self::Op) -> Option<RegisterOp> {
@@ -85,18 +95,30 @@ pub trait Model: Send + Sync {
 /// How a recorded call becomes a model's operation.
 pub trait Operation: Clone + Eq + Hash + Send + Sync + Sized {
     /// The operation, or `None` where the call says nothing: it failed, or it only reads and its result is unknown.
-    /// Values are interned in `values`, which is shared by the calls on one object.
+    /// Values are interned in `values`, which is shared by all calls of a history.
     ///
     /// # Errors
     /// A call that the model does not have, in a few words.
-    fn decode(call: &Call, values: &mut Values) -> Result<Option<Self>, String>;
+    fn decode(call: &RawCall<'_>, values: &mut Values) -> Result<Option<Self>, String>;
+
+    /// Bytes that the operation owns elsewhere, such as those of a string: without them a cap on memory does not hold.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
 }
 
 impl Operation for Call {
-    fn decode(call: &Call, _values: &mut Values) -> Result<Option<Call>, String> {
+    fn decode(call: &RawCall<'_>, _values: &mut Values) -> Result<Option<Call>, String> {
         Ok(match call.outcome {
             Outcome::Fail(_) => None,
-            _ => Some(call.clone()),
+            _ => Some(call.to_call()),
         })
+    }
+
+    fn heap_bytes(&self) -> usize {
+        // An array of small numbers takes about this much for each byte of its text.
+        const BYTES_PER_CHARACTER: usize = size_of::<Value>() / 2;
+        let text = |value: &Value| value.to_string().len() * BYTES_PER_CHARACTER;
+        self.f.len() + text(&self.input) + self.output().map_or(0, text)
     }
 }

@@ -1,4 +1,4 @@
-use super::{Call, Model, Operation, Outcome, Values};
+use super::{Model, Operation, Outcome, RawCall, Values};
 
 /// A lock that one holder has at a time: `acquire` and `release`. Free at first.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,8 +30,8 @@ impl Model for Mutex {
 }
 
 impl Operation for MutexOp {
-    fn decode(call: &Call, _values: &mut Values) -> Result<Option<MutexOp>, String> {
-        let op = match call.f.as_str() {
+    fn decode(call: &RawCall<'_>, _values: &mut Values) -> Result<Option<MutexOp>, String> {
+        let op = match call.f {
             "acquire" => MutexOp::Acquire,
             "release" => MutexOp::Release,
             f => return Err(format!("a mutex has no `{f}`: it has acquire and release")),

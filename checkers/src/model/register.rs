@@ -1,8 +1,9 @@
 use serde_json::Value;
 
-use super::{Call, Model, Operation, Outcome, Symbol, Values};
+use super::{Call, Model, Operation, Outcome, RawCall, Symbol, Values};
+use crate::history::Raw;
 
-/// A read-write register with compare-and-set. Any JSON value; `null` at first.
+/// A read-write register with compare-and-set. Any JSON value; `null` at first, unless something else is said.
 ///
 /// `read` returns the value; `write v` sets it; `cas [old, new]` sets `new` where the value is `old`. A cas that
 /// failed with the error `cas-mismatch` says that the value was not `old`; other failures say nothing.
@@ -60,6 +61,10 @@ impl Model for Register {
         Symbol::NIL
     }
 
+    fn starting_at(&self, _value: &Value) -> Option<Symbol> {
+        Some(Symbol::NIL)
+    }
+
     fn step(&self, state: &Symbol, op: &RegisterOp) -> Option<Symbol> {
         op.accepts(*state).then(|| op.sets().unwrap_or(*state))
     }
@@ -97,13 +102,13 @@ impl Model for Register {
 }
 
 impl Operation for RegisterOp {
-    fn decode(call: &Call, values: &mut Values) -> Result<Option<RegisterOp>, String> {
-        Ok(match (call.f.as_str(), &call.outcome) {
+    fn decode(call: &RawCall<'_>, values: &mut Values) -> Result<Option<RegisterOp>, String> {
+        Ok(match (call.f, call.outcome) {
             ("read", Outcome::Ok(value)) => Some(RegisterOp::Read(values.intern(value))),
             ("read" | "write", Outcome::Fail(_)) | ("read", Outcome::Unknown) => None,
-            ("write", _) => Some(RegisterOp::Write(values.intern(&call.input))),
+            ("write", _) => Some(RegisterOp::Write(values.intern(call.input))),
             ("cas", outcome) => {
-                let (old, new) = pair(&call.input)?;
+                let (old, new) = pair(call.input)?;
                 let (old, new) = (values.intern(old), values.intern(new));
                 match outcome {
                     Outcome::Fail(Some(error)) if error == CAS_MISMATCH => Some(RegisterOp::Mismatch(old)),
@@ -116,9 +121,6 @@ impl Operation for RegisterOp {
     }
 }
 
-fn pair(value: &Value) -> Result<(&Value, &Value), String> {
-    match value.as_array().map(Vec::as_slice) {
-        Some([old, new]) => Ok((old, new)),
-        _ => Err(format!("a cas takes [old, new], not {value}")),
-    }
+fn pair(value: Raw<'_>) -> Result<(Raw<'_>, Raw<'_>), String> {
+    value.pair().ok_or_else(|| format!("a cas takes [old, new], not {}", value.to_value()))
 }

@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use crate::history::Raw;
 use crate::intern::Interner;
 
 /// The number of an interned JSON value: equal values have equal symbols.
@@ -7,30 +8,40 @@ use crate::intern::Interner;
 pub struct Symbol(pub u32);
 
 impl Symbol {
-    /// The symbol of JSON's `null`, in every [`Values`].
+    /// The symbol of the initial value: JSON's `null`, unless something else is said.
     pub const NIL: Symbol = Symbol(0);
 }
 
-/// The values that the calls on one object carry.
+/// The values that the calls of a history carry.
 #[derive(Clone, Debug)]
 pub struct Values(Interner);
 
 impl Default for Values {
     fn default() -> Values {
-        let mut all = Interner::default();
-        all.intern(&Value::Null);
-        Values(all)
+        Values::starting_at(&Value::Null)
     }
 }
 
 impl Values {
+    /// With this initial value.
+    pub fn starting_at(initial: &Value) -> Values {
+        let mut all = Interner::default();
+        all.intern(initial);
+        Values(all)
+    }
+
     /// The symbol of a value.
-    pub fn intern(&mut self, value: &Value) -> Symbol {
-        Symbol(self.0.intern(value))
+    pub fn intern(&mut self, value: Raw<'_>) -> Symbol {
+        Symbol(self.0.intern_raw(value))
     }
 
     /// The value of a symbol that came from here.
     pub fn value(&self, symbol: Symbol) -> Value {
         self.0.value(symbol.0)
+    }
+
+    /// Bytes held, and what the next values may take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
     }
 }

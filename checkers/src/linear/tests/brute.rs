@@ -1,21 +1,21 @@
 //! The oracle: tries every order.
 
-use crate::linear::problem::{NEVER, Raw};
+use super::{NEVER, Timed};
 use crate::model::Model;
 
 /// Whether some order of the operations is legal, by trying all of them.
-pub(super) fn linearizable<M: Model>(model: &M, ops: &[Raw<M::Op>]) -> bool {
+pub(super) fn linearizable<M: Model>(model: &M, ops: &[Timed<M::Op>]) -> bool {
     linearizable_without(model, ops, 0)
 }
 
 /// The same where the operations in this mask may be left out.
-pub(super) fn linearizable_without<M: Model>(model: &M, ops: &[Raw<M::Op>], optional: u32) -> bool {
+pub(super) fn linearizable_without<M: Model>(model: &M, ops: &[Timed<M::Op>], optional: u32) -> bool {
     assert!(ops.len() <= 16);
     let crashed = (0..ops.len()).filter(|&at| ops[at].complete == NEVER).map(|at| 1 << at);
     extend(model, ops, &model.init(), 0, optional | crashed.sum::<u32>())
 }
 
-fn extend<M: Model>(model: &M, ops: &[Raw<M::Op>], state: &M::State, done: u32, optional: u32) -> bool {
+fn extend<M: Model>(model: &M, ops: &[Timed<M::Op>], state: &M::State, done: u32, optional: u32) -> bool {
     let left = || (0..ops.len()).filter(move |at| done & (1 << at) == 0);
     if left().all(|at| optional & (1 << at) != 0) {
         return true;

@@ -1,29 +1,39 @@
 //! Every small history, and many random ones, against brute force.
 
-use super::brute;
-use crate::linear::engine::{Found, Limits};
-use crate::linear::portfolio::{Engine, run, solve};
-use crate::linear::problem::{NEVER, Problem, Raw, Step};
+use super::{Timed, brute, problem};
+use crate::Budget;
+use crate::linear::engine::{Found, Report};
+use crate::linear::meter::Limits;
+use crate::linear::portfolio::{self, Engine};
+use crate::linear::problem::{NEVER, Problem, Step};
 use crate::linear::zones::UniqueWrites;
 use crate::linear::{misread, witness};
 use crate::model::{Kv, KvOp, KvValue, Model, Mutex, MutexOp, Register, RegisterOp, Symbol};
 use crate::testing::Random;
 
-const LIMITS: Limits = Limits { steps: 1 << 20, memory_bytes: 1 << 28, deadline: None };
+const STEPS: u64 = 1 << 20;
+
+fn run<M: Model>(engine: Engine, model: &M, problem: &Problem<M::Op>) -> Report {
+    portfolio::run(engine, model, problem, &Limits { steps: STEPS, budget: &Budget::default() })
+}
+
+fn solve<M: Model>(model: &M, problem: &Problem<M::Op>) -> Report {
+    portfolio::solve(model, problem, &Limits { steps: STEPS, budget: &Budget::default() })
+}
 
 /// Asserts that each engine and their portfolio say what brute force says, and returns that.
-fn agree<M: Model>(model: &M, raw: &[Raw<M::Op>]) -> bool
+fn agree<M: Model>(model: &M, raw: &[Timed<M::Op>]) -> bool
 where
     M::Op: std::fmt::Debug,
 {
     let expected = brute::linearizable(model, raw);
     let found = if expected { Found::Linearizable } else { Found::Illegal };
-    let problem = Problem::new(raw.to_vec(), |op| model.read_only(op));
-    let depth = run(Engine::Depth, model, &problem, &LIMITS);
-    let breadth = run(Engine::Breadth, model, &problem, &LIMITS);
+    let problem = problem(model, raw);
+    let depth = run(Engine::Depth, model, &problem);
+    let breadth = run(Engine::Breadth, model, &problem);
     assert_eq!((depth.found, breadth.found), (found, found), "{raw:?}");
     assert_eq!(depth.reached, breadth.reached, "{raw:?}");
-    let solved = solve(model, &problem, &LIMITS);
+    let solved = solve(model, &problem);
     assert_eq!((solved.found, solved.reached), (found, depth.reached), "{raw:?}");
     expected
 }
@@ -60,11 +70,11 @@ where
     let (mut legal, mut all) = (0, 0);
     for times in intervals(count, 3) {
         for mut choice in 0..kinds.len().pow(count as u32) {
-            let mut raw: Vec<Raw<M::Op>> = Vec::new();
+            let mut raw: Vec<Timed<M::Op>> = Vec::new();
             for &(invoke, complete) in &times {
                 let (op, returns) = &kinds[choice % kinds.len()];
                 choice /= kinds.len();
-                raw.push(Raw { op: op.clone(), invoke, complete: if *returns { complete } else { NEVER } });
+                raw.push(Timed { op: op.clone(), invoke, complete: if *returns { complete } else { NEVER } });
             }
             legal += usize::from(agree(model, &raw));
             all += 1;
@@ -90,15 +100,13 @@ fn register_ops() -> Vec<RegisterOp> {
 }
 
 fn kv_ops() -> Vec<KvOp> {
-    let text = |s: &str| KvValue::Text(s.into());
-    let mut ops: Vec<KvOp> = ["", "x", "y", "xy", "yx", "xx"].map(|s| KvOp::Get(text(s))).to_vec();
-    ops.extend([
-        KvOp::Append("x".into()),
-        KvOp::Append("y".into()),
-        KvOp::Put(text("x")),
-        KvOp::Put(text("")),
-    ]);
-    ops.push(KvOp::Put(KvValue::Json(A)));
+    const TEXTS: [&str; 6] = ["", "x", "y", "xy", "yx", "xx"];
+    let symbol = |s: &str| Symbol(TEXTS.iter().position(|text| *text == s).unwrap() as u32);
+    let get = |s: &str| KvOp::Get(KvValue::Text(s.into()), symbol(s));
+    let put = |s: &str| KvOp::Put(KvValue::Text(s.into()), symbol(s));
+    let mut ops: Vec<KvOp> = TEXTS.map(get).to_vec();
+    ops.extend([KvOp::Append("x".into()), KvOp::Append("y".into()), put("x"), put("")]);
+    ops.push(KvOp::Put(KvValue::Json(Symbol(9)), Symbol(9)));
     ops
 }
 
@@ -139,15 +147,15 @@ fn all_locks_of_four_operations() {
 }
 
 /// A random history of these operations; about one in five never returns.
-fn random_history<O: Clone>(random: &mut Random, ops: &[O], count: usize, width: usize) -> Vec<Raw<O>> {
-    let mut raw: Vec<Raw<O>> = Vec::new();
+fn random_history<O: Clone>(random: &mut Random, ops: &[O], count: usize, width: usize) -> Vec<Timed<O>> {
+    let mut raw: Vec<Timed<O>> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for time in 0.. {
         if raw.len() < count && (open.is_empty() || (open.len() < width && random.below(2) == 0)) {
             if random.below(5) > 0 {
                 open.push(raw.len());
             }
-            raw.push(Raw { op: ops[random.below(ops.len())].clone(), invoke: time, complete: NEVER });
+            raw.push(Timed { op: ops[random.below(ops.len())].clone(), invoke: time, complete: NEVER });
         } else if open.is_empty() {
             break;
         } else {
@@ -203,7 +211,7 @@ fn random_unique_writes_agree_with_brute_force() {
             op.op = RegisterOp::Write(Symbol(next));
         }
         raw.retain(|raw| raw.complete != NEVER || !Register.read_only(&raw.op));
-        let problem = Problem::new(raw.clone(), |op| Register.read_only(op));
+        let problem = problem(&Register, &raw);
         unique += usize::from(UniqueWrites::new(&Register, &problem).is_some());
         legal += usize::from(agree(&Register, &raw));
     }
@@ -221,20 +229,23 @@ where
         let (count, width) = (3 + random.below(6), 1 + random.below(4));
         let mut raw = random_history(&mut random, ops, count, width);
         raw.retain(|raw| raw.complete != NEVER || !model.read_only(&raw.op));
-        let problem = Problem::new(raw.clone(), |op| model.read_only(op));
-        let report = solve(model, &problem, &LIMITS);
+        let problem = problem(model, &raw);
+        let report = solve(model, &problem);
         if report.found != Found::Illegal {
             continue;
         }
         let Step::Return(blocked) = problem.steps[report.reached] else { panic!("it fails at a return") };
         let misread = misread::find(model, &problem, blocked as usize);
-        let kept = misread.map_or_else(|| witness::core(model, &problem, report.reached).kept, |m| m.core());
+        let kept = misread.map_or_else(
+            || witness::core(model, &problem, report.reached, &Budget::default()).kept,
+            |m| m.core(),
+        );
         let mask: u32 = kept.iter().map(|at| 1 << at).sum();
         assert!(!brute::linearizable_without(model, &raw, !mask), "{misread:?} {kept:?} {}", show(&raw));
         let shown: Vec<usize> =
             kept.iter().copied().chain(witness::sources(model, &problem, &kept)).collect();
         let alone = |kept: &[usize]| {
-            let raw: Vec<Raw<M::Op>> =
+            let raw: Vec<Timed<M::Op>> =
                 (0..raw.len()).filter(|at| kept.contains(at)).map(|at| raw[at].clone()).collect();
             brute::linearizable(model, &raw)
         };
@@ -247,7 +258,7 @@ where
     assert!(cores > 500 && minimal * 20 > cores * 19, "{minimal} minimal of {cores}");
 }
 
-fn show<O: std::fmt::Debug>(raw: &[Raw<O>]) -> String {
+fn show<O: std::fmt::Debug>(raw: &[Timed<O>]) -> String {
     raw.iter().map(|raw| format!("{:?} [{}, {}] ", raw.op, raw.invoke, raw.complete)).collect()
 }
 
