@@ -97,17 +97,6 @@ impl Interner {
         }
     }
 
-    /// Bytes held.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        let sparse = self.sparse.capacity() * (size_of::<(i64, u32)>() + 1) * 8 / 7;
-        self.dense.capacity() * 4
-            + self.values.capacity() * size_of::<Stored>()
-            + self.texts.bytes.capacity()
-            + self.texts.ends.capacity() * size_of::<(usize, u32)>()
-            + self.texts.table.capacity() * 4
-            + sparse
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
