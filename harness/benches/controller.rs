@@ -29,7 +29,7 @@ impl Sink for Memory {
 }
 
 async fn run(concurrency: usize) -> History {
-    let node = Node { name: "n1".into(), ip: [127, 0, 0, 1].into() };
+    let node = Node::new("n1", [127, 0, 0, 1]);
     let crew = Crew { concurrency, client: Arc::new(NoopClient), nodes: vec![node], nemesis: None };
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let mut interpreter = Interpreter::new(crew, Instant::now(), 1, stopped).expect("a crew");

@@ -58,7 +58,7 @@ impl Recorded {
 }
 
 fn crew(concurrency: usize, client: impl Client + 'static) -> Crew {
-    let node = |i: u8| Node { name: format!("n{i}"), ip: [127, 0, 0, i].into() };
+    let node = |i: u8| Node::new(format!("n{i}"), [127, 0, 0, i]);
     Crew { concurrency, client: Arc::new(client), nodes: (1..=3).map(node).collect(), nemesis: None }
 }
 

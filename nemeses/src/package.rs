@@ -12,7 +12,7 @@ use crate::nemesis::{Nemesis, Ops};
 use crate::nodes::{CHOICES, NodeSpec};
 use crate::registry::{self, Entry};
 use crate::schedule::{Draw, Schedule};
-use crate::{Kill, Membership, Partition, Pause};
+use crate::{Kill, Membership, Packets, Partition, Pause, packets};
 
 /// A nemesis with the generator that drives it, as `-n` names it.
 pub struct Package {
@@ -108,6 +108,20 @@ pub(crate) fn partition(shape: Option<&str>, setting: &Setting) -> Result<Option
         None => text(move |rng| Shape::random(nodes, primaries, rng)),
     };
     Ok(Some(Package::new(Partition, interval, draw)))
+}
+
+pub(crate) fn packets(profile: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    if setting.nodes < 2 {
+        bail!("{} node sends to no other", setting.nodes);
+    }
+    let draw: Draw = match profile {
+        Some(text) => {
+            packets::profile(text)?;
+            constant(text)
+        }
+        None => text(packets::random),
+    };
+    Ok(Some(Package::new(Packets, setting.interval, draw)))
 }
 
 pub(crate) fn kill(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {

@@ -1,6 +1,5 @@
 //! Partitions of the network between nodes.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -10,7 +9,6 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use squall_checkers::Receipt;
-use squall_targets::cluster::local;
 use squall_targets::{Cluster, NodeHandle};
 
 use crate::faults::{At, CutArgs};
@@ -63,14 +61,12 @@ impl Nemesis for Partition {
         if let Some(switch) = &on.cluster.switch {
             return switch.inject("cut", cut(At::Switch, pairs)).await;
         }
-        let mut by_receiver: BTreeMap<IpAddr, Vec<(IpAddr, IpAddr)>> = BTreeMap::new();
-        for pair in pairs {
-            by_receiver.entry(pair.1).or_default().push(pair);
-        }
-        let calls = on.cluster.nodes.iter().filter_map(|node| {
-            let pairs = by_receiver.remove(&node.node.ip)?;
-            Some(async move { node.inject("cut", cut(At::Node, pairs)).await })
-        });
+        let received = |node: &NodeHandle| -> Vec<(IpAddr, IpAddr)> {
+            pairs.iter().filter(|(_, to)| node.node.ips().any(|ip| ip == *to)).copied().collect()
+        };
+        let calls =
+            on.cluster.nodes.iter().map(|node| (node, received(node))).filter(|(_, pairs)| !pairs.is_empty());
+        let calls = calls.map(|(node, pairs)| async move { node.inject("cut", cut(At::Node, pairs)).await });
         let receipts: Vec<Receipt> = join_all(calls).await.into_iter().collect::<Result<_>>()?;
         let directions = sum(&receipts, "directions");
         let evidence =
@@ -105,18 +101,12 @@ fn addresses(grudge: &Grudge, cluster: &Cluster) -> Result<Vec<(IpAddr, IpAddr)>
     let mut pairs = Vec::new();
     for (from, to) in grudge.pairs() {
         let node = |name: &str| cluster.node(name).with_context(|| format!("there is no node {name}"));
-        let (from, to) = (node(from)?.node.ip, node(to)?.node.ip);
-        pairs.push((from, to));
-        if cluster.switch.is_some() {
-            pairs.extend(second(from).zip(second(to)));
+        let (from, to) = (&node(from)?.node, &node(to)?.node);
+        for to in to.ips() {
+            pairs.extend(from.ips().filter(|from| from.is_ipv4() == to.is_ipv4()).map(|from| (from, to)));
         }
     }
     Ok(pairs)
-}
-
-/// The IPv6 address that a local node has beside its first.
-fn second(ip: IpAddr) -> Option<IpAddr> {
-    (1..=9).find(|&number| local::ip(number) == ip).map(|number| local::ip6(number).into())
 }
 
 fn sum(receipts: &[Receipt], what: &str) -> u64 {

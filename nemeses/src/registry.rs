@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use squall_checkers::Unknown;
 
 use crate::package::{self, Package, Setting};
-use crate::{grudge, nodes};
+use crate::{grudge, nodes, packets};
 
 /// A name and what it means.
 pub type Named = (&'static str, &'static str);
@@ -38,7 +38,7 @@ impl Entry {
 }
 
 /// Every nemesis.
-pub static ALL: [Entry; 5] = [
+pub static ALL: [Entry; 6] = [
     Entry {
         name: "none",
         about: "Breaks nothing.",
@@ -54,6 +54,16 @@ pub static ALL: [Entry; 5] = [
         parameters: &grudge::SHAPES,
         receipt: "the cut directions read back from the kernel; after healing, the packets that were dropped",
         build: package::partition,
+    },
+    Entry {
+        name: "packets",
+        about: "Makes packets between some nodes and the others late, lost, double, overtaken, damaged or slow. \
+                Takes one of these profiles, or settings of one's own such as packets:delay=50ms+loss=5%.",
+        ops: ("start-packets", "stop-packets"),
+        parameters: &packets::PRESETS,
+        receipt: "the senders whose packets are queued; after healing, how many packets were lost, delayed (and for how \
+                  long), doubled or corrupted",
+        build: package::packets,
     },
     Entry {
         name: "kill",
@@ -123,7 +133,7 @@ mod tests {
         assert_eq!(
             error("partiton"),
             "there is no nemesis `partiton`, did you mean `partition`? \
-             There are: none, partition, kill, pause, membership"
+             There are: none, partition, packets, kill, pause, membership"
         );
         assert!(error("kill,").starts_with("there is no nemesis ``"));
         assert_eq!(error("none:one"), "none takes no parameter");

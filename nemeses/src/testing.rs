@@ -128,7 +128,7 @@ pub(crate) fn cluster(n: u8, switch: bool) -> (Cluster, Arc<FakeTarget>, Calls) 
     let runs = Arc::new(Mutex::new(names.clone()));
     let agent = |name: &str, last: u8| {
         let link = FakeAgent { name: name.to_owned(), calls: calls.clone(), runs: runs.clone() };
-        NodeHandle::new(Node { name: name.to_owned(), ip: [192, 0, 2, last].into() }, Arc::new(link))
+        NodeHandle::new(Node::new(name, [192, 0, 2, last]), Arc::new(link))
     };
     let cluster = Cluster {
         nodes: (1..=n).map(|i| agent(&format!("n{i}"), i)).collect(),

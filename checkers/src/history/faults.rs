@@ -157,7 +157,11 @@ impl fmt::Display for FaultSummary {
             return f.write_str("no faults");
         }
         for (nth, (fault, count)) in self.kinds.iter().enumerate() {
-            let noun = if fault == "membership" { "membership change" } else { fault };
+            let noun = match fault.as_str() {
+                "membership" => "membership change",
+                "packets" => "packet fault",
+                fault => fault,
+            };
             let plural = if count.total() == 1 { "" } else { "s" };
             let blemish = match (count.unconfirmed, count.failed) {
                 (0, 0) => String::new(),

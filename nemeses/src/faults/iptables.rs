@@ -15,7 +15,7 @@ pub(super) struct Iptables {
 }
 
 /// The program for an IP version, and whether an address belongs to it.
-const VERSIONS: [(&str, bool); 2] = [("iptables", true), ("ip6tables", false)];
+pub(super) const VERSIONS: [(&str, bool); 2] = [("iptables", true), ("ip6tables", false)];
 
 impl Iptables {
     pub(super) fn open(at: At) -> Result<Iptables> {
@@ -108,7 +108,7 @@ fn parse(rule: &str) -> Option<(Pair, u64)> {
     Some(((address("-s")?, address("-d")?), after("-c")?.parse().ok()?))
 }
 
-fn run(program: &str, args: &[&str], input: &str) -> Result<String> {
+pub(super) fn run(program: &str, args: &[&str], input: &str) -> Result<String> {
     let mut child = Command::new(program)
         .args(args)
         .env("LC_ALL", "C")

@@ -3,15 +3,17 @@
 mod cut;
 mod iptables;
 mod nft;
+mod packets;
 mod signal;
 #[cfg(test)]
 pub(crate) mod testnet;
 
 pub use cut::{At, Cut, CutArgs};
+pub use packets::{Flow, PacketArgs, Packets, Profile, Spread};
 pub use signal::Signal;
 use squall_targets::agent::NodeFault;
 
 /// One of each, for an agent.
 pub fn all() -> Vec<Box<dyn NodeFault>> {
-    vec![Box::new(Cut::default()), Box::new(Signal::default())]
+    vec![Box::new(Cut::default()), Box::new(Packets::default()), Box::new(Signal::default())]
 }

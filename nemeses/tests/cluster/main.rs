@@ -73,7 +73,8 @@ fn controller() -> Result<()> {
         let setting =
             Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
         let nemeses =
-            compose(packages("partition,kill,pause", &setting, &squall_nemeses::registry::ALL)?).nemeses;
+            compose(packages("partition,packets,kill,pause", &setting, &squall_nemeses::registry::ALL)?)
+                .nemeses;
         let path = folder.path().join("faults.jsonl");
         let journal = Journal::create(&path, Instant::now())?;
         let chaos = Chaos::new(nemeses, journal, cluster.clone(), Arc::new(Chatter), 1)?;
@@ -89,6 +90,10 @@ fn controller() -> Result<()> {
         perform(&chaos, "kill", "majority").await?;
         perform(&chaos, "start", "").await?;
         chat(&cluster, &[]).await.context("after a pause and a kill")?;
+
+        perform(&chaos, "start-packets", "delay=20ms+jitter=5ms").await?;
+        chat(&cluster, &[]).await.context("while packets are late")?;
+        perform(&chaos, "stop-packets", "").await?;
 
         perform(&chaos, "start-partition", "majorities-ring").await?;
         perform(&chaos, "pause", "one").await?;
@@ -109,7 +114,7 @@ fn controller() -> Result<()> {
         }
         let summary = chaos.summary().await.to_string();
         println!("{summary}");
-        ensure!(summary == "2 kills, 2 partitions, 2 pauses, all confirmed", "{summary}");
+        ensure!(summary == "2 kills, 1 packet fault, 2 partitions, 2 pauses, all confirmed", "{summary}");
         cluster.close().await;
         Ok(())
     })

@@ -1,7 +1,7 @@
 // A track of the stack, and the colours that all of them share.
 
 const theme = {};
-const FAULT_HUES = { partition: 345, kill: 12, pause: 38, clock: 205, disk: 88, network: 268, membership: 172 };
+const FAULT_HUES = { partition: 345, kill: 12, pause: 38, clock: 205, disk: 88, packets: 268, membership: 172 };
 
 function readTheme() {
   const style = getComputedStyle(document.documentElement);

@@ -25,6 +25,20 @@ pub struct Node {
     pub name: String,
     /// Where clients and other nodes reach it.
     pub ip: IpAddr,
+    /// Its further addresses, by which other nodes may reach it as well.
+    pub other_ips: Vec<IpAddr>,
+}
+
+impl Node {
+    /// A node with one address.
+    pub fn new(name: impl Into<String>, ip: impl Into<IpAddr>) -> Node {
+        Node { name: name.into(), ip: ip.into(), other_ips: Vec::new() }
+    }
+
+    /// All its addresses.
+    pub fn ips(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        std::iter::once(self.ip).chain(self.other_ips.iter().copied())
+    }
 }
 
 /// How an operation ended.
@@ -83,5 +97,5 @@ pub trait Client: Send + Sync {
 
 #[cfg(test)]
 fn test_node() -> Node {
-    Node { name: "n1".into(), ip: std::net::Ipv4Addr::LOCALHOST.into() }
+    Node::new("n1", std::net::Ipv4Addr::LOCALHOST)
 }

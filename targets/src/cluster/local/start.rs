@@ -95,7 +95,8 @@ fn build_bridge(numbers: impl Iterator<Item = u8>) -> Result<()> {
 }
 
 async fn start_agent(ip: IpAddr, setup: Setup) -> Result<NodeHandle> {
-    let node = Node { name: setup.node.clone(), ip };
+    let other_ips = setup.enter.iter().map(|node| node.ip6.into()).collect();
+    let node = Node { name: setup.node.clone(), ip, other_ips };
     let mut command = Command::new("/proc/self/exe");
     command.arg0("squall").arg(agent::COMMAND).env("PATH", super::path_with_sbin());
     let link = PipeLink::start(&node.name, &mut command)?;

@@ -223,7 +223,7 @@ mod tests {
             String::from_utf8(request[..length].to_vec()).unwrap()
         });
         let mut client = RefKvClient::new(op_set, Http::new(port, Duration::from_secs(5)).unwrap());
-        client.node = Some(Node { name: "n1".into(), ip: "127.0.0.1".parse().unwrap() });
+        client.node = Some(Node::new("n1", [127, 0, 0, 1]));
         let completion = client.invoke(op).await.unwrap();
         (completion, server.await.unwrap())
     }
@@ -323,7 +323,7 @@ mod tests {
     async fn where_nobody_listens_nothing_was_sent() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let mut client = RefKvClient::new(OpSet::Set, Http::new(port, Duration::from_secs(5)).unwrap());
-        client.node = Some(Node { name: "n1".into(), ip: "127.0.0.1".parse().unwrap() });
+        client.node = Some(Node::new("n1", [127, 0, 0, 1]));
         let completion = client.invoke(&op("add", json!(1))).await.unwrap();
         assert_eq!(completion.kind, Type::Fail);
         assert!(completion.error.unwrap().starts_with("connect: Connection refused"));

@@ -1,0 +1,168 @@
+//! Which packet arrives when.
+
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+
+use super::profile::{Profile, Spread};
+
+/// The fate of the packets of one flow: a pure function of its profile, its seed and the packets, after `tc netem`
+/// (Hemminger, *Network Emulation with NetEm*, 2005).
+#[derive(Debug)]
+pub(super) struct Shaper {
+    profile: Profile,
+    rng: ChaCha8Rng,
+    /// The last draw for a loss, on which the next depends.
+    last_loss: f64,
+    /// When the line is free again, in nanoseconds.
+    free_ns: u64,
+}
+
+/// What happens to one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is lost.
+    Lost,
+    /// It arrives.
+    Arrives {
+        /// When.
+        at_ns: u64,
+        /// The bit to flip, counted from where the payload of the IP packet begins.
+        flipped: Option<u32>,
+        /// Whether a copy of it arrives as well.
+        twice: bool,
+    },
+}
+
+impl Shaper {
+    pub(super) fn new(profile: Profile, seed: u64) -> Shaper {
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Shaper { profile, rng, last_loss: 1.0, free_ns: 0 }
+    }
+
+    /// The fate of a packet that came at `now_ns` and has `bytes`, of which `payload` follow the IP header.
+    pub(super) fn fate(&mut self, now_ns: u64, bytes: usize, payload: usize) -> Fate {
+        if self.loses() {
+            return Fate::Lost;
+        }
+        let flips = payload > 0 && self.chance(self.profile.corrupt);
+        let flipped = flips.then(|| self.rng.random_range(0..payload as u32 * 8));
+        let twice = self.chance(self.profile.duplicate);
+        let on_the_line = self.passes_line(now_ns, bytes);
+        let overtakes = self.chance(self.profile.reorder);
+        let at_ns = if overtakes { on_the_line } else { on_the_line + self.delay_ns() };
+        Fate::Arrives { at_ns, flipped, twice }
+    }
+
+    fn chance(&mut self, share: f64) -> bool {
+        share > 0.0 && self.rng.random::<f64>() < share
+    }
+
+    /// Each draw is mixed with the one before, as in netem, and brought back to a uniform one: correlation makes bursts
+    /// and leaves the share of losses as it was.
+    fn loses(&mut self) -> bool {
+        let Profile { loss, loss_correlation, .. } = self.profile;
+        if loss == 0.0 {
+            return false;
+        }
+        // With probability `loss_correlation` the packet shares the fate of the one before.
+        if !self.chance(loss_correlation) {
+            self.last_loss = self.rng.random();
+        }
+        self.last_loss < loss
+    }
+
+    /// When the packet has left a line of the given rate.
+    fn passes_line(&mut self, now_ns: u64, bytes: usize) -> u64 {
+        if self.profile.rate_kbit == 0.0 {
+            return now_ns;
+        }
+        let takes_ns = bytes as f64 * 8.0 * 1e6 / self.profile.rate_kbit;
+        self.free_ns = self.free_ns.max(now_ns) + takes_ns as u64;
+        self.free_ns
+    }
+
+    fn delay_ns(&mut self) -> u64 {
+        let Profile { delay_ms, jitter_ms, spread, .. } = self.profile;
+        let strays = match spread {
+            _ if jitter_ms == 0.0 => 0.0,
+            Spread::Uniform => self.rng.random_range(-1.0..=1.0),
+            Spread::Normal => self.normal(),
+        };
+        ((delay_ms + jitter_ms * strays).max(0.0) * 1e6) as u64
+    }
+
+    /// A standard normal draw (Box and Muller 1958).
+    fn normal(&mut self) -> f64 {
+        let (u, v): (f64, f64) = (1.0 - self.rng.random::<f64>(), self.rng.random());
+        (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKETS: usize = 20_000;
+
+    fn fates(text: &str) -> Vec<Fate> {
+        let mut shaper = Shaper::new(text.parse().unwrap(), 7);
+        (0..PACKETS).map(|n| shaper.fate(n as u64 * 1_000_000, 1000, 980)).collect()
+    }
+
+    fn delays_ms(text: &str) -> Vec<f64> {
+        let delay = |(n, fate): (usize, Fate)| match fate {
+            Fate::Arrives { at_ns, .. } => Some((at_ns - n as u64 * 1_000_000) as f64 / 1e6),
+            Fate::Lost => None,
+        };
+        fates(text).into_iter().enumerate().filter_map(delay).collect()
+    }
+
+    fn near(got: f64, asked: f64, tolerance: f64) {
+        assert!((got - asked).abs() <= tolerance, "{got} instead of {asked}");
+    }
+
+    fn mean(values: &[f64]) -> f64 {
+        values.iter().sum::<f64>() / values.len() as f64
+    }
+
+    #[test]
+    fn shares_are_what_was_asked() {
+        let share = |text: &str, has: fn(&Fate) -> bool| {
+            fates(text).iter().filter(|fate| has(fate)).count() as f64 / PACKETS as f64
+        };
+        near(share("loss=30%", |fate| *fate == Fate::Lost), 0.3, 0.01);
+        near(share("loss=30%+burst=50%", |fate| *fate == Fate::Lost), 0.3, 0.02);
+        near(share("duplicate=10%", |fate| matches!(fate, Fate::Arrives { twice: true, .. })), 0.1, 0.01);
+        near(share("corrupt=5%", |fate| matches!(fate, Fate::Arrives { flipped: Some(_), .. })), 0.05, 0.005);
+    }
+
+    #[test]
+    fn losses_come_in_bursts_where_they_depend_on_each_other() {
+        let bursts =
+            |text: &str| fates(text).windows(2).filter(|pair| pair == &[Fate::Lost; 2]).count() as f64;
+        near(bursts("loss=10%") / PACKETS as f64, 0.01, 0.003);
+        near(bursts("loss=10%+burst=50%") / PACKETS as f64, 0.055, 0.01);
+    }
+
+    #[test]
+    fn delays_are_what_was_asked() {
+        let delays = delays_ms("delay=100ms+jitter=20ms");
+        near(mean(&delays), 100.0, 0.5);
+        assert!(delays.iter().all(|delay| (80.0..=120.0).contains(delay)));
+        let delays = delays_ms("delay=100ms+normal-jitter=20ms");
+        let mean_ms = mean(&delays);
+        near(mean_ms, 100.0, 0.5);
+        let squares: Vec<f64> = delays.iter().map(|delay| (delay - mean_ms).powi(2)).collect();
+        near(mean(&squares).sqrt(), 20.0, 0.5);
+        let overtaking = delays_ms("delay=50ms+reorder=25%").iter().filter(|&&delay| delay == 0.0).count();
+        near(overtaking as f64 / PACKETS as f64, 0.25, 0.01);
+    }
+
+    #[test]
+    fn a_line_passes_its_rate() {
+        let last = *fates("rate=1000kbit").last().unwrap();
+        let Fate::Arrives { at_ns, .. } = last else { panic!("{last:?}") };
+        near(PACKETS as f64 * 8_000.0 / (at_ns as f64 / 1e9), 1e6, 1e3);
+    }
+}
