@@ -18,6 +18,13 @@ pub trait Checker: Send + Sync {
     }
 }
 
+/// What a checker that needs the real-time order answers on a history that has none; nothing if it has one.
+pub(crate) fn without_real_time(name: &str, history: &History) -> Option<Verdict> {
+    let reason = "the history has no real-time order: its format tells what each session did, not when; check a model \
+                  that does without, such as serializable or causal";
+    (!history.has_real_time()).then(|| Verdict::unknown(name, reason))
+}
+
 struct FromFn<F> {
     name: String,
     check: F,

@@ -1,10 +1,9 @@
 //! List-append histories that others recorded get the verdict that their authors gave.
 //!
-//! They are not part of this repository. Where `SQUALL_HISTORIES` names their folder, or `shared/histories` lies beside the
-//! workspace, they are read; elsewhere there is nothing to check.
+//! See [`foreign`] for where they are.
 
-use std::path::PathBuf;
-use std::{env, fs};
+#[path = "common/foreign.rs"]
+mod foreign;
 
 use squall_checkers::history::read_file;
 use squall_checkers::{Append, AppendModel, Checker, Valid};
@@ -22,22 +21,18 @@ fn model(claim: &str, holds: bool) -> Option<AppendModel> {
 
 #[test]
 fn the_verdicts_are_those_of_the_authors() {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/histories"));
-    let folder = env::var_os("SQUALL_HISTORIES").map_or_else(beside, PathBuf::from);
-    let Ok(table) = fs::read_to_string(folder.join("expected.tsv")) else {
-        println!("skipped: there are no foreign histories in {}", folder.display());
+    let rows = foreign::rows();
+    if rows.is_empty() {
         return;
-    };
+    }
     let mut judged = 0;
-    for row in table.lines().skip(1) {
-        let [file, _, "list-append", claim, holds] = row.split('\t').collect::<Vec<_>>()[..] else {
-            continue;
-        };
-        let Some(model) = model(claim, holds == "true") else { continue };
-        let parsed = read_file(folder.join(file)).unwrap_or_else(|e| panic!("{e}"));
+    for foreign::Row { file, path, claim, holds, .. } in rows.iter().filter(|row| row.model == "list-append")
+    {
+        let Some(model) = model(claim, *holds) else { continue };
+        let parsed = read_file(path).unwrap_or_else(|e| panic!("{e}"));
         let verdict = Append::new(model).check(&parsed.history);
         println!("{file}, {claim}: {:?}, {}", verdict.valid, verdict.summary);
-        let expected = if holds == "true" { Valid::True } else { Valid::False };
+        let expected = if *holds { Valid::True } else { Valid::False };
         assert_eq!(verdict.valid, expected, "{file}: {verdict:#?}");
         judged += 1;
     }

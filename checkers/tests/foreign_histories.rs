@@ -1,38 +1,24 @@
 //! Histories that others recorded: every file of a format that is read loads, and says what it should.
 //!
-//! They are not part of this repository. Where `SQUALL_HISTORIES` names their folder, or `shared/histories` lies beside the
-//! workspace, they are read; elsewhere there is nothing to check.
+//! See [`foreign`] for where they are.
 
-use std::env;
+#[path = "common/foreign.rs"]
+mod foreign;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use squall_checkers::history::{Format, Parsed, Type, read, read_file, validate, write_edn, write_jsonl};
+use squall_checkers::history::{
+    Format, History, Parsed, Type, read, read_file, validate, write_edn, write_jsonl,
+};
 
-fn folder() -> Option<PathBuf> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/histories"));
-    let folder = env::var_os("SQUALL_HISTORIES").map_or_else(beside, PathBuf::from);
-    if folder.join("expected.tsv").is_file() {
-        return Some(folder);
-    }
-    println!("skipped: there are no foreign histories in {}", folder.display());
-    None
-}
-
-/// The files of formats that are read: file, path, format.
+/// Every file once: file, path, format.
 fn files() -> Vec<(String, PathBuf, Format)> {
-    let Some(folder) = folder() else { return Vec::new() };
-    let table = fs::read_to_string(folder.join("expected.tsv")).unwrap();
-    let rows = table.lines().skip(1).filter_map(|row| {
-        let mut columns = row.split('\t');
-        let file = columns.next().unwrap();
-        let format = match columns.next().unwrap() {
-            "elle-json" => Some(Format::JsonArray),
-            name => Format::from_name(name),
-        };
-        format.map(|format| (file.to_owned(), folder.join(file), format))
-    });
-    rows.collect()
+    let format = |name: &str| Format::from_name(name).unwrap_or_else(|| panic!("there is no format {name}"));
+    let files: BTreeMap<_, _> =
+        foreign::rows().into_iter().map(|row| (row.file, (row.path, format(&row.format)))).collect();
+    files.into_iter().map(|(file, (path, format))| (file, path, format)).collect()
 }
 
 fn load(path: &PathBuf) -> Parsed {
@@ -57,10 +43,18 @@ fn written_again_they_say_the_same() {
         let (mut edn, mut jsonl) = (Vec::new(), Vec::new());
         write_edn(&history, &mut edn).unwrap();
         write_jsonl(&history, &mut jsonl).unwrap();
-        let again = read(&edn, &file).unwrap_or_else(|e| panic!("{e}")).history;
+        let mut again = read(&edn, &file).unwrap_or_else(|e| panic!("{e}")).history;
+        // EDN has no place for these.
+        again.set_real_time(history.has_real_time());
+        history.object().into_iter().for_each(|object| again.set_object(object));
         let mut jsonl_again = Vec::new();
         write_jsonl(&again, &mut jsonl_again).unwrap();
         assert!(jsonl == jsonl_again, "{file}");
+        if !history.has_real_time() || history.object().is_some() {
+            let lines = read(&jsonl, &file).unwrap_or_else(|e| panic!("{e}")).history;
+            let whole = |history: &History| (history.has_real_time(), history.object().map(str::to_owned));
+            assert_eq!(whole(&lines), whole(&history), "{file}");
+        }
     }
 }
 
@@ -73,6 +67,9 @@ fn no_event_is_lost() {
         ("knossos/cas-register/bad/cas-failure.edn", 590, 85, 9),
         ("elle-cli/jepsen/bank.edn", 680, 99, 39),
         ("porcupine/kv/c50-ok.txt", 3424, 0, 0),
+        ("awdit/read-atomic/generated/l4e10sqrt.txt", 10, 0, 0),
+        ("isovista/dgraph_si.txt", 962, 0, 0),
+        ("fastlin/stack/nonlin_simple_1.log", 12, 0, 0),
     ];
     let files = files();
     for (name, events, fails, infos) in counts {

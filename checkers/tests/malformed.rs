@@ -38,6 +38,15 @@ fn samples() -> Vec<(Format, Vec<u8>)> {
         (Format::Edn, kinds.into()),
         (Format::KvEdn, kv.into()),
         (Format::JepsenLog, log.into()),
+        (Format::AwditTest, "w 1 2\nr 3 0\n---\nr 1 2\n====\nw 3 0\n".into()),
+        (Format::PlumeText, "w(1,2,0,0)\nr(3,0,1,1)\nw(3,0,0,2)\nr(1,2,1,-1)\n".into()),
+        (Format::DbcopText, "// one\n[x:=1 y==?] [y==1]!\n---\n[x==1]\n".into()),
+        (
+            Format::DbcopJson,
+            r#"{"data":[[{"events":[["w",1,2],{"Read":{"variable":1,"version":2}}],"committed":true}]]}"#
+                .into(),
+        ),
+        (Format::Fastlin, "# stack\npush 1 1 2\npop 1 2 3\npeek -1 4 4\n".into()),
     ]
 }
 
@@ -141,7 +150,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "hello\n".into(),
-            "h:1:1: expected a history in one of the formats jsonl, json, jepsen-edn, porcupine-kv, jepsen-log-2014, got `hello`",
+            "h:1:1: expected a history in one of the formats jsonl, json, jepsen-edn, porcupine-kv, jepsen-log-2014, awdit-test, plume-text, dbcop, dbcop-json, dbcop-text, fastlin, got `hello`",
         ),
     ];
     let got: Vec<String> = cases.iter().map(|(text, _)| message(text)).collect();

@@ -26,6 +26,7 @@ use explain::Teller;
 use graph::{PROCESS, REALTIME, RW, WR, WW};
 use version_order::{Fault, Orders};
 
+use crate::checker::without_real_time;
 use crate::graph::Mask;
 use crate::registry::CheckerEntry;
 use crate::{Anomaly, Budget, Checker, History, Verdict};
@@ -177,6 +178,10 @@ impl Checker for Append {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        let strict = self.model == AppendModel::StrictSerializable;
+        if let Some(unknown) = without_real_time(self.name(), history).filter(|_| strict) {
+            return unknown;
+        }
         match Txns::parse(history, Shape::Lists, budget) {
             Ok(txns) => self.judge(&txns),
             Err(reason) => Verdict::unknown(self.name(), reason),

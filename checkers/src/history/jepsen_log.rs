@@ -1,6 +1,7 @@
 //! Jepsen's console log as it was in 2014: `INFO  jepsen.util - PROCESS :type :f VALUE`, mostly separated by tabs.
 //!
-//! Its histories of etcd need reading with care. A `:cas` that failed did not happen: the values differed. Anything that
+//! Its histories of etcd need reading with care. A `:cas` that failed did not happen, because the
+//! value differed: that is an observation, told by the error `cas-mismatch`. Anything that
 //! `:timed-out` is of unknown effect, a `:fail :read :timed-out` too: nothing came back, so it is an `info`.
 
 use serde_json::Value;
@@ -12,24 +13,34 @@ use super::edn_op::set;
 use super::error::Parse;
 use super::fields::{Field, Fields};
 use super::format::LOG_MARK;
+use super::lines::Lines;
 use super::loader::Loader;
 
 const TIMED_OUT: &str = "timed-out";
 
-/// Reads all lines. Lines of other loggers are skipped.
-pub(super) fn history(text: &[u8], loader: &mut Loader) -> Parse<()> {
-    let mut at = 0;
-    let mut line = 1;
-    while at < text.len() {
-        let end = text[at..].iter().position(|&b| b == b'\n').map_or(text.len(), |len| at + len);
-        let mut c = Cursor { text: &text[..end], at, one_line: true };
-        if let Some(fields) = op(&mut c, loader)? {
-            loader.push(&fields, line)?;
+/// The error of a cas that failed because the value differed, and so observed that it did.
+const CAS_MISMATCH: &str = "cas-mismatch";
+
+pub(super) struct JepsenLog<'l> {
+    pub(super) loader: &'l mut Loader,
+}
+
+impl Lines for JepsenLog<'_> {
+    /// Lines of other loggers are skipped.
+    fn line(&mut self, c: &mut Cursor<'_>, line: usize) -> Parse<()> {
+        let rest = c.rest();
+        let end = c.at + rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
+        let mut inner = Cursor { text: &c.text[..end], at: c.at, one_line: true };
+        if let Some(fields) = op(&mut inner, self.loader)? {
+            self.loader.push(&fields, line)?;
         }
-        at = end + 1;
-        line += 1;
+        c.at = end;
+        Ok(())
     }
-    Ok(())
+
+    fn loader(&mut self) -> &mut Loader {
+        self.loader
+    }
 }
 
 fn op<'a>(c: &mut Cursor<'a>, loader: &mut Loader) -> Parse<Option<Fields<'a>>> {
@@ -79,6 +90,9 @@ fn interpret(fields: &mut Fields<'_>, value: Value, loader: &mut Loader) {
     } else {
         fields.value = loader.history.arena.encode(&value);
     }
+    if fields.kind == Some(Type::Fail) && fields.f.as_deref() == Some("cas") && fields.error.is_none() {
+        fields.error = Some(CAS_MISMATCH.into());
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +117,7 @@ mod tests {
                 "0\tinvoke\tread\tnull",
                 "1\tinvoke\tcas\t[3,0]",
                 "0\tinfo\tread\tnull\ttimed-out",
-                "1\tfail\tcas\t[3,0]",
+                "1\tfail\tcas\t[3,0]\tcas-mismatch",
                 "2\tinvoke\twrite\t4",
                 "2\tinfo\twrite\tnull\ttimed-out",
             ]

@@ -3,6 +3,7 @@ use std::io::{self, Write};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
+use super::jsonl::HEADER;
 use super::value::write_integer;
 use super::{History, Op, Process, Raw, Type};
 
@@ -82,9 +83,10 @@ impl<W: Write> Drop for JsonlWriter<W> {
     }
 }
 
-/// Writes a history as plain JSON lines.
+/// Writes a history as plain JSON lines. What is to be said of the whole goes before them, where there is something.
 pub fn write_jsonl(history: &History, mut out: impl Write) -> io::Result<()> {
     let mut text = Vec::with_capacity(FRAME_BYTES * 2);
+    write_header(history, &mut text);
     for op in history.iter() {
         let head = Head {
             index: op.index(),
@@ -101,6 +103,21 @@ pub fn write_jsonl(history: &History, mut out: impl Write) -> io::Result<()> {
         }
     }
     out.write_all(&text)
+}
+
+fn write_header(history: &History, out: &mut Vec<u8>) {
+    let mut header = serde_json::Map::new();
+    if !history.has_real_time() {
+        header.insert("real_time".into(), false.into());
+    }
+    if let Some(object) = history.object() {
+        header.insert("object".into(), object.into());
+    }
+    if !header.is_empty() {
+        out.extend_from_slice(HEADER);
+        serde_json::to_writer(&mut *out, &header).expect("a Value is always JSON");
+        out.extend_from_slice(b"}\n");
+    }
 }
 
 struct Head<'a> {

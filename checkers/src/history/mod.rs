@@ -24,11 +24,16 @@
 //!
 //! A run is recorded with [`JsonlWriter`].
 
+mod awdit;
 mod cursor;
+mod dbcop;
+mod dbcop_json;
+mod dbcop_text;
 mod edn;
 mod edn_op;
 mod edn_writer;
 mod error;
+mod fastlin;
 mod fault;
 mod faults;
 mod fields;
@@ -40,12 +45,15 @@ mod json_op;
 mod jsonl;
 mod jsonl_writer;
 mod label;
+mod lines;
 mod loader;
 mod op;
 mod open_ops;
+mod plume;
 mod raw;
 mod read;
 mod scan;
+mod sessions;
 mod validate;
 mod value;
 
@@ -82,6 +90,8 @@ pub struct History {
     records: Vec<Record>,
     arena: Arena,
     labels: Labels,
+    untimed: bool,
+    object: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +153,27 @@ impl History {
     /// All events in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = OpRef<'_>> + Clone {
         (0..self.len()).map(|index| OpRef { history: self, index })
+    }
+
+    /// Whether the order of events is the order in which they happened. Formats that tell only what each session did have no
+    /// such order: nothing follows from where events of two clients stand.
+    pub fn has_real_time(&self) -> bool {
+        !self.untimed
+    }
+
+    /// Says whether the order of events is the order in which they happened; without a word it is.
+    pub fn set_real_time(&mut self, known: bool) {
+        self.untimed = !known;
+    }
+
+    /// What kind of object the operations are on, where the file says so: `queue`, `stack` …
+    pub fn object(&self) -> Option<&str> {
+        self.object.as_deref()
+    }
+
+    /// Says what kind of object the operations are on.
+    pub fn set_object(&mut self, object: impl Into<Box<str>>) {
+        self.object = Some(object.into());
     }
 
     /// Bytes that the events take in memory.

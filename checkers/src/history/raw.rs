@@ -99,6 +99,14 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// Appends it as JSON.
+    pub(super) fn write_json(self, out: &mut Vec<u8>) {
+        match self {
+            Raw::Text(text) => out.extend_from_slice(text),
+            other => serde_json::to_writer(out, &other.to_value()).expect("a Value is always JSON"),
+        }
+    }
+
     fn half(self) -> Option<Option<i32>> {
         const BELOW: i64 = 1 << 30;
         match self {

@@ -2,11 +2,18 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::awdit::AwditTest;
 use super::cursor::Cursor;
+use super::dbcop_text::DbcopText;
 use super::error::{Misread, Parse, ReadError};
+use super::fastlin::Fastlin;
 use super::frames::Frames;
+use super::jepsen_log::JepsenLog;
+use super::jsonl::JsonLines;
+use super::lines::read_lines;
 use super::loader::Loader;
-use super::{Format, History, edn_op, jepsen_log, json_op, jsonl};
+use super::plume::PlumeText;
+use super::{Format, History, dbcop, dbcop_json, edn_op, json_op};
 
 /// What the beginning of a text must show to tell its format.
 const HEAD_BYTES: usize = 4096;
@@ -54,26 +61,46 @@ pub fn read_as(source: impl Read, name: &str, format: Option<Format>) -> Result<
         }
     };
     let mut loader = Loader::new(format);
-    if format == Format::Jsonl {
-        jsonl::read_lines(head.as_slice().chain(&mut frames), name, &mut loader)?;
-    } else {
-        let mut text = head;
-        frames.read_to_end(&mut text).map_err(|e| unreadable(name, &e))?;
-        whole(format, &text, &mut loader).map_err(|misread| misread.locate(name, &text, 1))?;
-    }
+    stream(format, head.as_slice().chain(&mut frames), name, &mut loader)?;
     loader.torn |= frames.torn();
     loader.finish();
     Ok(Parsed { history: loader.history, format, warnings: loader.warnings, torn: loader.torn })
 }
 
-fn whole(format: Format, text: &[u8], loader: &mut Loader) -> Parse<()> {
-    let mut c = Cursor::new(text);
+fn stream(format: Format, mut text: impl Read, name: &str, loader: &mut Loader) -> Result<(), ReadError> {
+    let end = |end: Parse<()>| end.map_err(|misread| misread.locate(name, b"", 1));
     match format {
-        Format::Jsonl => unreachable!("JSON lines are streamed"),
-        Format::JsonArray => json_op::array(&mut c, loader),
-        Format::Edn => edn_op::history(&mut c, false, loader),
-        Format::KvEdn => edn_op::history(&mut c, true, loader),
-        Format::JepsenLog => jepsen_log::history(text, loader),
+        Format::Jsonl => read_lines(text, name, &mut JsonLines { loader }),
+        Format::JepsenLog => read_lines(text, name, &mut JepsenLog { loader }),
+        Format::AwditTest => {
+            let mut lines = AwditTest::new(loader);
+            read_lines(text, name, &mut lines)?;
+            end(lines.finish())
+        }
+        Format::PlumeText => {
+            let mut lines = PlumeText::new(loader);
+            read_lines(text, name, &mut lines)?;
+            end(lines.finish())
+        }
+        Format::DbcopText => read_lines(text, name, &mut DbcopText::new(loader)),
+        Format::Fastlin => {
+            let mut lines = Fastlin::new(loader);
+            read_lines(text, name, &mut lines)?;
+            lines.finish();
+            Ok(())
+        }
+        Format::Dbcop => dbcop::read_binary(text, name, loader),
+        Format::JsonArray | Format::Edn | Format::KvEdn | Format::DbcopJson => {
+            let mut all = Vec::new();
+            text.read_to_end(&mut all).map_err(|e| unreadable(name, &e))?;
+            let c = &mut Cursor::new(&all);
+            let read = match format {
+                Format::JsonArray => json_op::array(c, loader),
+                Format::DbcopJson => dbcop_json::history(c, loader),
+                _ => edn_op::history(c, format == Format::KvEdn, loader),
+            };
+            read.map_err(|misread| misread.locate(name, &all, 1))
+        }
     }
 }
 

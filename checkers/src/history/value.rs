@@ -127,7 +127,17 @@ impl Arena {
         self.store(|bytes| serde_json::to_writer(bytes, value).expect("a Value is always JSON"))
     }
 
-    fn store(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Word {
+    /// Puts a text of at most the same length in the place of a stored one.
+    pub(super) fn shorten(&mut self, word: Word, text: &[u8]) {
+        let room = self.stored(word).len();
+        assert!(word.0 & 3 == TAG_ARENA && text.len() <= room, "{} bytes into {room}", text.len());
+        let at = (word.0 >> 2) as usize;
+        self.bytes[at..at + 4].copy_from_slice(&(text.len() as u32).to_le_bytes());
+        self.bytes[at + 4..at + 4 + text.len()].copy_from_slice(text);
+    }
+
+    /// Stores the JSON text of an array or object, as [`Value`] prints it.
+    pub(super) fn store(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Word {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
         write(&mut self.bytes);

@@ -34,6 +34,7 @@ use explain::Explainer;
 use meter::{Limit, Limits};
 use split::{Keys, Objects, Part, Refusal};
 
+use crate::checker::without_real_time;
 use crate::model::{self, Counter, Kv, Model, Register, Values};
 use crate::registry::CheckerEntry;
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
@@ -133,6 +134,9 @@ impl<M: Model> Checker for Linearizable<M> {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        if let Some(unknown) = without_real_time(&self.name, history) {
+            return unknown;
+        }
         let mut objects = Objects::default();
         let values = Values::default();
         let split = split::split(&self.model, self.keys, history, values, |_| true, &mut objects, budget);
