@@ -17,7 +17,7 @@ use squall_checkers::history::{
 fn files() -> Vec<(String, PathBuf, Format)> {
     let format = |name: &str| Format::from_name(name).unwrap_or_else(|| panic!("there is no format {name}"));
     let files: BTreeMap<_, _> =
-        foreign::rows().into_iter().map(|row| (row.file, (row.path, format(&row.format)))).collect();
+        foreign::rows().into_iter().map(|(path, [file, name, ..])| (file, (path, format(&name)))).collect();
     files.into_iter().map(|(file, (path, format))| (file, path, format)).collect()
 }
 
