@@ -142,7 +142,8 @@ mod tests {
             out.extend_from_slice(text.as_bytes());
         }
         integer(&mut out, 2);
-        let sessions: [&[(&[(u8, u64, u64, u8)], u8)]; 2] = [
+        type Session = &'static [(&'static [(u8, u64, u64, u8)], u8)];
+        let sessions: [Session; 2] = [
             &[(&[(1, 7, 1, 1), (0, 8, 0, 1), (1, 9, 5, 0)], 1), (&[(1, 7, 2, 1)], 0)],
             &[(&[(0, 7, 1, 1)], 1)],
         ];
