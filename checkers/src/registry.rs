@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{Checker, History, Op, Stats, Type, UnhandledErrors, append, causal, linear, session, set};
+use crate::{Checker, History, Op, Stats, Type, UnhandledErrors, append, causal, domain, linear, session};
 
 /// A ready-made checker.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub struct CheckerEntry {
 /// Every ready-made checker. Each family keeps its own list.
 pub fn all() -> impl Iterator<Item = &'static CheckerEntry> {
     let families =
-        [linear::CHECKERS, causal::CHECKERS, session::CHECKERS, append::CHECKERS, set::CHECKERS, OTHERS];
+        [linear::CHECKERS, causal::CHECKERS, session::CHECKERS, append::CHECKERS, domain::CHECKERS, OTHERS];
     families.into_iter().flatten()
 }
 

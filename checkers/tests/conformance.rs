@@ -6,15 +6,16 @@
 mod foreign;
 
 use squall_checkers::history::read_file;
-use squall_checkers::model::{Counter, Kv, Mutex, Register};
-use squall_checkers::{Checker, History, Linearizable, SetFull, Valid};
+use squall_checkers::model::{Kv, Mutex, Register};
+use squall_checkers::{Checker, History, Linearizable, SetFull, Valid, domain};
 
 fn checker(model: &str, claim: &str) -> Option<Box<dyn Checker>> {
     Some(match (model, claim) {
         ("cas-register", "linearizable") => Box::new(Linearizable::new(model, Register)),
         ("mutex", "linearizable") => Box::new(Linearizable::new(model, Mutex)),
         ("kv-append", "linearizable") => Box::new(Linearizable::new(model, Kv).independent()),
-        ("counter", "counter") => Box::new(Linearizable::new(model, Counter)),
+        ("counter", "counter") => Box::new(domain::Counter::new()),
+        ("bank", "bank") => Box::new(domain::Bank::new()),
         ("set-full", "set-full") => Box::new(SetFull::new()),
         _ => return None,
     })

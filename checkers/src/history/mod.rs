@@ -68,7 +68,7 @@ pub use jsonl_writer::{JsonlWriter, write_jsonl};
 use label::Labels;
 pub use op::{Op, Process, Type};
 use open_ops::OpenOps;
-pub use raw::{Items, Raw};
+pub use raw::{Entries, Items, Raw};
 pub use read::{Parsed, read, read_as, read_file, read_from};
 pub(crate) use scan::Scan;
 use serde_json::Value;

@@ -68,6 +68,20 @@ impl<'a> Raw<'a> {
         items.next().is_none().then_some(pair)
     }
 
+    /// The names and values, if it is an object. A name that is an integer is one: EDN's maps may have such keys.
+    #[inline]
+    pub fn entries(self) -> Option<Entries<'a>> {
+        match self {
+            Raw::Text([b'{', rest @ ..]) => Some(Entries(Items::Text(rest))),
+            _ => None,
+        }
+    }
+
+    /// What an object has under `name`.
+    pub fn entry(self, name: &str) -> Option<Raw<'a>> {
+        self.entries()?.find(|(key, _)| key.plain_str() == Some(name)).map(|(_, value)| value)
+    }
+
     /// The characters, if it is a string without an escape.
     pub fn plain_str(self) -> Option<&'a str> {
         match self {
@@ -107,6 +121,14 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// The same, where a string that holds an integer is one: the names of objects are strings in JSON.
+    pub(crate) fn unquoted(self) -> Raw<'a> {
+        match self {
+            Raw::Text([b'"', text @ .., b'"']) => integer(text).map_or(self, Raw::Int),
+            _ => self,
+        }
+    }
+
     fn half(self) -> Option<Option<i32>> {
         const BELOW: i64 = 1 << 30;
         match self {
@@ -121,6 +143,28 @@ impl<'a> Items<'a> {
     /// The text of the first item, and what comes after it: a comma, a bracket or nothing.
     pub(super) fn split(text: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         text.split_at(item_end(text))
+    }
+}
+
+/// The names and values of an object, one after the other.
+#[derive(Clone, Debug)]
+pub struct Entries<'a>(Items<'a>);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (Raw<'a>, Raw<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<(Raw<'a>, Raw<'a>)> {
+        let Items::Text(rest) = &mut self.0 else { return None };
+        if rest.first() != Some(&b'"') {
+            return None;
+        }
+        let end = string_end(rest, 0);
+        let (name, value) = (&rest[..=end.min(rest.len() - 1)], rest.get(end + 2..).unwrap_or_default());
+        *rest = value;
+        let inner = name.get(1..name.len() - 1).unwrap_or_default();
+        let name = integer(inner).map_or(Raw::Text(name), Raw::Int);
+        Some((name, self.0.next()?))
     }
 }
 
@@ -214,6 +258,8 @@ mod tests {
             json!([[]]),
             json!([["append", "x]", 1], ["r", "x", [1, 2]]]),
             json!({"a": [1, {"b": "}"}], "c": 2}),
+            json!({"7": -1, "\\\"": {}, "": []}),
+            json!({}),
             json!([1, 2, 3]),
         ];
         let history: History = values.iter().map(|value| Op::new("read").value(value.clone())).collect();
@@ -222,6 +268,10 @@ mod tests {
             assert_eq!(Raw::of_text(value.to_string().as_bytes()), op.raw(), "one value has one shape");
             let items = op.raw().items().map(|items| items.map(Raw::to_value).collect::<Vec<_>>());
             assert_eq!(items, value.as_array().cloned());
+            let entries =
+                op.raw().entries().map(|entries| entries.map(|(_, value)| value.to_value()).collect());
+            let values: Option<Vec<_>> = value.as_object().map(|object| object.values().cloned().collect());
+            assert_eq!(entries, values);
         }
     }
 }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::SetFull;
+use super::set::SetFull;
 use crate::testing::Random;
 use crate::{Checker, History, Op, Process, Type, Valid, Verdict};
 

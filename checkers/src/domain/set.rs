@@ -1,27 +1,16 @@
 //! Sets that only grow: what was added must be read (Jepsen's set-full).
 
-mod elements;
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 
-use elements::{Element, Fate, Read, Set};
-use serde_json::{Value, json};
+use super::set_elements::{Element, Fate, Read, Set};
+use serde_json::Value;
 
+use super::findings::percentiles;
 use crate::history::Pairs;
-use crate::registry::CheckerEntry;
 use crate::{Anomaly, Budget, Checker, History, Valid, Verdict};
 
 /// Anomalies of one kind that are explained; further ones are counted.
 const EXPLAINED_MAX: usize = 8;
-
-/// The ready-made checkers of this family.
-pub(crate) const CHECKERS: &[CheckerEntry] = &[CheckerEntry {
-    name: "set",
-    about: "every read of a set has all that was acknowledged before it, and nothing unexpected or twice",
-    build: || Box::new(SetFull::new().linearizable()),
-}];
 
 /// Checks a set to which elements are added (`add v`) and which is read whole (`read`, a list).
 ///
@@ -63,7 +52,7 @@ impl Checker for SetFull {
     /// `{p50, p95, p99, max}` in milliseconds since the element was known.
     fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
         let pairs = history.pairs();
-        let sets = match elements::sets(history, &pairs, self.independent) {
+        let sets = match super::set_elements::sets(history, &pairs, self.independent) {
             Ok(sets) => sets,
             Err(why) => return Verdict::unknown("set", why),
         };
@@ -178,16 +167,6 @@ impl Tally {
             .stat("visible_ms", percentiles(&mut self.visible_ns))
             .stat("lost_ms", percentiles(&mut self.lost_ns))
     }
-}
-
-/// `{p50, p95, p99, max}` in milliseconds, `null` where there is nothing.
-fn percentiles(times_ns: &mut [u64]) -> Value {
-    times_ns.sort_unstable();
-    let Some(last) = times_ns.len().checked_sub(1) else { return Value::Null };
-    let at = |percent: usize| {
-        times_ns[(times_ns.len() * percent).div_ceil(100).saturating_sub(1).min(last)] as f64 / 1e6
-    };
-    json!({"p50": at(50), "p95": at(95), "p99": at(99), "max": at(100)})
 }
 
 /// Makes anomalies.

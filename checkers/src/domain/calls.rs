@@ -1,0 +1,177 @@
+//! The operations of a history's clients, one after the other, within a budget.
+
+use std::fmt;
+
+use crate::budget::{Lease, Spent};
+use crate::history::{OpRef, Pairs, Raw};
+use crate::{Budget, History, Type, Verdict};
+
+/// No operation, no event.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Events between two looks at the budget.
+const PACE: usize = 4096;
+
+/// An operation: its invocation, and its completion if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    pub(super) invoke: OpRef<'a>,
+    pub(super) complete: Option<OpRef<'a>>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn f(self) -> &'a str {
+        self.invoke.f()
+    }
+
+    /// How it ended: `Info` too where it did not.
+    pub(super) fn kind(self) -> Type {
+        self.complete.map_or(Type::Info, OpRef::kind)
+    }
+
+    pub(super) fn is_ok(self) -> bool {
+        self.kind() == Type::Ok
+    }
+
+    /// The argument.
+    pub(super) fn asked(self) -> Raw<'a> {
+        self.invoke.raw()
+    }
+
+    /// What an acknowledged operation returned, and its event.
+    pub(super) fn told(self) -> Option<(Raw<'a>, OpRef<'a>)> {
+        self.complete.filter(|op| op.kind() == Type::Ok).map(|op| (op.raw(), op))
+    }
+
+    /// The event of its invocation: its name in witnesses.
+    pub(super) fn at(self) -> u32 {
+        self.invoke.index() as u32
+    }
+
+    /// The event of its acknowledgement, or `NONE`.
+    pub(super) fn acknowledged(self) -> u32 {
+        self.told().map_or(NONE, |(_, op)| op.index() as u32)
+    }
+}
+
+/// What a checker does with each operation, in the order of the events.
+pub(super) trait Pass<'a> {
+    /// An operation begins.
+    fn invoke(&mut self, _call: Call<'a>) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    /// An operation completes.
+    fn complete(&mut self, _call: Call<'a>) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    /// Bytes that it holds.
+    fn bytes(&self) -> usize;
+}
+
+/// Why a pass ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The budget is spent.
+    Spent(Spent),
+    /// The history is not of the kind that is checked.
+    Shape(String),
+}
+
+impl Stop {
+    /// The event holds something else than `expected`.
+    #[cold]
+    pub(super) fn shape(op: OpRef<'_>, expected: &str) -> Stop {
+        Stop::Shape(format!("event {}: {expected}, not {}", op.index(), brief(op.raw())))
+    }
+
+    /// There is no such function here.
+    #[cold]
+    pub(super) fn function(op: OpRef<'_>, expected: &str) -> Stop {
+        Stop::Shape(format!("event {}: there is no `{}` here: {expected}", op.index(), op.f()))
+    }
+
+    pub(super) fn verdict(self, checker: &str) -> Verdict {
+        match self {
+            Stop::Spent(spent) => Verdict::unknown(checker, spent.to_string()),
+            Stop::Shape(why) => Verdict::unknown(checker, why),
+        }
+    }
+}
+
+impl From<Spent> for Stop {
+    fn from(spent: Spent) -> Stop {
+        Stop::Spent(spent)
+    }
+}
+
+/// The clients' operations.
+pub(super) struct Calls<'a> {
+    pub(super) history: &'a History,
+    pub(super) budget: &'a Budget,
+    pairs: Pairs,
+    _held: Lease<'a>,
+}
+
+impl fmt::Debug for Calls<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calls").field("history", self.history).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Calls<'a> {
+    pub(super) fn of(history: &'a History, budget: &'a Budget) -> Result<Calls<'a>, Stop> {
+        budget.ask()?;
+        let held = budget.lease(history.len() * size_of::<u32>())?;
+        Ok(Calls { history, budget, pairs: history.pairs(), _held: held })
+    }
+
+    /// The operation that an event invoked.
+    pub(super) fn call(&self, invoke: u32) -> Call<'a> {
+        let complete = self.pairs.of(invoke as usize).map(|at| self.history.get(at));
+        Call { invoke: self.history.get(invoke as usize), complete }
+    }
+
+    /// Runs a pass over all events. What it holds is leased as long as the lease that comes back.
+    pub(super) fn run(&self, pass: &mut impl Pass<'a>) -> Result<Lease<'a>, Stop> {
+        let mut held = self.budget.lease(pass.bytes())?;
+        for event in self.history.iter() {
+            if event.index() % PACE == PACE - 1 {
+                let spent = |spent: Spent| {
+                    let (at, all) = (event.index(), self.history.len());
+                    Stop::Shape(format!("after {at} of {all} events {spent}"))
+                };
+                self.budget.ask().map_err(spent)?;
+                held.resize(pass.bytes()).map_err(spent)?;
+            }
+            if !event.is_client() {
+                continue;
+            }
+            let other = self.pairs.of(event.index()).map(|at| self.history.get(at));
+            if event.kind() == Type::Invoke {
+                pass.invoke(Call { invoke: event, complete: other })?;
+            } else if let Some(invoke) = other {
+                pass.complete(Call { invoke, complete: Some(event) })?;
+            }
+        }
+        held.resize(pass.bytes())?;
+        Ok(held)
+    }
+
+    /// Every operation, in the order of invocation: for what is not on the hot path.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Call<'a>> + '_ {
+        let invoked = |event: &OpRef<'_>| event.is_client() && event.kind() == Type::Invoke;
+        self.history.iter().filter(invoked).map(|event| self.call(event.index() as u32))
+    }
+}
+
+/// A value as a sentence shows it: cut where it is long.
+pub(super) fn brief(value: Raw<'_>) -> String {
+    const MAX: usize = 60;
+    let text = value.to_value().to_string();
+    match text.char_indices().nth(MAX) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}

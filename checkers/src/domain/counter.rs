@@ -1,0 +1,237 @@
+//! Counters: every read is between what was certainly added and what may have been added.
+//!
+//! **Operations** (`jepsen.checker/counter`): `add n` (1 where no number is given) and `read`, which returns the number.
+//! The counter starts at 0.
+//!
+//! **Failure.** A read is `too-low` if it is below the sum of the adds that it must have seen, and `too-high` if it is
+//! above what could have been added. An acknowledged add that completed before the read began counts in full. One that
+//! failed, or began after the read had ended, does not count. Any other may count or not: one that ran beside the read, or one of unknown
+//! outcome that began before the read ended. Jepsen allows no negative adds; here they widen the bounds
+//! on the other side, and for non-negative ones the bounds are Jepsen's.
+//!
+//! The bounds are necessary, not sufficient: each read is judged alone. `linearizable-counter` judges all together, at
+//! a higher price. This one takes one pass.
+
+use std::collections::HashMap;
+
+use super::calls::{Call, Calls, Pass, Stop};
+use super::findings::Findings;
+use crate::history::Raw;
+use crate::intern::FastBuild;
+use crate::{Budget, Checker, History, Type, Verdict};
+
+const NAME: &str = "counter";
+
+/// Checks the bounds of a counter: see the [module](super::counter).
+///
+/// ```
+/// use squall_checkers::domain::Counter;
+/// use squall_checkers::{Checker, history};
+///
+/// let text = r#"{"process":0,"type":"invoke","f":"add","value":3}
+/// {"process":0,"type":"ok","f":"add","value":3,"time":1000000000}
+/// {"process":1,"type":"invoke","f":"add","value":2,"time":1000000000}
+/// {"process":0,"type":"invoke","f":"read","time":2000000000}
+/// {"process":0,"type":"ok","f":"read","value":2,"time":3000000000}"#;
+/// let verdict = Counter::new().check(&history::read(text.as_bytes(), "counter.jsonl")?.history);
+/// assert_eq!(
+///     verdict.anomalies[0].sentence,
+///     "read by process 0 at 3.000 s returned 2, but at least 3 had been added"
+/// );
+/// assert_eq!(verdict.anomalies[0].witness, [0, 1, 3, 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counter {}
+
+impl Counter {
+    /// A counter that starts at 0.
+    pub fn new() -> Counter {
+        Counter::default()
+    }
+}
+
+impl Checker for Counter {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    /// Stats: `reads`, `adds`, `too_low`, `too_high`, and `max_error`, how far the worst read is outside its bounds.
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+    }
+}
+
+const KINDS: [&str; 2] = ["too-low", "too-high"];
+
+fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
+    let calls = Calls::of(history, budget)?;
+    let mut bounds = Bounds {
+        acknowledged: Sums::default(),
+        possible: Sums::default(),
+        failed: Sums::default(),
+        open: HashMap::default(),
+        reads: 0,
+        adds: 0,
+        max_error: 0,
+        found: Findings::new(NAME, &KINDS, &calls),
+    };
+    let _held = calls.run(&mut bounds)?;
+    let undecided = (bounds.reads == 0).then(|| "no read was acknowledged".to_owned());
+    let wrong = bounds.found.count(KINDS[0]) + bounds.found.count(KINDS[1]);
+    let summary = format!("{} reads beside {} adds, {wrong} out of bounds", bounds.reads, bounds.adds);
+    let max_error = i64::try_from(bounds.max_error).unwrap_or(i64::MAX);
+    let verdict = bounds.found.verdict(summary, undecided);
+    Ok(verdict.stat("reads", bounds.reads).stat("adds", bounds.adds).stat("max_error", max_error))
+}
+
+/// Sums of the negative and of the positive adds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    low: i128,
+    high: i128,
+}
+
+impl Sums {
+    fn add(&mut self, n: i64) {
+        let sum = if n < 0 { &mut self.low } else { &mut self.high };
+        *sum += i128::from(n);
+    }
+}
+
+/// Every non-failed add is in `possible` when it begins, and moves into `acknowledged` when it is acknowledged.
+struct Bounds<'a> {
+    acknowledged: Sums,
+    possible: Sums,
+    failed: Sums,
+    /// What was acknowledged when each open read began, by its invocation.
+    open: HashMap<u32, Sums, FastBuild>,
+    reads: usize,
+    adds: usize,
+    max_error: i128,
+    found: Findings<'a>,
+}
+
+impl<'a> Pass<'a> for Bounds<'a> {
+    fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        match call.f() {
+            "add" => {
+                self.adds += 1;
+                let failed = call.kind() == Type::Fail;
+                (if failed { &mut self.failed } else { &mut self.possible }).add(amount(call)?);
+            }
+            "read" if call.is_ok() => _ = self.open.insert(call.at(), self.acknowledged),
+            "read" => {}
+            _ => return Err(Stop::function(call.invoke, "a counter has add and read")),
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        let Some((told, event)) = call.told() else { return Ok(()) };
+        if call.f() == "add" {
+            self.acknowledged.add(amount(call)?);
+            return Ok(());
+        }
+        let Raw::Int(value) = told else { return Err(Stop::shape(event, "a counter is read as an integer")) };
+        let before = self.open.remove(&call.at()).unwrap_or_default();
+        self.reads += 1;
+        let low = before.high + self.possible.low;
+        let high = before.low + self.possible.high;
+        let read = i128::from(value);
+        if read < low {
+            self.max_error = self.max_error.max(low - read);
+            let saved = read >= low + self.failed.low;
+            self.found.add(KINDS[0], None, |calls| {
+                (sentence(calls, call, value, "at least", low, saved), adds(calls, call, value, 1))
+            });
+        } else if read > high {
+            self.max_error = self.max_error.max(read - high);
+            let saved = read <= high + self.failed.high;
+            self.found.add(KINDS[1], None, |calls| {
+                (sentence(calls, call, value, "at most", high, saved), adds(calls, call, value, -1))
+            });
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.open.capacity() * size_of::<(u32, Sums)>()
+    }
+}
+
+fn amount(call: Call<'_>) -> Result<i64, Stop> {
+    match call.asked() {
+        Raw::Int(n) => Ok(n),
+        Raw::Null => Ok(1),
+        _ => Err(Stop::shape(call.invoke, "an add takes an integer")),
+    }
+}
+
+fn sentence(calls: &Calls<'_>, read: Call<'_>, value: i64, bound: &str, n: i128, saved: bool) -> String {
+    let advice = if saved { "; adds that failed would explain it: are they of unknown outcome?" } else { "" };
+    format!("{} returned {value}, but {bound} {n} had been added{advice}", calls.did(read.at()))
+}
+
+/// The read, and as few acknowledged adds of that sign as already contradict it, the largest first.
+fn adds(calls: &Calls<'_>, read: Call<'_>, value: i64, sign: i128) -> Vec<u32> {
+    let counts = |call: &Call<'_>| call.f() == "add" && call.acknowledged() < read.at();
+    let all =
+        calls.iter().filter(counts).filter_map(|call| Some((i128::from(amount(call).ok()?) * sign, call)));
+    let mut all: Vec<(i128, u32)> = all.filter(|&(n, _)| n > 0).map(|(n, call)| (n, call.at())).collect();
+    all.sort_by_key(|&(n, at)| (std::cmp::Reverse(n), at));
+    let (mut sum, mut witness) = (0, vec![read.at()]);
+    for (n, at) in all {
+        if sum > i128::from(value) * sign {
+            break;
+        }
+        sum += n;
+        witness.push(at);
+    }
+    witness
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::super::testing::{Whole, agree};
+    use super::*;
+
+    /// Tries both for every add that may count or not.
+    fn naive(ops: &[Whole]) -> BTreeSet<&'static str> {
+        let mut kinds = BTreeSet::new();
+        let reads: Vec<&Whole> = ops.iter().filter(|op| op.f == "read" && op.ok()).collect();
+        if reads.is_empty() {
+            kinds.insert("unknown");
+        }
+        for read in reads {
+            let mut sums = vec![0];
+            for add in ops.iter().filter(|op| op.f == "add" && op.kind != Type::Fail) {
+                let n = add.asked.as_i64().unwrap_or(1);
+                if add.before(read) {
+                    sums.iter_mut().for_each(|sum| *sum += n);
+                } else if add.invoke < read.complete {
+                    sums.extend(sums.clone().iter().map(|sum| sum + n));
+                }
+            }
+            let value = read.told.as_i64().unwrap();
+            if value < *sums.iter().min().unwrap() {
+                kinds.insert("too-low");
+            }
+            if value > *sums.iter().max().unwrap() {
+                kinds.insert("too-high");
+            }
+        }
+        kinds
+    }
+
+    #[test]
+    fn agrees_with_the_plain_definition() {
+        let mut choices: Vec<_> = [json!(null), json!(2), json!(-1)].map(|n| ("add", n.clone(), n)).into();
+        choices.extend([-1, 0, 1, 3].map(|n| ("read", json!(null), json!(n))));
+        agree(&Counter::new(), naive, &choices, [2, 100_000, 9]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Checkers for what a system is used as: sets, counters, queues, ids, banks, logs, locks.
+//!
+//! Each takes one pass or a few over the history and judges it by the promises of that one use. Where Jepsen has such a
+//! checker, the operations and the failures are Jepsen's, so that its histories can be judged; the module says where
+//! this one goes further. What all have in common:
+//!
+//! - An operation of unknown outcome may have taken effect at any time from its invocation on, or never. Nothing is
+//!   called wrong that such an operation explains.
+//! - An anomaly's witness is whole operations, which fail by themselves. Unless its module says otherwise, no operation
+//!   can be left out.
+//! - The verdict is unknown, with the reason, where nothing was judged: no acknowledged read, no final read.
+//! - An operation that was recorded as failed and was seen all the same is an anomaly. Its sentence says that it should
+//!   have been recorded as `info` if it might have taken effect.
+
+pub mod bank;
+mod calls;
+pub mod counter;
+mod findings;
+pub mod queue;
+mod set;
+mod set_elements;
+#[cfg(test)]
+mod set_tests;
+#[cfg(test)]
+mod testing;
+pub mod unique_ids;
+
+pub use bank::Bank;
+pub use counter::Counter;
+pub use queue::Queue;
+pub use set::SetFull;
+pub use unique_ids::UniqueIds;
+
+use crate::registry::CheckerEntry;
+
+/// The ready-made checkers of this family.
+pub(crate) const CHECKERS: &[CheckerEntry] = &[
+    CheckerEntry {
+        name: "set",
+        about: "every read of a set has all that was acknowledged before it, and nothing unexpected or twice",
+        build: || Box::new(SetFull::new().linearizable()),
+    },
+    CheckerEntry {
+        name: "bank",
+        about: "transfers keep a bank's total, and no balance is below 0",
+        build: || Box::new(Bank::new()),
+    },
+    CheckerEntry {
+        name: "counter",
+        about: "every read of a counter is between what was and what may have been added",
+        build: || Box::new(Counter::new()),
+    },
+    CheckerEntry {
+        name: "unordered-queue",
+        about: "a queue gives out only what was put in, and no more often, in any order",
+        build: || Box::new(Queue::new()),
+    },
+    CheckerEntry {
+        name: "total-queue",
+        about: "what was put into a queue comes out, perhaps twice, and nothing else does",
+        build: || Box::new(Queue::total()),
+    },
+    CheckerEntry {
+        name: "unique-ids",
+        about: "no id is given out twice",
+        build: || Box::new(UniqueIds::new()),
+    },
+];
