@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{Checker, History, Op, Stats, Type, UnhandledErrors, append, causal, domain, linear, session};
+use crate::{
+    Checker, History, Op, Stats, Type, UnhandledErrors, append, causal, domain, isolation, linear, session,
+};
 
 /// A ready-made checker.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +21,15 @@ pub struct CheckerEntry {
 
 /// Every ready-made checker. Each family keeps its own list.
 pub fn all() -> impl Iterator<Item = &'static CheckerEntry> {
-    let families =
-        [linear::CHECKERS, causal::CHECKERS, session::CHECKERS, append::CHECKERS, domain::CHECKERS, OTHERS];
+    let families = [
+        linear::CHECKERS,
+        causal::CHECKERS,
+        session::CHECKERS,
+        append::CHECKERS,
+        isolation::CHECKERS,
+        domain::CHECKERS,
+        OTHERS,
+    ];
     families.into_iter().flatten()
 }
 

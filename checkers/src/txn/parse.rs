@@ -217,7 +217,7 @@ impl Parser<'_> {
         }
         let element = self.element(key, value);
         self.note_writer(element, txn, outcome);
-        self.note_last(txn, key, element);
+        self.note_last(txn, outcome, key, element);
         self.txns.mops.push(Mop::Write { key, element });
         Some(())
     }
@@ -243,16 +243,22 @@ impl Parser<'_> {
         }
     }
 
-    /// Of the writes of a transaction to a key, only the last is marked.
-    fn note_last(&mut self, txn: u32, key: u32, element: u32) {
+    /// Of the writes of a transaction to a key, only the last is marked. A failed transaction does not unmark what another wrote.
+    fn note_last(&mut self, txn: u32, outcome: Outcome, key: u32, element: u32) {
         if key as usize >= self.latest.len() {
             self.latest.resize(key as usize + 1, (NONE, NONE));
         }
         let (by, before) = std::mem::replace(&mut self.latest[key as usize], (txn, element));
+        let mut mark = |element: u32, last: bool| {
+            let element = &mut self.txns.elements[element as usize];
+            if outcome != Outcome::Failed || element.writer == NONE {
+                element.last = last;
+            }
+        };
         if by == txn {
-            self.txns.elements[before as usize].last = false;
+            mark(before, false);
         }
-        self.txns.elements[element as usize].last = true;
+        mark(element, true);
     }
 
     fn writer(&self) -> &'static str {

@@ -1,0 +1,297 @@
+//! What the committed transactions read, wrote and came after, as numbers; and reads that no order can explain.
+
+use std::collections::HashMap;
+
+use super::IsolationLevel;
+use crate::intern::FastBuild;
+use crate::txn::{Mop, NONE, Outcome, Txns};
+use crate::{Budget, Lease, Spent};
+
+/// Rows of items, one for each node.
+#[derive(Clone, Debug)]
+pub(super) struct Rows<T> {
+    starts: Vec<u32>,
+    items: Vec<T>,
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Rows<T> {
+        Rows { starts: vec![0], items: Vec::new() }
+    }
+}
+
+impl<T> Rows<T> {
+    #[inline]
+    pub(super) fn row(&self, node: u32) -> &[T] {
+        &self.items[self.starts[node as usize] as usize..self.starts[node as usize + 1] as usize]
+    }
+
+    pub(super) fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    fn push(&mut self, item: T) {
+        self.items.push(item);
+    }
+
+    fn end_row(&mut self) {
+        self.starts.push(self.items.len() as u32);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.starts.capacity() * size_of::<u32>() + self.items.capacity() * size_of::<T>()
+    }
+}
+
+/// A read of what another transaction wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) key: u32,
+    /// The node that wrote it, or `NONE`: the initial value.
+    pub(super) from: u32,
+}
+
+/// The committed transactions, as nodes in order of invocation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    /// The transaction that each node is.
+    pub(super) origin: Vec<u32>,
+    /// The acknowledged node before each in its session, or `NONE`. What did not complete may take effect after what the same
+    /// process did next, so that it comes before nothing in its session.
+    pub(super) before: Vec<u32>,
+    /// Reads of what other nodes wrote, in program order.
+    pub(super) reads: Rows<Read>,
+    /// The keys that each node wrote, ascending.
+    pub(super) writes: Rows<u32>,
+    pub(super) keys: usize,
+    /// Whether sessions overlap in the history, so that its order tells something about the order of commits.
+    pub(super) interleaved: bool,
+}
+
+/// A read that no order of the transactions can explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misread {
+    /// Nobody wrote it.
+    ThinAir { txn: u32, element: u32 },
+    /// Only a failed transaction wrote it (G1a).
+    Aborted { txn: u32, element: u32 },
+    /// The transaction itself wrote it, but later.
+    Future { txn: u32, element: u32 },
+    /// The transaction had written to the key, but read what it had not written; `NONE` is the initial value.
+    NotOwn { txn: u32, key: u32, element: u32, own: u32 },
+    /// The transaction read what it had overwritten itself.
+    NotLast { txn: u32, element: u32, own: u32 },
+    /// Its writer overwrote it before it committed (G1b).
+    Intermediate { txn: u32, element: u32 },
+    /// The transaction read two versions of one key, which read atomicity forbids.
+    NonRepeatable { txn: u32, key: u32, first: u32, second: u32 },
+}
+
+impl Plan {
+    pub(super) fn nodes(&self) -> usize {
+        self.origin.len()
+    }
+
+    /// The nodes that come right before `node` in session order and by reads.
+    pub(super) fn preds(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
+        let reads = self.reads.row(node).iter().map(|read| read.from);
+        std::iter::once(self.before[node as usize]).chain(reads).filter(|&pred| pred != NONE)
+    }
+
+    pub(super) fn wrote(&self, node: u32, key: u32) -> bool {
+        self.writes.row(node).binary_search(&key).is_ok()
+    }
+
+    /// The plan of some nodes, which must ascend. Reads from others are left out.
+    pub(super) fn restrict(&self, nodes: &[u32]) -> Plan {
+        let at = |node: u32| nodes.binary_search(&node).map_or(NONE, |at| at as u32);
+        let mut plan = Plan { keys: self.keys, interleaved: self.interleaved, ..Plan::default() };
+        for &node in nodes {
+            let mut before = self.before[node as usize];
+            while before != NONE && at(before) == NONE {
+                before = self.before[before as usize];
+            }
+            plan.before.push(at(before));
+            plan.origin.push(self.origin[node as usize]);
+            for read in self.reads.row(node).iter().filter(|read| read.from == NONE || at(read.from) != NONE)
+            {
+                plan.reads.push(Read { key: read.key, from: at(read.from) });
+            }
+            plan.reads.end_row();
+            self.writes.row(node).iter().for_each(|&key| plan.writes.push(key));
+            plan.writes.end_row();
+        }
+        plan
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        (self.origin.capacity() + self.before.capacity()) * size_of::<u32>()
+            + self.reads.memory_bytes()
+            + self.writes.memory_bytes()
+    }
+}
+
+/// Nodes between two looks at the budget.
+const ASK_EVERY: usize = 4096;
+
+/// A plan with what was found on the way.
+pub(super) struct Drawn<'a> {
+    pub(super) plan: Plan,
+    pub(super) misreads: Vec<Misread>,
+    /// A transaction that read a value which was written twice, and the element.
+    pub(super) ambiguous: Option<(u32, u32)>,
+    _lease: Lease<'a>,
+}
+
+/// Draws the plan. With `trust` false, a failed transaction whose write was read counts as committed.
+pub(super) fn draw<'a>(
+    txns: &Txns,
+    level: IsolationLevel,
+    trust: bool,
+    budget: &'a Budget,
+) -> Result<Drawn<'a>, Spent> {
+    let reads = txns.elements.len() * size_of::<Read>();
+    let lease = budget.lease(txns.list.len() * 24 + txns.keys.len() * 16 + reads)?;
+    let mut drawer = Drawer {
+        txns,
+        level,
+        trust,
+        node: vec![NONE; txns.list.len()],
+        own: vec![(NONE, NONE); txns.keys.len()],
+        first: vec![(NONE, NONE); txns.keys.len()],
+        drawn: Drawn { plan: Plan::default(), misreads: Vec::new(), ambiguous: None, _lease: lease },
+    };
+    drawer.number();
+    for txn in 0..txns.list.len() as u32 {
+        if (txn as usize).is_multiple_of(ASK_EVERY) {
+            budget.ask()?;
+        }
+        if drawer.node[txn as usize] != NONE {
+            drawer.add(txn);
+        }
+    }
+    let mut drawn = drawer.drawn;
+    drawn._lease.resize(drawn.plan.memory_bytes())?;
+    Ok(drawn)
+}
+
+struct Drawer<'a, 'b> {
+    txns: &'a Txns<'a>,
+    level: IsolationLevel,
+    trust: bool,
+    /// The node of each transaction.
+    node: Vec<u32>,
+    /// For each key, the last transaction that wrote to it so far and what.
+    own: Vec<(u32, u32)>,
+    /// For each key, the last transaction that read it from another and what first.
+    first: Vec<(u32, u32)>,
+    drawn: Drawn<'b>,
+}
+
+impl Drawer<'_, '_> {
+    /// Numbers the nodes and links them in session order.
+    fn number(&mut self) {
+        let txns = self.txns;
+        let mut committed = txns.committed();
+        if !self.trust {
+            let read = (0..txns.list.len() as u32).filter(|&txn| committed[txn as usize]);
+            let seen: Vec<u32> = read.flat_map(|txn| self.aborted_reads(txn)).collect();
+            seen.into_iter().for_each(|txn| committed[txn as usize] = true);
+        }
+        let plan = &mut self.drawn.plan;
+        plan.keys = txns.keys.len();
+        let mut latest: HashMap<u32, u32, FastBuild> = HashMap::default();
+        let (mut process, mut switches) = (NONE, 0);
+        for (id, txn) in txns.list.iter().enumerate().filter(|(id, _)| committed[*id]) {
+            let node = plan.origin.len() as u32;
+            self.node[id] = node;
+            plan.origin.push(id as u32);
+            let latest = latest.entry(txn.process).or_insert(NONE);
+            plan.before.push(*latest);
+            if txn.outcome == Outcome::Ok {
+                *latest = node;
+            }
+            switches += usize::from(std::mem::replace(&mut process, txn.process) != txn.process);
+        }
+        plan.interleaved = switches > latest.len();
+    }
+
+    /// The failed transactions whose writes a transaction read.
+    fn aborted_reads(&self, txn: u32) -> impl Iterator<Item = u32> + '_ {
+        self.txns.mops(txn).iter().filter_map(|mop| match *mop {
+            Mop::Get { element, .. } if element != NONE => {
+                let element = &self.txns.elements[element as usize];
+                (element.writer == NONE && element.aborted != NONE).then_some(element.aborted)
+            }
+            _ => None,
+        })
+    }
+
+    fn writer(&self, element: u32) -> u32 {
+        let element = &self.txns.elements[element as usize];
+        if element.writer == NONE && !self.trust { element.aborted } else { element.writer }
+    }
+
+    fn add(&mut self, txn: u32) {
+        let txns = self.txns;
+        let start = self.drawn.plan.writes.items.len();
+        for (at, mop) in txns.mops(txn).iter().enumerate() {
+            match *mop {
+                Mop::Write { key, element } => {
+                    let (by, _) = std::mem::replace(&mut self.own[key as usize], (txn, element));
+                    if by != txn {
+                        self.drawn.plan.writes.push(key);
+                    }
+                }
+                Mop::Get { key, element } => self.read(txn, at, key, element),
+                Mop::Read { .. } => {}
+            }
+        }
+        self.drawn.plan.writes.items[start..].sort_unstable();
+        self.drawn.plan.writes.end_row();
+        self.drawn.plan.reads.end_row();
+    }
+
+    fn read(&mut self, txn: u32, at: usize, key: u32, element: u32) {
+        if element != NONE && self.txns.elements[element as usize].twice {
+            self.drawn.ambiguous.get_or_insert((txn, element));
+            return;
+        }
+        let writer = if element == NONE { NONE } else { self.writer(element) };
+        let (by, own) = self.own[key as usize];
+        let misread = if element != NONE && writer == txn {
+            let earlier = || self.txns.mops(txn)[..at].iter().any(|mop| mop.element() == Some(element));
+            match (by == txn).then_some(own) {
+                Some(own) if own == element => return,
+                Some(own) if earlier() => Misread::NotLast { txn, element, own },
+                _ => Misread::Future { txn, element },
+            }
+        } else if by == txn {
+            Misread::NotOwn { txn, key, element, own }
+        } else if element == NONE {
+            return self.external(txn, key, element, NONE);
+        } else if writer != NONE {
+            self.external(txn, key, element, self.node[writer as usize]);
+            if self.txns.elements[element as usize].last {
+                return;
+            }
+            Misread::Intermediate { txn, element }
+        } else if self.txns.elements[element as usize].aborted != NONE {
+            Misread::Aborted { txn, element }
+        } else {
+            Misread::ThinAir { txn, element }
+        };
+        self.drawn.misreads.push(misread);
+    }
+
+    fn external(&mut self, txn: u32, key: u32, element: u32, from: u32) {
+        self.drawn.plan.reads.push(Read { key, from });
+        let first = &mut self.first[key as usize];
+        if first.0 != txn {
+            *first = (txn, element);
+        } else if self.level != IsolationLevel::ReadCommitted && first.1 != element {
+            let first = first.1;
+            self.drawn.misreads.push(Misread::NonRepeatable { txn, key, first, second: element });
+        }
+    }
+}
