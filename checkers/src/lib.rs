@@ -17,6 +17,7 @@ mod intern;
 pub mod isolation;
 pub mod linear;
 pub mod model;
+pub mod polygraph;
 pub mod registry;
 pub mod session;
 mod stats;
@@ -36,6 +37,7 @@ pub use history::{Fault, FaultEvent, FaultSummary, History, Op, Phase, Process, 
 pub use isolation::{Isolation, IsolationLevel};
 pub use linear::Linearizable;
 pub use model::Model;
+pub use polygraph::{Polygraph, PolygraphModel};
 pub use serde_json::Value;
 pub use session::{Guarantee, Session};
 pub use stats::Stats;

@@ -11,8 +11,11 @@ mod counting;
 mod isolation;
 mod linear;
 mod lists;
+mod polygraph;
 mod weak;
 
+#[path = "../../tests/common/isolated.rs"]
+mod isolated;
 #[path = "../../tests/common/random.rs"]
 mod random;
 #[path = "../../tests/common/simulated.rs"]
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let quick = args.iter().any(|arg| arg == "--quick");
     let wanted = |case: &Case| args.iter().all(|arg| arg == "--quick" || case.name.contains(arg.as_str()));
-    let cases = [linear::cases(), weak::cases(), isolation::cases(), lists::cases()];
+    let cases = [linear::cases(), weak::cases(), isolation::cases(), lists::cases(), polygraph::cases()];
     let cases = cases.into_iter().flatten().filter(wanted);
     if quick { self::quick(cases) } else { table(cases) }
 }

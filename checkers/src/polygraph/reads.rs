@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::problem::{Draft, Entry, INIT};
-use crate::Process;
 use crate::txn::{Mop, NONE, Outcome, Txns};
 
 /// A read that is wrong under every model.
@@ -31,6 +30,8 @@ pub(super) struct Reads {
 ///
 /// One of which nothing was read may be left out: it only writes, so an order of all the others is one in which it
 /// never happened; and from an order with it, it can be taken away, for nobody read from it.
+///
+/// A value that was written twice tells nothing: reads of it are left aside.
 ///
 /// With `forgiving`, failed transactions count as of unknown outcome.
 pub(super) fn collect(txns: &Txns, forgiving: bool) -> Reads {
@@ -71,11 +72,7 @@ impl Collector<'_> {
             return;
         }
         self.seen.clear();
-        let mops = txns.list[txn as usize].mops.clone();
-        for &mop in &txns.mops[mops.start as usize..mops.end as usize] {
-            if txns.twice.contains_key(&mop.key()) {
-                continue;
-            }
+        for &mop in txns.mops(txn) {
             let known = self.seen.iter().position(|&(key, _)| key == mop.key());
             match (mop, known) {
                 (Mop::Write { element, .. }, Some(at)) => self.seen[at].1 = element,
@@ -100,6 +97,9 @@ impl Collector<'_> {
             return;
         }
         let value = self.txns.elements[element as usize];
+        if value.twice {
+            return;
+        }
         let failed = if self.forgiving { value.aborted } else { NONE };
         let writer = if value.writer == NONE { failed } else { value.writer };
         if writer == NONE {
@@ -121,28 +121,29 @@ impl Collector<'_> {
         let mut draft = Draft::new();
         let mut sessions = Sessions::default();
         let mut number = vec![NONE; self.txns.list.len()];
-        let mut sources: Vec<(u32, u32)> = Vec::new();
+        let (mut sources, mut keys): (Vec<(u32, u32)>, Vec<u32>) = (Vec::new(), Vec::new());
         for (id, txn) in (0u32..).zip(&self.txns.list) {
-            let session = sessions.of(txn.process, txn.outcome);
             let ok = txn.outcome == Outcome::Ok;
-            if !ok && !self.read[id as usize] {
+            let session = if ok || self.read[id as usize] { sessions.of(txn.process) } else { NONE };
+            if txn.outcome == Outcome::Unknown {
+                sessions.open.remove(&txn.process);
+            }
+            if session == NONE {
                 continue;
             }
             let (writes, reads) = (draft.writes.len() as u32, sources.len() as u32);
-            let mops = &self.txns.mops[txn.mops.start as usize..txn.mops.end as usize];
-            for mop in mops {
-                let last = |element: u32| self.txns.elements[element as usize].last;
-                if mop.element().is_some_and(last) && !self.txns.twice.contains_key(&mop.key()) {
-                    draft.writes.push(mop.key());
-                }
-            }
+            keys.clear();
+            keys.extend(self.txns.mops(id).iter().filter(|mop| mop.element().is_some()).map(|mop| mop.key()));
+            keys.sort_unstable();
+            keys.dedup();
+            draft.writes.extend(&keys);
             sources.extend(&self.external[self.starts[id as usize]..self.starts[id as usize + 1]]);
             number[id as usize] = draft.entries.len() as u32;
             draft.entries.push(Entry {
                 id,
                 session,
                 invoke: txn.invoke,
-                complete: txn.complete.filter(|_| ok).unwrap_or(NONE),
+                complete: txn.complete().filter(|_| ok).unwrap_or(NONE),
                 writes: writes..draft.writes.len() as u32,
                 reads: reads..sources.len() as u32,
             });
@@ -157,19 +158,15 @@ impl Collector<'_> {
 /// process does next need not come after that transaction took effect.
 #[derive(Default)]
 struct Sessions {
-    open: HashMap<Process, u32>,
+    open: HashMap<u32, u32>,
     count: u32,
 }
 
 impl Sessions {
-    fn of(&mut self, process: Process, outcome: Outcome) -> u32 {
-        let session = *self.open.entry(process).or_insert_with(|| {
+    fn of(&mut self, process: u32) -> u32 {
+        *self.open.entry(process).or_insert_with(|| {
             self.count += 1;
             self.count
-        });
-        if outcome != Outcome::Ok {
-            self.open.remove(&process);
-        }
-        session
+        })
     }
 }
