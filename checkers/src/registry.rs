@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    Checker, History, Op, Stats, Type, UnhandledErrors, append, causal, domain, isolation, linear, session,
+    Checker, History, Op, Stats, Type, UnhandledErrors, append, causal, domain, isolation, linear, polygraph,
+    session,
 };
 
 /// A ready-made checker.
@@ -27,6 +28,7 @@ pub fn all() -> impl Iterator<Item = &'static CheckerEntry> {
         session::CHECKERS,
         append::CHECKERS,
         isolation::CHECKERS,
+        polygraph::CHECKERS,
         domain::CHECKERS,
         OTHERS,
     ];

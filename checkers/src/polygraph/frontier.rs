@@ -88,7 +88,11 @@ impl<'a> Frontier<'a> {
 
     fn finished(&self) -> bool {
         let events = if self.layout.split { 2 } else { 1 };
-        self.problem.sessions.iter().zip(&self.done).all(|(session, done)| session.len() as u32 * events == *done)
+        self.problem
+            .sessions
+            .iter()
+            .zip(&self.done)
+            .all(|(session, done)| session.len() as u32 * events == *done)
     }
 
     /// The next event of a session: the transaction, and its node.

@@ -37,8 +37,6 @@ pub(super) enum Why {
     Unread(u32),
     /// Both wrote that version's key, and `from` began before `to` committed.
     Overlap(u32),
-    /// It was assumed.
-    Assumed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +92,8 @@ pub(super) struct Known<'a> {
     /// When each node was recorded.
     recorded: Vec<u32>,
     sessions: usize,
+    /// Whether to draw what is implied.
+    implies: bool,
     /// For each node, for each session: twice the number of transactions that it comes after, less one if it comes only
     /// after the snapshot of the last.
     rows: Vec<u32>,
@@ -116,6 +116,7 @@ impl<'a> Known<'a> {
             last_in: vec![NONE; layout.nodes as usize],
             recorded: vec![0; layout.nodes as usize],
             sessions: problem.sessions.len(),
+            implies: false,
             rows: Vec::new(),
             dirty: Vec::new(),
             drawn: HashMap::default(),
@@ -128,7 +129,11 @@ impl<'a> Known<'a> {
         known.draw_sessions();
         for read in 0..problem.reads.len() as u32 {
             let writer = problem.versions[problem.reads[read as usize].version as usize].txn;
-            known.draw(layout.commit(writer), layout.begin(problem.reads[read as usize].txn), Why::Read(read));
+            known.draw(
+                layout.commit(writer),
+                layout.begin(problem.reads[read as usize].txn),
+                Why::Read(read),
+            );
         }
         if model == PolygraphModel::StrictSerializable {
             known.draw_real_time();
@@ -260,6 +265,12 @@ impl<'a> Known<'a> {
 
     /// Draws all edges that are implied. False if there is a cycle.
     pub(super) fn grow(&mut self, budget: &Budget) -> Result<bool, Spent> {
+        self.implies = true;
+        self.carry(budget)
+    }
+
+    /// Finds out what comes before what, and no more. False if there is a cycle.
+    pub(super) fn carry(&mut self, budget: &Budget) -> Result<bool, Spent> {
         let mut lease = budget.lease(self.bytes())?;
         self.rows = vec![0; self.nodes() * self.sessions];
         self.dirty = vec![true; self.nodes()];
@@ -330,7 +341,9 @@ impl<'a> Known<'a> {
             }
             changed[node as usize] = true;
             let drawn = self.edges.len();
-            self.infer(node, &grown);
+            if self.implies {
+                self.infer(node, &grown);
+            }
             for edge in &self.edges[drawn..] {
                 self.dirty[edge.to as usize] = true;
                 let (from, to) = (place[edge.from as usize], place[edge.to as usize]);

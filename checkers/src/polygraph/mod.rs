@@ -28,12 +28,14 @@
 
 mod core;
 mod engine;
+mod explain;
 mod frontier;
 mod known;
 mod order;
 mod problem;
 mod reads;
 mod solver;
+mod witness;
 
 #[cfg(test)]
 mod oracle;
@@ -41,13 +43,14 @@ mod oracle;
 mod tests;
 
 use engine::{Answer, Decision, decide};
+use explain::Teller;
 use known::Layout;
 use problem::Problem;
 use reads::{Fault, Reads, collect};
 
+use crate::budget::Spent;
 use crate::registry::CheckerEntry;
 use crate::txn::{Shape, Txns};
-use crate::budget::Spent;
 use crate::{Anomaly, Budget, Checker, History, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
@@ -152,8 +155,90 @@ impl Polygraph {
             return Ok(Outcome { faults, decided: None });
         }
         let problem = Problem::new(&draft);
+        let _lease = budget.lease(problem.bytes())?;
         let decision = decide(&problem, self.model, self.work_cap, budget)?;
         Ok(Outcome { faults, decided: Some((problem, decision)) })
+    }
+
+    fn verdict(&self, txns: &Txns, outcome: Outcome, budget: &Budget) -> Verdict {
+        let sized =
+            |verdict: Verdict| verdict.stat("transactions", txns.list.len()).stat("keys", txns.keys.len());
+        let Some((problem, decision)) = outcome.decided else {
+            let count = outcome.faults.len();
+            return sized(self.misread(txns, &outcome.faults, budget)).stat("anomalies", count);
+        };
+        let verdict = match decision.answer {
+            Answer::Holds => self.holds(txns, &problem),
+            Answer::Capped => Verdict::unknown(
+                self.name(),
+                format!(
+                    "what is known of {} transactions has no cycle, but with {} assumptions about the order of versions the \
+                     cap of {} steps was reached",
+                    problem.len() - 1,
+                    decision.decisions,
+                    self.work_cap
+                ),
+            ),
+            Answer::Fails(core) => {
+                let witness = witness::reduce(&problem, self.model, core, budget);
+                let anomaly = Teller { txns }.disorder(&problem, self.model, &witness, budget);
+                self.invalid(vec![anomaly])
+            }
+        };
+        let anomalies = verdict.anomalies.len();
+        sized(verdict)
+            .stat("edges", decision.edges)
+            .stat("decisions", decision.decisions)
+            .stat("anomalies", anomalies)
+            .stat("steps", decision.steps)
+    }
+
+    /// There is an order, unless a value that was written twice hides that there is none.
+    fn holds(&self, txns: &Txns, problem: &Problem) -> Verdict {
+        if let Some((key, &(first, second, value))) = txns.twice.iter().min() {
+            let reason = format!(
+                "events {} and {} both write {} to key {}; write each value to a key once",
+                txns.list[first as usize].invoke,
+                txns.list[second as usize].invoke,
+                txns.values.value(value),
+                txns.keys.value(*key)
+            );
+            return Verdict::unknown(self.name(), reason);
+        }
+        let size = format!("{} transactions on {} keys", problem.len() - 1, txns.keys.len());
+        Verdict::valid(self.name(), format!("{}: {size}", self.title()))
+    }
+
+    fn misread(&self, txns: &Txns, faults: &[Fault], budget: &Budget) -> Verdict {
+        let teller = Teller { txns };
+        let mut worst: Vec<&Fault> = faults.iter().collect();
+        worst.sort_by_key(|fault| match fault {
+            Fault::ThinAir { .. } => 0,
+            Fault::Aborted { .. } => 1,
+            _ => 2,
+        });
+        let mut anomalies: Vec<Anomaly> = worst.iter().take(SHOWN).map(|fault| teller.fault(fault)).collect();
+        let aborted = |fault: &Fault| matches!(fault, Fault::Aborted { .. });
+        let innocent = || {
+            let outcome = self.examine(txns, true, budget);
+            outcome.is_ok_and(|outcome| {
+                outcome.decided.is_some_and(|(_, decision)| decision.answer == Answer::Holds)
+            })
+        };
+        if faults.iter().all(aborted) && innocent() {
+            for anomaly in &mut anomalies {
+                anomaly.steps.push(
+                    "recorded as info instead of fail, the history would be valid: does the client know that it failed?"
+                        .to_owned(),
+                );
+            }
+        }
+        self.invalid(anomalies)
+    }
+
+    fn invalid(&self, anomalies: Vec<Anomaly>) -> Verdict {
+        let summary = format!("not {}: {}", self.title(), anomalies[0].sentence);
+        Verdict::invalid(self.name(), summary, anomalies)
     }
 }
 
@@ -174,18 +259,14 @@ impl Checker for Polygraph {
             Err(reason) => return Verdict::unknown(self.name(), reason),
         };
         match self.examine(&txns, false, budget) {
-            Ok(outcome) => match outcome.decided {
-                Some((_, decision)) => {
-                    let v = match decision.answer {
-                        Answer::Holds => Verdict::valid(self.name(), self.title()),
-                        Answer::Capped => Verdict::unknown(self.name(), "capped"),
-                        Answer::Fails(txns) => Verdict::invalid(self.name(), "not", vec![Anomaly::new("x", format!("{}", txns.len()), [])]),
-                    };
-                    v.stat("steps", decision.steps).stat("edges", decision.edges).stat("decisions", decision.decisions)
-                }
-                None => Verdict::invalid(self.name(), "x", vec![Anomaly::new("read", "", [])]),
-            },
-            Err(spent) => Verdict::unknown(self.name(), spent.to_string()),
+            Ok(outcome) => self.verdict(&txns, outcome, budget),
+            Err(spent) => {
+                let read = txns.list.len();
+                Verdict::unknown(
+                    self.name(),
+                    format!("{read} transactions are read and not yet judged: {spent}"),
+                )
+            }
         }
     }
 }

@@ -101,7 +101,8 @@ impl Tiny<'_> {
     }
 
     fn too_early(&self, next: usize, done: u32) -> bool {
-        let ended = |i: usize| self.txns[i].kind == Type::Ok && self.txns[i].complete < self.txns[next].invoke;
+        let ended =
+            |i: usize| self.txns[i].kind == Type::Ok && self.txns[i].complete < self.txns[next].invoke;
         self.model == PolygraphModel::StrictSerializable
             && (0..self.txns.len()).any(|i| i != next && done >> i & 1 == 0 && ended(i))
     }

@@ -19,8 +19,11 @@ use crate::budget::{Lease, Spent};
 use crate::intern::FastBuild;
 use crate::txn::NONE;
 
-/// A tag with this bit is a literal, and else an edge of the known graph.
+/// A tag with this bit is a literal.
 pub(super) const LITERAL: u32 = 1 << 31;
+/// A tag with this bit is a read of what the end of the edge is known to have overwritten. Others are edges of the known
+/// graph.
+pub(super) const READ: u32 = 1 << 30;
 
 /// Edges (from, to, tag) that close a circle.
 pub(super) type Cycle = Vec<(u32, u32, u32)>;
@@ -425,8 +428,10 @@ impl<'a> Solver<'a> {
                 for &read in problem.readers(pair[0]) {
                     let reader = problem.reads[read as usize].txn;
                     if reader != b && pasts[reader as usize * sessions + session] > place {
-                        let mut cycle = self.order.path(a, b).expect("they are in order");
-                        cycle.extend(self.order.path(b, reader).expect("it is in its past"));
+                        let mut cycle = self.order.path(b, reader).expect("it is in its past");
+                        let known = self.known.reaches(a, b);
+                        let tag = if known { READ | read } else { LITERAL | self.literal(a, b) };
+                        cycle.push((reader, b, tag));
                         found.push(cycle);
                     }
                 }
