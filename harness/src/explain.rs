@@ -177,6 +177,45 @@ pub(crate) static TOPICS: &[Topic] = &[
         source: "Adya, PhD thesis 1999",
     },
     Topic {
+        name: "lost-update",
+        kind: "anomaly",
+        about: "two transactions read the same version of a key and both overwrote it",
+        text: "One of them never saw what the other wrote. Snapshot isolation and parallel snapshot isolation forbid it: \
+               of two concurrent writers of a key, one must fail.",
+        source: "Berenson et al., A critique of ANSI SQL isolation levels, SIGMOD 1995",
+    },
+    Topic {
+        name: "write-skew",
+        kind: "anomaly",
+        about: "two transactions each read what the other then overwrote, and wrote different keys",
+        text: "Each was right about what it read, and both together break what either would have kept. Snapshot isolation \
+               allows it, serializability does not.",
+        source: "Berenson et al., A critique of ANSI SQL isolation levels, SIGMOD 1995",
+    },
+    Topic {
+        name: "long-fork",
+        kind: "anomaly",
+        about: "two readers saw two writes in opposite orders: each saw one of them without the other",
+        text: "Their snapshots are not prefixes of one order. Parallel snapshot isolation allows it; snapshot isolation \
+               and prefix consistency do not.",
+        source: "Sovran et al., Transactional storage for geo-replicated systems, SOSP 2011",
+    },
+    Topic {
+        name: "G-nonadjacent",
+        kind: "anomaly",
+        about: "a cycle with several anti-dependencies, no two of which follow one another",
+        text: "Such a cycle breaks snapshot isolation too. The simplest is a long fork.",
+        source: "Cerone & Gotsman, Analysing snapshot isolation, JACM 2018; Elle, VLDB 2020",
+    },
+    Topic {
+        name: "no-version-order",
+        kind: "anomaly",
+        about: "whatever the order of the versions of a key, some read does not fit",
+        text: "Nobody recorded which of two writes was the earlier. Both orders were tried, and each leads to a cycle of its \
+               own; the steps tell which.",
+        source: "Polygraphs: Papadimitriou, JACM 1979; Tan et al., Cobra, OSDI 2020",
+    },
+    Topic {
         name: "incompatible-order",
         kind: "anomaly",
         about: "two reads of a list disagree on the order of its elements",

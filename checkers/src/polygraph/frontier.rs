@@ -62,7 +62,7 @@ impl<'a> Frontier<'a> {
             if steps > cap {
                 return Ok(None);
             }
-            if steps % 64 == 0 {
+            if steps.is_multiple_of(64) {
                 budget.ask()?;
                 lease.resize(self.visited.capacity() * (24 + 4 * self.done.len()))?;
             }

@@ -74,7 +74,7 @@ impl Layout {
 
     /// The transaction of a node that is not auxiliary.
     pub(super) fn txn(self, node: u32) -> Option<u32> {
-        (node < self.nodes).then(|| if self.split { node / 2 } else { node })
+        (node < self.nodes).then_some(if self.split { node / 2 } else { node })
     }
 }
 

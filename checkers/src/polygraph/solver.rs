@@ -183,11 +183,11 @@ impl<'a> Solver<'a> {
     /// The earlier and the later transaction of a literal.
     pub(super) fn pair(&self, literal: u32) -> (u32, u32) {
         let (a, b) = self.pairs[(literal / 2) as usize];
-        if literal % 2 == 0 { (a, b) } else { (b, a) }
+        if literal.is_multiple_of(2) { (a, b) } else { (b, a) }
     }
 
     fn value(&self, literal: u32) -> Option<bool> {
-        self.values[(literal / 2) as usize].map(|value| value == (literal % 2 == 0))
+        self.values[(literal / 2) as usize].map(|value| value == (literal.is_multiple_of(2)))
     }
 
     fn undecided(&self, (a, b): (u32, u32)) -> bool {
@@ -211,7 +211,7 @@ impl<'a> Solver<'a> {
 
     fn assign(&mut self, literal: u32, reason: u32) {
         let var = (literal / 2) as usize;
-        self.values[var] = Some(literal % 2 == 0);
+        self.values[var] = Some(literal.is_multiple_of(2));
         self.levels[var] = self.level();
         self.reasons[var] = reason;
         self.trail.push(literal);
