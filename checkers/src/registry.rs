@@ -1,12 +1,15 @@
 //! The ready-made checkers by name, and which of them fit a history that comes without a workload.
 
-use std::collections::BTreeSet;
+mod facts;
+mod fitting;
+mod models;
 
-use serde_json::Value;
+pub use facts::Facts;
+pub use fitting::{fitting, keyed};
+pub use models::{MODELS, ModelEntry, find_model};
 
 use crate::{
-    Checker, History, Op, Stats, Type, UnhandledErrors, append, causal, domain, isolation, linear, polygraph,
-    session,
+    Checker, Stats, UnhandledErrors, Valid, Verdict, append, causal, domain, isolation, linear, polygraph, session,
 };
 
 /// A ready-made checker.
@@ -48,63 +51,26 @@ const OTHERS: &[CheckerEntry] = &[
     },
 ];
 
-/// The checkers that fit the operations of a history.
-///
-/// # Errors
-/// If none does: says which operations it has and how to name a checker.
-pub fn fitting(history: &History) -> Result<Vec<Box<dyn Checker>>, String> {
-    let fs: BTreeSet<&str> = history.iter().filter(|op| op.is_client()).map(|op| op.f()).collect();
-    let has = |f: &str| fs.contains(f);
-    let names: &[&str] = if has("txn") {
-        &["append"]
-    } else if has("acquire") || has("release") {
-        &["linearizable-mutex"]
-    } else if has("get") || has("put") {
-        &["linearizable-kv"]
-    } else if has("add") && reads_lists(history) {
-        &["set"]
-    } else if has("add") {
-        &["linearizable-counter"]
-    } else if has("read") || has("write") || has("cas") {
-        if independent(history) { &["linearizable-registers"] } else { &["linearizable-register"] }
-    } else {
-        let fs: Vec<&str> = fs.into_iter().collect();
-        return Err(format!(
-            "no checker is known to fit the operations {}: name one with -c (see squall list checkers)",
-            fs.join(", ")
-        ));
-    };
-    let named = |name: &&str| all().find(|entry| entry.name == *name).map(|entry| (entry.build)());
-    Ok(names.iter().filter_map(named).collect())
-}
-
-fn reads_lists(history: &History) -> bool {
-    let reads = |op: &Op| op.f == "read" && op.kind == Type::Ok;
-    history.iter().map(|op| op.to_op()).any(|op| reads(&op) && op.value.is_array())
-}
-
-/// Whether every value is a pair whose second half fits the operation: a plain `cas` also has two values, but a plain
-/// read or write has one.
-fn independent(history: &History) -> bool {
-    let mut plain =
-        history.iter().filter(|op| op.is_client() && matches!(op.f(), "read" | "write")).peekable();
-    plain.peek().is_some() && plain.all(|op| matches!(op.value(), Value::Array(pair) if pair.len() == 2))
+/// A verdict as it is, unless it is valid without having judged anything: then unknown, with the reason.
+pub fn unless_empty(verdict: Verdict, facts: &Facts) -> Verdict {
+    const COUNTS: [&str; 2] = ["ops", "transactions"];
+    let counts: Vec<u64> = COUNTS.iter().filter_map(|name| verdict.stats.get(*name)?.as_u64()).collect();
+    if verdict.valid != Valid::True || counts.is_empty() || counts.iter().any(|&count| count > 0) {
+        return verdict;
+    }
+    let fs: Vec<&str> = facts.fs.iter().map(String::as_str).collect();
+    let reason = format!(
+        "it judged none of the operations, which are {}: name another checker with -c, or a model with --model",
+        fs.join(", ")
+    );
+    Verdict::unknown(verdict.checker, reason)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::collections::BTreeSet;
 
     use super::*;
-
-    fn names(ops: &[(&'static str, Value)]) -> Result<Vec<String>, String> {
-        let history: History = ops
-            .iter()
-            .flat_map(|(f, value)| [Op::new(*f), Op::new(*f).value(value.clone()).kind(Type::Ok)])
-            .map(|op| if op.f == "read" && op.kind == Type::Invoke { op.value(json!([1, null])) } else { op })
-            .collect();
-        Ok(fitting(&history)?.iter().map(|checker| checker.name().to_owned()).collect())
-    }
 
     #[test]
     fn names_are_unique_and_those_of_the_checkers() {
@@ -116,9 +82,26 @@ mod tests {
     }
 
     #[test]
-    fn operations_tell_which_checker_fits() {
-        assert_eq!(names(&[("read", json!([1, 2]))]).unwrap(), ["linearizable-registers"]);
-        assert_eq!(names(&[("acquire", json!(null))]).unwrap(), ["linearizable-mutex"]);
-        assert!(names(&[("frobnicate", json!(null))]).unwrap_err().contains("frobnicate"));
+    fn models_have_one_name_each_and_the_nearest_is_offered() {
+        let mut names: Vec<&str> =
+            MODELS.iter().flat_map(|model| model.aliases.iter().copied().chain([model.name])).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert_eq!(find_model("SI").unwrap().name, "snapshot-isolation");
+        assert_eq!(find_model("serialisable").unwrap_err().nearest(), Some("serializable"));
+        assert_eq!(find_model("registr").unwrap_err().nearest(), Some("register"));
+    }
+
+    #[test]
+    fn a_verdict_on_nothing_is_unknown() {
+        let history: crate::History = [crate::Op::new("read")].into_iter().collect();
+        let facts = Facts::of(&history);
+        let valid = |count: u64| Verdict::valid("append", "fine").stat("transactions", count);
+        assert_eq!(unless_empty(valid(1), &facts).valid, Valid::True);
+        let empty = unless_empty(valid(0), &facts);
+        assert_eq!(empty.valid, Valid::Unknown);
+        assert!(empty.summary.contains("which are read"), "{}", empty.summary);
     }
 }

@@ -181,6 +181,26 @@ impl History {
         self.records.len() * size_of::<Record>() + self.arena.len() + self.labels.memory_bytes()
     }
 
+    /// A history of only these events and their counterparts, for all else as this one: what a witness shows, as a history of its
+    /// own. Indices beyond the end are left out. Times that run backwards are levelled.
+    pub fn witness(&self, events: &[usize]) -> History {
+        let pairs = self.pairs();
+        let with = |&event: &usize| [Some(event), pairs.of(event)].into_iter().flatten();
+        let mut events: Vec<usize> =
+            events.iter().filter(|&&event| event < self.len()).flat_map(with).collect();
+        events.sort_unstable();
+        events.dedup();
+        let mut witness =
+            History { untimed: self.untimed, object: self.object.clone(), ..History::default() };
+        let mut last_ns = 0;
+        for event in events {
+            let op = self.get(event).to_op();
+            last_ns = last_ns.max(op.time_ns);
+            witness.push(&op.at(last_ns));
+        }
+        witness
+    }
+
     /// For each event the index of its counterpart: an invocation's completion, a completion's invocation.
     /// `None` for an invocation that never completed and for an event that stands alone (a log line).
     pub fn pairs(&self) -> Pairs {

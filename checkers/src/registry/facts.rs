@@ -1,0 +1,93 @@
+//! What a history is of, seen in one pass.
+
+use std::collections::BTreeSet;
+
+use crate::history::{OpRef, Raw};
+use crate::{History, Type};
+
+/// What the operations of a history say of the object that they are on.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The functions of the clients' operations.
+    pub fs: BTreeSet<String>,
+    /// There are transactions that append to lists.
+    pub lists: bool,
+    /// There are transactions that write registers.
+    pub registers: bool,
+    /// Every value of a plain read or write is `[key, value]`.
+    pub keyed: bool,
+    /// A read returned a list.
+    pub reads_lists: bool,
+    /// A read returned a map.
+    pub reads_maps: bool,
+    /// What the file says that the object is.
+    pub object: Option<String>,
+    /// Whether the order of events is known to be that of time.
+    pub real_time: bool,
+}
+
+impl Facts {
+    /// The facts of a history.
+    pub fn of(history: &History) -> Facts {
+        let mut facts = Facts {
+            object: history.object().map(str::to_owned),
+            real_time: history.has_real_time(),
+            ..Facts::default()
+        };
+        let (mut plain, mut pairs) = (0usize, 0usize);
+        for op in history.iter().filter(|op| op.is_client()) {
+            if !facts.fs.contains(op.f()) {
+                facts.fs.insert(op.f().to_owned());
+            }
+            match op.f() {
+                "read" | "write" if told(op) => {
+                    plain += 1;
+                    pairs += usize::from(op.raw().pair().is_some());
+                    facts.note_read(op);
+                }
+                "read" | "write" | "cas" => {}
+                _ => facts.note_txn(op),
+            }
+        }
+        facts.keyed = plain > 0 && plain == pairs;
+        facts
+    }
+
+    fn note_read(&mut self, op: OpRef<'_>) {
+        if op.f() == "read" && op.kind() == Type::Ok {
+            self.reads_lists |= op.raw().items().is_some();
+            self.reads_maps |= matches!(op.raw(), Raw::Text([b'{', ..]));
+        }
+    }
+
+    fn note_txn(&mut self, op: OpRef<'_>) {
+        if self.lists && self.registers {
+            return;
+        }
+        for mop in op.raw().items().into_iter().flatten() {
+            let Some(f) = mop.items().and_then(|mut parts| parts.next()).and_then(Raw::plain_str) else {
+                return;
+            };
+            self.lists |= f == "append";
+            self.registers |= f == "w";
+            // A read of a list tells as much as an append.
+            let read = || mop.items().and_then(|mut parts| parts.nth(2)).is_some_and(|v| v.items().is_some());
+            self.lists |= f == "r" && read();
+        }
+    }
+
+    /// Whether there are operations of that name.
+    pub fn has(&self, f: &str) -> bool {
+        self.fs.contains(f)
+    }
+
+    /// Whether there are transactions.
+    pub fn transactions(&self) -> bool {
+        self.lists || self.registers || self.has("txn")
+    }
+}
+
+/// Whether the event tells a value: an invocation of a read need not.
+fn told(op: OpRef<'_>) -> bool {
+    op.raw() != Raw::Null
+}

@@ -1,0 +1,259 @@
+//! The models that a history can be checked against, by the names that users of Porcupine, Knossos, Elle, AWDIT or dbcop know.
+
+use super::{CheckerEntry, Facts, all};
+use crate::Unknown;
+
+/// A sequential specification, whose linearizability is checked, or a consistency model of transactions.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelEntry {
+    /// Its name, as `squall check --model` takes it.
+    pub name: &'static str,
+    /// Other names of it.
+    pub aliases: &'static [&'static str],
+    /// What it is, in one line.
+    pub about: &'static str,
+    /// The checkers that decide it: the first that fits the history does.
+    pub checkers: &'static [&'static str],
+}
+
+const fn model(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    about: &'static str,
+    checkers: &'static [&'static str],
+) -> ModelEntry {
+    ModelEntry { name, aliases, about, checkers }
+}
+
+/// Every model: sequential specifications, then consistency models from strong to weak, then properties.
+pub const MODELS: &[ModelEntry] = &[
+    model(
+        "register",
+        &["cas-register", "atomic-register", "rw"],
+        "a register with read, write and cas, linearizable; one for each key where values are [key, value]",
+        &["linearizable-registers", "linearizable-register"],
+    ),
+    model(
+        "multi-register",
+        &["registers"],
+        "several registers, written and read by transactions, linearizable as one object",
+        &["linearizable-multi-register", "linearizable-registers"],
+    ),
+    model(
+        "kv",
+        &["kv-append", "map", "key-value"],
+        "a map with get, put, append and delete, linearizable",
+        &["linearizable-kv"],
+    ),
+    model("mutex", &["lock"], "a lock with acquire and release, linearizable", &["linearizable-mutex"]),
+    model(
+        "semaphore",
+        &[],
+        "a semaphore with acquire and release, linearizable",
+        &["linearizable-semaphore"],
+    ),
+    model(
+        "queue",
+        &["fifo-queue", "fifo"],
+        "a first-in-first-out queue with enqueue and dequeue, linearizable",
+        &["linearizable-queue"],
+    ),
+    model("stack", &["lifo"], "a stack with push and pop, linearizable", &["linearizable-stack"]),
+    model(
+        "priority-queue",
+        &["priorityqueue", "heap"],
+        "a priority queue with insert and poll of the smallest, linearizable; of the largest: max-priority-queue",
+        &["linearizable-priority-queue"],
+    ),
+    model(
+        "max-priority-queue",
+        &["max-heap"],
+        "a priority queue with insert and poll of the largest, linearizable",
+        &["linearizable-max-priority-queue"],
+    ),
+    model(
+        "set",
+        &["set-full"],
+        "a set: with contains or remove linearizable, else each added element is read from then on",
+        &["linearizable-set", "set-full", "set"],
+    ),
+    model("counter", &[], "a counter with add and read, linearizable", &["linearizable-counter", "counter"]),
+    model("list-append", &["append"], "lists with append and r, strict serializable", &["append"]),
+    model("rw-register", &["wr"], "registers with w and r, strict serializable", &["rw-register"]),
+    model(
+        "strict-serializable",
+        &["strict-1sr", "strong-serializable", "strict"],
+        "transactions seem to run one after the other, in an order that respects real time",
+        &["append", "rw-register", "txn-strict-serializable"],
+    ),
+    model(
+        "strong-session-serializable",
+        &["strong-session-1sr"],
+        "transactions seem to run one after the other, in an order that respects sessions",
+        &["append-strong-session-serializable", "rw-register-strong-session-serializable"],
+    ),
+    model(
+        "serializable",
+        &["serializability", "ser", "1sr", "pl-3"],
+        "transactions seem to run one after the other",
+        &["append-serializable", "txn-serializable", "rw-register-serializable"],
+    ),
+    model(
+        "snapshot-isolation",
+        &["si", "pl-si"],
+        "transactions read a snapshot, and no two that overlap write the same key",
+        &["append-snapshot-isolation", "txn-snapshot-isolation", "rw-register-snapshot-isolation"],
+    ),
+    model(
+        "parallel-snapshot-isolation",
+        &["psi"],
+        "snapshot isolation in which snapshots may see transactions in different orders",
+        &[
+            "append-parallel-snapshot-isolation",
+            "txn-parallel-snapshot-isolation",
+            "rw-register-parallel-snapshot-isolation",
+        ],
+    ),
+    model(
+        "repeatable-read",
+        &["rr", "pl-2.99"],
+        "serializable but for predicates: no cycle of item dependencies",
+        &["append-repeatable-read", "rw-register-repeatable-read"],
+    ),
+    model(
+        "prefix",
+        &["prefix-consistency"],
+        "transactions read a prefix of one order of all",
+        &["txn-prefix", "append-prefix"],
+    ),
+    model(
+        "causal",
+        &["cc", "tcc", "causal-consistency", "causal+"],
+        "what is causally related is seen in that order",
+        &["txn-causal", "append-causal", "causal"],
+    ),
+    model(
+        "causal-convergence",
+        &["ccv"],
+        "causal, and all agree on concurrent writes",
+        &["causal-convergence"],
+    ),
+    model(
+        "causal-memory",
+        &["cm"],
+        "causal, and one order explains all reads of a session",
+        &["causal-memory"],
+    ),
+    model(
+        "read-atomic",
+        &["ra", "atomic-read"],
+        "all of a transaction's writes are seen, or none",
+        &["txn-read-atomic", "append-read-atomic", "rw-register-read-atomic"],
+    ),
+    model(
+        "read-committed",
+        &["rc", "pl-2"],
+        "only committed values are read, and none that its transaction overwrote",
+        &["txn-read-committed", "append-read-committed", "rw-register-read-committed"],
+    ),
+    model(
+        "read-uncommitted",
+        &["ru", "pl-1"],
+        "writes of transactions do not interleave",
+        &["append-read-uncommitted", "rw-register-read-uncommitted"],
+    ),
+    model(
+        "sequential",
+        &["sequential-consistency", "sc"],
+        "one order of all operations that respects each process's own",
+        &["sequential"],
+    ),
+    model("pram", &["fifo-consistency"], "each session's writes are seen in its order", &["pram"]),
+    model("session-guarantees", &["session"], "what one session may rely on", &["session"]),
+    model("read-your-writes", &["ryw"], "a session sees its own writes", &["read-your-writes", "session"]),
+    model(
+        "monotonic-reads",
+        &["mr"],
+        "a session never sees something older than before",
+        &["monotonic-reads", "session"],
+    ),
+    model(
+        "monotonic-writes",
+        &["mw"],
+        "a session's writes are seen in its order",
+        &["monotonic-writes", "session"],
+    ),
+    model(
+        "writes-follow-reads",
+        &["wfr"],
+        "a write is seen after what its writer had read",
+        &["writes-follow-reads", "session"],
+    ),
+    model("bank", &[], "transfers keep the total", &["bank"]),
+    model("long-fork", &[], "no two readers see two writes in opposite orders", &["long-fork"]),
+    model("unique-ids", &[], "no id is given twice", &["unique-ids"]),
+    model("total-queue", &[], "what was enqueued is dequeued, once", &["total-queue"]),
+];
+
+/// The model of that name.
+///
+/// # Errors
+/// If there is none: names those that there are, and the nearest.
+pub fn find_model(name: &str) -> Result<&'static ModelEntry, Unknown> {
+    let lower = name.to_ascii_lowercase();
+    let known = |model: &&ModelEntry| model.name == lower || model.aliases.contains(&lower.as_str());
+    MODELS.iter().find(known).ok_or_else(|| {
+        // A near alias is as good a hint as a name.
+        let aliases =
+            Unknown::new("model", &lower, MODELS.iter().flat_map(|model| model.aliases.iter().copied()));
+        let names = Unknown::new("model", name, MODELS.iter().map(|model| model.name));
+        let meant = aliases.nearest().filter(|_| names.nearest().is_none());
+        match meant.and_then(|alias| MODELS.iter().find(|model| model.aliases.contains(&alias))) {
+            Some(model) => Unknown { name: model.name.to_owned(), ..names },
+            None => names,
+        }
+    })
+}
+
+impl ModelEntry {
+    /// The checker that decides it for a history of these operations.
+    ///
+    /// # Errors
+    /// If none does: says of which operations the model is.
+    pub fn checker(&self, facts: &Facts) -> Result<&'static CheckerEntry, String> {
+        let fitting = self.checkers.iter().filter(|name| fits(name, facts));
+        fitting.filter_map(|name| all().find(|entry| entry.name == *name)).next().ok_or_else(|| {
+            let fs: Vec<&str> = facts.fs.iter().map(String::as_str).collect();
+            format!(
+                "no checker decides the model {} for the operations {}: {} (see squall list models)",
+                self.name,
+                fs.join(", "),
+                self.about
+            )
+        })
+    }
+
+    /// Whether some checker decides it.
+    pub fn is_decided(&self) -> bool {
+        self.checkers.iter().any(|name| all().any(|entry| entry.name == *name))
+    }
+}
+
+/// Whether a checker of that name takes the operations of a history: those of transactions want the right kind of object.
+pub(super) fn fits(checker: &str, facts: &Facts) -> bool {
+    let family =
+        |name: &str| checker == name || checker.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+    if family("append") {
+        facts.lists || (facts.transactions() && !facts.registers)
+    } else if family("rw-register") || family("txn") {
+        facts.transactions() && !facts.lists
+    } else if checker == "linearizable-registers" {
+        facts.keyed
+    } else if checker == "linearizable-multi-register" {
+        facts.registers
+    } else if checker == "linearizable-set" {
+        facts.has("contains") || facts.has("remove") || facts.object.as_deref() == Some("set")
+    } else {
+        !facts.transactions()
+    }
+}
