@@ -2,10 +2,12 @@
 
 mod facts;
 mod fitting;
+mod initial;
 mod models;
 
 pub use facts::Facts;
 pub use fitting::{fitting, keyed};
+pub use initial::with_initial;
 pub use models::{MODELS, ModelEntry, find_model};
 
 use crate::{

@@ -5,7 +5,7 @@
 pub(crate) struct Topic {
     /// Its name in the field.
     pub(crate) name: &'static str,
-    /// `model` or `anomaly`.
+    /// `model`, `anomaly` or `guide`.
     pub(crate) kind: &'static str,
     /// What it is, in one sentence.
     pub(crate) about: &'static str,
@@ -17,6 +17,20 @@ pub(crate) struct Topic {
 
 /// Models from strong to weak, then anomalies.
 pub(crate) static TOPICS: &[Topic] = &[
+    Topic {
+        name: "formats",
+        kind: "guide",
+        about: "the formats of histories that squall check reads, plain or compressed with zstd, told apart by content",
+        text: "jsonl (one JSON object a line: what squall writes); json (one array of such objects, as elle-cli); jepsen-edn \
+               (maps or [process type f value], bare or in a vector or list; Jepsen, Knossos, Elle); porcupine-kv (EDN maps \
+               with :key); jepsen-log-2014 (INFO jepsen.util - 0 :invoke :read nil); awdit-test (r KEY VALUE and w KEY VALUE, \
+               dashes between transactions, equals signs between sessions); plume-text (r(KEY,VALUE,SESSION,TXN), of Plume and \
+               PolySI; transaction -1 aborted); dbcop (its bincode of 2019), dbcop-json, dbcop-text ([x:=1 y==2]); fastlin \
+               (# queue, then METHOD VALUE START END). A format without times has no real-time order: linearizability and \
+               strict serializability are unknown there. In those with integers only, a read of 0 that nobody wrote is a read \
+               of the initial value. squall check --format NAME insists on one.",
+        source: "squall check --help",
+    },
     Topic {
         name: "linearizable",
         kind: "model",

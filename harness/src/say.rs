@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use squall_checkers::{Anomaly, Valid, Verdict};
+use squall_checkers::{Anomaly, Valid, Value, Verdict};
 use squall_results::{Outline, Report, RunData, seed_hex};
 
 use crate::explain;
@@ -37,26 +37,42 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
 
 /// Prints what there is to say of a judged run: text, or one JSON document.
 pub(crate) fn tell(data: &RunData, report: Option<String>, json: bool) -> Result<()> {
-    let verdict = data.verdict.as_ref().context("the run was not judged")?;
-    let outline = &Report::new(data).outline();
-    let again = (!data.config.argv.is_empty()).then(|| data.config.again());
     if json {
-        let document = serde_json::json!({
-            "word": word(verdict.valid),
-            "id": data.id,
-            "seed": again.is_some().then(|| seed_hex(data.config.seed)),
-            "again": again,
-            "report": report,
-            "coverage": outline.coverage,
-            "during": outline.during,
-            "warnings": outline.warnings,
-            "verdict": verdict,
-        });
-        println!("{}", serde_json::to_string_pretty(&document)?);
+        println!("{}", serde_json::to_string_pretty(&document(data, report)?)?);
     } else {
-        print!("{}", Saying { verdict, outline, report, again }.text());
+        print!("{}", text(data, report)?);
     }
     Ok(())
+}
+
+/// What there is to say of a judged run, for a person.
+pub(crate) fn text(data: &RunData, report: Option<String>) -> Result<String> {
+    let verdict = data.verdict.as_ref().context("the run was not judged")?;
+    let outline = &Report::new(data).outline();
+    Ok(Saying { verdict, outline, report, again: again(data) }.text())
+}
+
+/// What there is to say of a judged run, for a program.
+pub(crate) fn document(data: &RunData, report: Option<String>) -> Result<Value> {
+    let verdict = data.verdict.as_ref().context("the run was not judged")?;
+    let outline = &Report::new(data).outline();
+    let again = again(data);
+    Ok(serde_json::json!({
+        "word": word(verdict.valid),
+        "id": data.id,
+        "seed": again.is_some().then(|| seed_hex(data.config.seed)),
+        "again": again,
+        "report": report,
+        "coverage": outline.coverage,
+        "during": outline.during,
+        "warnings": outline.warnings,
+        "verdict": verdict,
+    }))
+}
+
+/// The command that repeats the run, if it was one of ours.
+fn again(data: &RunData) -> Option<String> {
+    (!data.config.argv.is_empty()).then(|| data.config.again())
 }
 
 impl Saying<'_> {

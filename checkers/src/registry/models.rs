@@ -202,17 +202,8 @@ pub const MODELS: &[ModelEntry] = &[
 pub fn find_model(name: &str) -> Result<&'static ModelEntry, Unknown> {
     let lower = name.to_ascii_lowercase();
     let known = |model: &&ModelEntry| model.name == lower || model.aliases.contains(&lower.as_str());
-    MODELS.iter().find(known).ok_or_else(|| {
-        // A near alias is as good a hint as a name.
-        let aliases =
-            Unknown::new("model", &lower, MODELS.iter().flat_map(|model| model.aliases.iter().copied()));
-        let names = Unknown::new("model", name, MODELS.iter().map(|model| model.name));
-        let meant = aliases.nearest().filter(|_| names.nearest().is_none());
-        match meant.and_then(|alias| MODELS.iter().find(|model| model.aliases.contains(&alias))) {
-            Some(model) => Unknown { name: model.name.to_owned(), ..names },
-            None => names,
-        }
-    })
+    let names = || MODELS.iter().map(|model| model.name);
+    MODELS.iter().find(known).ok_or_else(|| Unknown::new("model", name, names()))
 }
 
 impl ModelEntry {

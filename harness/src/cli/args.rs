@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use squall_checkers::history::Format;
+use squall_checkers::{Unknown, Value};
 
 use crate::exit::Exit;
 
@@ -58,7 +60,12 @@ A default for any flag can be set in squall.toml, in a table [test], or by SQUAL
         after_help = "Examples:
   squall check latest                judge the last run again
   squall check history.edn           Jepsen's EDN, JSON lines and others, told apart by content
-  squall check - -c linearizable-register < history.jsonl"
+  squall check logs/*.log            several at once, on all cores, with a table
+  squall check h.txt -m causal,snapshot-isolation
+  squall check h.jsonl -m queue --time-cap 10s --memory-cap 4GiB
+  squall check h.json --witness small.jsonl && squall check small.jsonl
+  squall check - -c linearizable-register < history.jsonl
+The exit code is that of the worst verdict. See squall list models, squall list checkers, squall explain formats."
     )]
     Check(CheckArgs),
     /// Write the HTML report of a stored run again.
@@ -232,13 +239,34 @@ pub(crate) enum SuitePart {
 /// `squall check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// A run (`latest`, a prefix of its id, a path), a history file, or `-` for standard input.
-    #[arg(value_name = "RUN|FILE|-")]
-    pub(crate) history: String,
-    /// Which checkers, separated by commas (see `squall list checkers`); by default those of the run's workload, or
-    /// those that fit the operations of the history.
+    /// Runs (`latest`, a prefix of the id, a path), history files, or `-` for standard input.
+    #[arg(value_name = "RUN|FILE|-", required = true)]
+    pub(crate) histories: Vec<String>,
+    /// Which checkers, separated by commas (see `squall list checkers`); by default those of the run's workload, or the
+    /// one that fits the operations of the history.
     #[arg(long, short, value_name = "NAME,..", value_delimiter = ',')]
     pub(crate) checker: Vec<String>,
+    /// Which models, separated by commas (see `squall list models`): `register`, `queue`, `serializable`, `causal` ...
+    #[arg(long, short, value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) model: Vec<String>,
+    /// The checkers of this workload (see `squall list workloads`).
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) workload: Option<String>,
+    /// The format of the files; by default it is told by their content (see `squall explain formats`).
+    #[arg(long, value_name = "NAME", value_parser = parse_format)]
+    pub(crate) format: Option<Format>,
+    /// Gives up on a history that is not judged after so long, such as 10s.
+    #[arg(long, env = "SQUALL_TIME_CAP", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) time_cap: Option<Duration>,
+    /// How much memory checkers may take besides the histories, such as 512MiB.
+    #[arg(long, env = "SQUALL_MEMORY_CAP", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory_cap: Option<usize>,
+    /// What registers, keys or counters held before the first operation, as JSON; null by default.
+    #[arg(long, value_name = "VALUE", value_parser = parse_value)]
+    pub(crate) initial: Option<Value>,
+    /// Writes the witness of the first anomaly there, as a history of its own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness: Option<PathBuf>,
 }
 
 /// A command on one run.
@@ -286,6 +314,34 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 30s or 2m"))?;
     if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    let names = || Format::ALL.map(Format::name);
+    Format::from_name(text).ok_or_else(|| Unknown::new("format", text, names()).to_string())
+}
+
+/// JSON, or a plain word as a string.
+fn parse_value(text: &str) -> Result<Value, String> {
+    Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    const UNITS: [(&str, usize); 8] = [
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = (text[..digits].parse::<usize>().ok(), text[digits..].trim());
+    let factor = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor);
+    let bytes = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "a size is written as 512MiB, 2GiB or 1000000B".to_owned())
 }
 
 fn parse_seed(text: &str) -> Result<u64, String> {
@@ -357,6 +413,12 @@ mod tests {
         assert!(parse_duration("0s").is_err());
         assert_eq!(parse_seed("7f3a91c2"), Ok(0x7f3a_91c2));
         assert!(parse_seed("xyz").unwrap_err().contains("hexadecimal"));
+        assert_eq!(parse_size("512MiB"), Ok(512 << 20));
+        assert_eq!(parse_size("2 gib"), Ok(2 << 30));
+        for bad in ["", "5", "0B", "MiB", "-1MiB", "99999999999999TiB"] {
+            assert!(parse_size(bad).unwrap_err().contains("512MiB"), "{bad}");
+        }
+        assert!(parse_format("plum-text").unwrap_err().contains("`plume-text`"));
         assert!(parse_rate("-1").is_err() && parse_rate("NaN").is_err() && parse_rate("0").is_ok());
     }
 }

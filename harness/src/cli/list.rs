@@ -1,6 +1,7 @@
 //! `squall list` and `squall explain`: everything that has a name.
 
 use anyhow::Result;
+use squall_checkers::registry::{MODELS, ModelEntry, find_model};
 use squall_refkv::{BUGS, Bug};
 
 use super::BadArgument;
@@ -19,7 +20,7 @@ pub(super) fn list(squall: &Squall, what: Listed, json: bool) -> Result<Exit> {
         Listed::Nemeses => squall.nemeses.iter().map(|n| (n.name.to_owned(), n.about.to_owned())).collect(),
         Listed::Checkers => squall.checkers.iter().map(|c| (c.name.to_owned(), c.about.to_owned())).collect(),
         Listed::Models => {
-            topics("model").map(|topic| (topic.name.to_owned(), topic.about.to_owned())).collect()
+            MODELS.iter().filter(|model| model.is_decided()).map(|m| (m.name.to_owned(), about(m))).collect()
         }
         Listed::Bugs => BUGS.iter().map(|bug| (bug.name.to_owned(), bug.breaks.to_owned())).collect(),
     };
@@ -34,8 +35,11 @@ pub(super) fn list(squall: &Squall, what: Listed, json: bool) -> Result<Exit> {
     Ok(Exit::Valid)
 }
 
-fn topics(kind: &'static str) -> impl Iterator<Item = &'static Topic> {
-    TOPICS.iter().filter(move |topic| topic.kind == kind)
+fn about(model: &ModelEntry) -> String {
+    match model.aliases {
+        [] => model.about.to_owned(),
+        aliases => format!("{} (also {})", model.about, aliases.join(", ")),
+    }
 }
 
 /// Prints all that is known under a name. One name may be several things: a bug and the anomaly that it causes.
@@ -52,6 +56,12 @@ pub(super) fn explain(squall: &Squall, name: &str) -> Result<Exit> {
     squall.nemeses.iter().for_each(|n| named("nemesis", n.name, n.about));
     squall.checkers.iter().for_each(|c| named("checker", c.name, c.about));
     squall.targets.iter().for_each(|t| named("target", t.name, t.about));
+    if let Ok(model) = find_model(name).as_ref()
+        && topic(name).is_none()
+    {
+        let checkers = model.checkers.join(" or ");
+        found.push(format!("{name} (model)\n  {}\n\n  decided by {checkers}\n", model.about));
+    }
     if found.is_empty() {
         return Err(
             BadArgument(squall_checkers::Unknown::new("topic", name, names(squall)).to_string()).into()
@@ -68,6 +78,7 @@ fn names(squall: &Squall) -> Vec<&str> {
     names.extend(squall.nemeses.iter().map(|entry| entry.name));
     names.extend(squall.checkers.iter().map(|entry| entry.name));
     names.extend(squall.targets.iter().map(|entry| entry.name));
+    names.extend(MODELS.iter().map(|model| model.name));
     names.sort_unstable();
     names.dedup();
     names

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use clap::Parser as _;
-use squall_checkers::{Unknown, Valid, Verdict};
+use squall_checkers::{Budget, Unknown, Valid, Verdict};
 use squall_nemeses::Setting;
 use squall_refkv::BUGS;
 use squall_results::{Run, RunConfig, Store, Timestamp, Totals, seed_hex};
@@ -173,7 +173,7 @@ async fn run_and_judge(mut plan: Plan, store: &Store, json: bool) -> Result<Exit
     };
     // On a thread of its own, so that a second signal is heard while a long history is judged.
     let history = std::mem::take(&mut ran.history);
-    let judging = move || (judge(&workload, &checkers, &history), history);
+    let judging = move || (judge(&workload, &checkers, &history, &Budget::default()), history);
     let (verdict, history) = tokio::task::spawn_blocking(judging).await?;
     ran.history = history;
     let told = keep_and_tell(&dir, &mut ran, &verdict, json);

@@ -111,6 +111,41 @@ const READ: &str = r#"{"process":1,"type":"invoke","f":"read"}
 "#;
 
 #[test]
+fn several_histories_are_judged_at_once_and_the_worst_decides() {
+    let folder = Folder::new();
+    folder.write("good.jsonl", format!("{WRITTEN}{READ}"));
+    folder.write("bad.jsonl", format!("{WRITTEN}{}", READ.replace('3', "4")));
+    let said = folder.squall("check good.jsonl good.jsonl").code(0);
+    assert!(said.stdout.contains("2 histories: 2 valid"), "{said:#?}");
+    let said = folder.squall("check good.jsonl bad.jsonl --witness small.jsonl").code(1);
+    assert!(said.stdout.contains("INVALID  bad.jsonl"), "{said:#?}");
+    assert!(said.stdout.ends_with("2 histories: 1 valid, 0 unknown, 1 invalid\n"), "{said:#?}");
+    folder.squall("check small.jsonl").code(1);
+    let said = folder.squall("check good.jsonl bad.jsonl --json").code(1);
+    let words: Vec<_> = said.json().as_array().unwrap().iter().map(|one| one["word"].clone()).collect();
+    assert_eq!(words, ["VALID", "INVALID"]);
+    assert!(folder.squall("check good.jsonl letter.txt").code(254).stdout.contains("ERROR"));
+
+    assert!(
+        folder
+            .squall("check bad.jsonl -m register --time-cap 5s")
+            .code(1)
+            .stdout
+            .contains("jsonl, 2 operations")
+    );
+    folder.write("early.jsonl", READ);
+    folder.squall("check early.jsonl").code(1);
+    folder.squall("check early.jsonl --initial 3").code(0);
+    refused(&folder, "check bad.jsonl -m regster", &["`register`"]);
+    refused(&folder, "check bad.jsonl -m serializable", &["serializable", "read, write"]);
+    refused(&folder, "check bad.jsonl --format jsnl", &["`jsonl`"]);
+    refused(&folder, "check bad.jsonl --memory-cap 5", &["512MiB"]);
+    assert!(
+        folder.squall("check bad.jsonl -c append").code(2).stdout.contains("judged none of the operations")
+    );
+}
+
+#[test]
 fn a_history_that_is_none_is_refused_with_the_place() {
     let folder = Folder::new();
     folder.write("typo.jsonl", format!("{WRITTEN}{}", READ.replace("\"ok\"", "\"okay\"")));
