@@ -11,7 +11,8 @@ pub use initial::with_initial;
 pub use models::{MODELS, ModelEntry, find_model};
 
 use crate::{
-    Checker, Stats, UnhandledErrors, Valid, Verdict, append, causal, domain, isolation, linear, polygraph, session,
+    Checker, Stats, UnhandledErrors, Valid, Verdict, append, causal, domain, isolation, linear, polygraph,
+    session,
 };
 
 /// A ready-made checker.
