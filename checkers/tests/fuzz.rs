@@ -17,7 +17,7 @@ use squall_checkers::history::{Format, JsonlWriter, read_as, write_edn, write_js
 use squall_checkers::registry::{self, CheckerEntry, Facts};
 use squall_checkers::{Budget, History};
 
-const INPUTS: u64 = 12_000;
+const INPUTS: u64 = 60_000;
 
 /// Bytes of an input, at most: more finds no more.
 const BYTES_MAX: usize = 8_192;

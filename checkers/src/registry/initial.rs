@@ -90,7 +90,7 @@ fn like(history: &History, ops: impl Iterator<Item = Op>) -> History {
 mod tests {
     use super::*;
     use crate::registry::fitting;
-    use crate::{Checker as _, Valid};
+    use crate::Valid;
 
     fn history(ops: &[(&'static str, Value)]) -> History {
         let events = ops.iter().flat_map(|(f, value)| [Type::Invoke, Type::Ok].map(|kind| (f, value, kind)));
