@@ -89,8 +89,8 @@ fn like(history: &History, ops: impl Iterator<Item = Op>) -> History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::fitting;
     use crate::Valid;
+    use crate::registry::fitting;
 
     fn history(ops: &[(&'static str, Value)]) -> History {
         let events = ops.iter().flat_map(|(f, value)| [Type::Invoke, Type::Ok].map(|kind| (f, value, kind)));
