@@ -18,6 +18,8 @@ mod weak;
 mod isolated;
 #[path = "../../tests/common/random.rs"]
 mod random;
+#[path = "../../tests/common/registers.rs"]
+mod registers;
 #[path = "../../tests/common/simulated.rs"]
 mod simulated;
 #[path = "../../tests/common/stores.rs"]

@@ -149,11 +149,11 @@ impl Teller<'_> {
                 path[1..path.len() - 1].iter().map(|&node| self.name(plan.origin[node as usize])).collect();
             match through.as_slice() {
                 [] => format!("came after {} in the same session", self.name(from)),
-                _ => format!("came after {} by way of {}", self.name(from), through.join(" and ")),
+                _ => format!("came, by way of {}, after {}", through.join(" and "), self.name(from)),
             }
         };
         format!(
-            "{} read {}, although it {known}, which wrote {}",
+            "{} read {}, although it {known}, and the latter wrote {}",
             self.name(by),
             self.seen(by, to, edge.key),
             self.version(edge.key, written)
@@ -190,9 +190,12 @@ impl Teller<'_> {
         self.txns.list[txn as usize].event()
     }
 
-    /// `process 3's transaction of 1.204 s`.
+    /// `process 3's transaction of 1.204 s`, or `process 3's transaction at event 17` where there are no times.
     fn name(&self, txn: u32) -> String {
         let event = self.txns.history.get(self.event(txn));
+        if !self.txns.history.has_real_time() {
+            return format!("process {}'s transaction at event {}", event.process(), event.index());
+        }
         format!("process {}'s transaction of {:.3} s", event.process(), event.time_ns() as f64 / 1e9)
     }
 
