@@ -5,11 +5,11 @@
 //! This crate is pure: no clock, no network, no threads that outlive a call. A verdict is a function of the bytes of
 //! a history. It is useful alone, without the rest of squall.
 
-pub mod append;
 mod budget;
 pub mod causal;
 pub mod checker;
 pub mod domain;
+pub mod elle;
 mod errors;
 mod graph;
 pub mod history;
@@ -27,11 +27,11 @@ mod txn;
 pub mod unknown;
 pub mod verdict;
 
-pub use append::{Append, AppendModel};
 pub use budget::{Budget, Lease, Spent};
 pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};
 pub use domain::SetFull;
+pub use elle::{Append, Consistency, RwRegister};
 pub use errors::UnhandledErrors;
 pub use history::{Fault, FaultEvent, FaultSummary, History, Op, Phase, Process, Receipt, Type};
 pub use isolation::{Isolation, IsolationLevel};

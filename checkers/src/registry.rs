@@ -11,7 +11,7 @@ pub use initial::with_initial;
 pub use models::{MODELS, ModelEntry, find_model};
 
 use crate::{
-    Checker, Stats, UnhandledErrors, Valid, Verdict, append, causal, domain, isolation, linear, polygraph,
+    Checker, Stats, UnhandledErrors, Valid, Verdict, causal, domain, elle, isolation, linear, polygraph,
     session,
 };
 
@@ -32,7 +32,7 @@ pub fn all() -> impl Iterator<Item = &'static CheckerEntry> {
         linear::CHECKERS,
         causal::CHECKERS,
         session::CHECKERS,
-        append::CHECKERS,
+        elle::CHECKERS,
         isolation::CHECKERS,
         polygraph::CHECKERS,
         domain::CHECKERS,

@@ -8,7 +8,7 @@ mod stores;
 use random::Random;
 use serde_json::json;
 use squall_checkers::{
-    Append, AppendModel, Causal, CausalModel, Checker, History, Op, Process, Session, Type, Valid, Verdict,
+    Append, Causal, CausalModel, Checker, Consistency, History, Op, Process, RwRegister, Session, Type, Valid, Verdict,
 };
 use stores::{Conflicts, lists, push, replicated};
 
@@ -118,9 +118,7 @@ fn a_planted_session_violation_is_found_where_it_is() {
 #[test]
 fn a_serializable_list_store_passes_with_few_edges_and_a_planted_stale_read_is_found() {
     let history = lists(&mut Random(5), 10_000, SESSIONS);
-    for model in
-        [AppendModel::Serializable, AppendModel::StrongSessionSerializable, AppendModel::StrictSerializable]
-    {
+    for model in Consistency::all() {
         let verdict = Append::new(model).check(&history);
         assert_eq!(verdict.valid, Valid::True, "{}", verdict.summary);
         let edges = verdict.stats["edges"].as_u64().expect("a number");
@@ -153,7 +151,8 @@ fn any_event(rng: &mut Random) -> Op {
         atoms[rng.below(most)].clone()
     };
     let mop = |rng: &mut Random| match rng.below(8) {
-        0..3 => json!(["append", atom(rng), atom(rng)]),
+        0..2 => json!(["append", atom(rng), atom(rng)]),
+        2 => json!(["w", atom(rng), atom(rng)]),
         3..6 => json!(["r", atom(rng), [atom(rng), atom(rng)]]),
         6 => json!(["r", atom(rng), null]),
         _ => atom(rng),
@@ -174,12 +173,13 @@ fn any_event(rng: &mut Random) -> Op {
 #[test]
 fn no_history_makes_a_checker_panic_and_every_verdict_has_its_grounds() {
     let mut rng = Random(6);
-    let checkers: [Box<dyn Checker>; 5] = [
+    let checkers: [Box<dyn Checker>; 6] = [
         Box::new(Causal::new(CausalModel::Cc)),
         Box::new(Causal::new(CausalModel::Ccv)),
         Box::new(Causal::new(CausalModel::Cm)),
         Box::new(Session::default()),
         Box::new(Append::default()),
+        Box::new(RwRegister::default().linearizable_keys()),
     ];
     for _ in 0..4_000 {
         let keep = ["read", "write", "cas", "txn"][rng.below(4)];

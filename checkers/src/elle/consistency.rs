@@ -124,7 +124,7 @@ pub(super) enum Phenomenon {
 }
 
 /// A set of phenomena.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Phenomena(u64);
 
 impl Phenomena {
@@ -138,6 +138,10 @@ impl Phenomena {
 
     pub(super) fn with(self, more: Phenomena) -> Phenomena {
         Phenomena(self.0 | more.0)
+    }
+
+    pub(super) fn without(self, phenomenon: Phenomenon) -> Phenomena {
+        Phenomena(self.0 & !(1 << phenomenon as u8))
     }
 
     /// With all that these imply.
@@ -372,6 +376,11 @@ impl Consistency {
     /// Whether every history of this model is one of the other model.
     pub fn implies(self, other: Consistency) -> bool {
         self == other || self.row().implies.iter().any(|weaker| weaker.implies(other))
+    }
+
+    /// Whether it asks what had completed before what began.
+    pub(super) fn needs_real_time(self) -> bool {
+        self.implies(StrongReadUncommitted)
     }
 
     fn row(self) -> &'static Row {

@@ -1,7 +1,10 @@
 //! The direct serialization graph (Adya 1999; Kingsbury and Alvaro, *Elle*, VLDB 2020): who must come before whom.
 
+use std::collections::HashMap;
+
 use super::lists::Orders;
 use crate::graph::{Arc, Graph, Mask};
+use crate::intern::FastBuild;
 use crate::txn::{NONE, Outcome, Txns};
 use crate::{Budget, Lease, Spent};
 
@@ -23,7 +26,7 @@ pub(super) const WWI: Mask = 64;
 pub(super) const RWI: Mask = 128;
 
 /// The graph. Nodes are transactions, then auxiliary ones. Edges in the order of processes are not among them: real time
-/// implies these.
+/// implies these; where there is none they are.
 #[derive(Debug)]
 pub(super) struct Dependencies<'a> {
     pub(super) graph: Graph,
@@ -90,6 +93,28 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The same, without auxiliary nodes where there are few edges.
+    pub(super) fn from_each_to_each(
+        &mut self,
+        sources: impl Iterator<Item = (u32, Mask)> + Clone,
+        targets: &[u32],
+        via: u32,
+    ) {
+        const FEW: usize = 2;
+        if targets.len() > FEW && sources.clone().nth(FEW).is_some() {
+            return self.fan(sources, targets, via);
+        }
+        for (from, label) in sources {
+            targets.iter().for_each(|&to| self.edge(from, to, label, via));
+        }
+    }
+
+    /// A new node.
+    pub(super) fn auxiliary(&mut self) -> u32 {
+        self.nodes += 1;
+        self.nodes - 1
+    }
+
     /// From each acknowledged transaction to those that began after it had completed, by a chain of auxiliary nodes:
     /// transactions lead into it when they complete and out of it when they begin, and completions without an invocation between
     /// them share a node. So the whole real-time order takes at most three edges a transaction, whatever the concurrency.
@@ -119,9 +144,22 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The graph of these edges and those of real time.
+    /// From each acknowledged transaction to the next of its process.
+    fn process_edges(&mut self) {
+        let mut last: HashMap<u32, u32, FastBuild> = HashMap::default();
+        for (id, txn) in (0..).zip(&self.txns.list).filter(|(id, _)| self.committed[*id as usize]) {
+            let before = last.insert(txn.process, if txn.outcome == Outcome::Ok { id } else { NONE });
+            self.edge(before.unwrap_or(NONE), id, PROCESS, NONE);
+        }
+    }
+
+    /// The graph of these edges and those of real time, or of processes where there is none.
     pub(super) fn finish(mut self) -> Result<Dependencies<'a>, Spent> {
-        self.realtime_edges()?;
+        if self.txns.history.has_real_time() {
+            self.realtime_edges()?;
+        } else {
+            self.process_edges();
+        }
         self.pay()?;
         let (nodes, edges) = (self.nodes as usize, self.arcs.len());
         let csr = (nodes + 1) * 2 * size_of::<u32>() + edges * (2 * size_of::<u32>() + 1);

@@ -1,16 +1,26 @@
 //! Faults and cycles as anomalies: a sentence, the transactions, and the proof.
 
-use super::cycle::Cycle;
-use super::graph::{PROCESS, RW, WR, WW};
-use super::version_order::{Fault, Orders};
+use super::cycles::Cycle;
+use super::deps::{PROCESS, REALTIME, RW, RWI, WR, WW};
+use super::fault::Fault;
+use super::lists::Orders;
+use super::registers::Registers;
 use crate::graph::Arc;
 use crate::txn::{NONE, Txns};
 use crate::{Anomaly, Edge, Value};
 
+/// What the versions are known from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known<'a> {
+    Lists(&'a Orders<'a>),
+    Registers(&'a Registers<'a>),
+}
+
 /// Puts transactions into words.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Teller<'a> {
     pub(super) txns: &'a Txns<'a>,
-    pub(super) orders: &'a Orders,
+    pub(super) known: Known<'a>,
 }
 
 impl Teller<'_> {
@@ -18,43 +28,50 @@ impl Teller<'_> {
     pub(super) fn fault(&self, fault: &Fault) -> Anomaly {
         match *fault {
             Fault::Internal { txn, key, ref expected, ref got } => {
-                let sentence = format!(
-                    "{} read {} from key {}, but by its own operations the list had to be or end with {}",
-                    self.name(txn),
-                    self.list(got),
-                    self.key(key),
-                    self.list(expected)
-                );
+                let (expected, got) = match self.known {
+                    Known::Lists(_) => (format!("the list had to be or end with {}", self.list(expected)), self.list(got)),
+                    Known::Registers(_) => (format!("it had to be {}", self.value(expected[0])), self.value(got[0])),
+                };
+                let (name, key_value) = (self.name(txn), self.key(key));
+                let sentence = format!("{name} read {got} from key {key_value}, but by its own operations {expected}");
                 self.anomaly("internal", key, sentence, &[txn])
             }
             Fault::FutureRead { txn, element } => {
-                let sentence =
-                    format!("{} read {} before it appended it", self.name(txn), self.element(element));
+                let sentence = format!("{} read {} before it {} it", self.name(txn), self.element(element), self.wrote());
                 self.anomaly("future-read", self.key_of(element), sentence, &[txn])
             }
-            Fault::ThinAir { txn, element } => {
-                let sentence =
-                    format!("{} read {}, which nobody appended", self.name(txn), self.element(element));
-                self.anomaly("thin-air-read", self.key_of(element), sentence, &[txn])
+            Fault::ThinAir { txn, element } | Fault::Unwritten { txn, element } => {
+                let (name, element_name, wrote) = (self.name(txn), self.element(element), self.wrote());
+                let sentence = format!("{name} read {element_name}, which nobody {wrote}");
+                let kind = if matches!(fault, Fault::ThinAir { .. }) { "thin-air-read" } else { "unwritten-read" };
+                self.anomaly(kind, self.key_of(element), sentence, &[txn])
             }
             Fault::Aborted { txn, element } => {
                 let aborted = self.txns.elements[element as usize].aborted;
+                let (name, element_name, wrote) = (self.name(txn), self.element(element), self.wrote());
                 let sentence = format!(
-                    "{} read {}, which only {} appended, and that failed",
-                    self.name(txn),
-                    self.element(element),
+                    "{name} read {element_name}, which only {} {wrote}, and that failed; had it been recorded as info, \
+                     this read would be right",
                     self.name(aborted)
                 );
                 self.anomaly("G1a", self.key_of(element), sentence, &[aborted, txn])
             }
             Fault::Intermediate { txn, element } => {
                 let writer = self.writer(element);
-                let sentence = format!(
-                    "{} read a list that ends with {}, but {} appended more to that key",
-                    self.name(txn),
-                    self.element(element),
-                    self.name(writer)
-                );
+                let sentence = match self.known {
+                    Known::Lists(_) => format!(
+                        "{} read a list that ends with {}, but {} appended more to that key",
+                        self.name(txn),
+                        self.element(element),
+                        self.name(writer)
+                    ),
+                    Known::Registers(_) => format!(
+                        "{} read {}, but {} wrote that key again after it",
+                        self.name(txn),
+                        self.element(element),
+                        self.name(writer)
+                    ),
+                };
                 self.anomaly("G1b", self.key_of(element), sentence, &[writer, txn])
             }
             _ => self.order_fault(fault),
@@ -64,9 +81,8 @@ impl Teller<'_> {
     /// The faults that take more than one version.
     fn order_fault(&self, fault: &Fault) -> Anomaly {
         match *fault {
-            Fault::DirtyUpdate { aborted, committed } => {
+            Fault::DirtyUpdate { aborted, committed, reader } => {
                 let (failed, writer) = (self.txns.elements[aborted as usize].aborted, self.writer(committed));
-                let reader = self.orders.keys[self.key_of(committed) as usize].reader;
                 let sentence = format!(
                     "{} built upon {}, which {} had appended, and that failed",
                     self.name(writer),
@@ -99,6 +115,17 @@ impl Teller<'_> {
                 );
                 self.anomaly("reordered-append", self.key_of(later), sentence, &[writer, reader])
             }
+            Fault::LostUpdate { txn, other, key } => {
+                let sentence = format!(
+                    "{} read key {} and then {} to it, without what {} {} in between",
+                    self.name(other),
+                    self.key(key),
+                    self.wrote(),
+                    self.name(txn),
+                    self.wrote()
+                );
+                self.anomaly("lost-update", key, sentence, &[txn, other])
+            }
             Fault::Lost { element, reader } => {
                 let writer = self.writer(element);
                 let sentence = format!(
@@ -114,25 +141,40 @@ impl Teller<'_> {
                 self.edge(&mut anomaly, reader, writer, "rw");
                 anomaly
             }
+            Fault::CyclicVersions { key, ref steps } => self.cyclic_versions(key, steps),
             _ => unreachable!("told by `fault`"),
         }
+    }
+
+    fn cyclic_versions(&self, key: u32, versions: &[(u32, u32)]) -> Anomaly {
+        let next = |at: usize| versions[(at + 1) % versions.len()].0;
+        let step = |(at, &(element, because)): (usize, &(u32, u32))| {
+            let (before, after) = (self.value(element), self.value(next(at)));
+            format!("{before} came before {after} for {}", self.name(because))
+        };
+        let steps: Vec<String> = versions.iter().enumerate().map(step).collect();
+        let sentence =
+            format!("the values of key {} come before themselves: {}", self.key(key), steps.join("; "));
+        let writers = versions.iter().map(|(element, _)| self.writer(*element));
+        let txns: Vec<u32> = versions.iter().map(|(_, because)| *because).chain(writers).collect();
+        Anomaly { steps, ..self.anomaly("cyclic-versions", key, sentence, &txns) }
     }
 
     /// The anomaly that a cycle is.
     pub(super) fn cycle(&self, cycle: &Cycle) -> Anomaly {
         let txns: Vec<u32> = cycle.arcs.iter().map(|arc| arc.from).collect();
         let steps: Vec<String> = cycle.arcs.iter().map(|arc| self.step(arc)).collect();
-        let sentence = format!("{}: {}; so each comes before itself", cycle.class, steps.join("; "));
+        let sentence = format!("{}: {}; so each comes before itself", cycle.name, steps.join("; "));
         let via = cycle.arcs.iter().map(|arc| arc.via).find(|&via| via != NONE).unwrap_or(NONE);
-        let mut anomaly = self.anomaly(&cycle.class, via, sentence, &txns);
+        let mut anomaly = self.anomaly(&cycle.name, via, sentence, &txns);
         anomaly.steps = steps;
         for arc in &cycle.arcs {
             let kind = match arc.label {
-                WW => "ww",
                 WR => "wr",
-                RW => "rw",
+                RW | RWI => "rw",
                 PROCESS => "session order",
-                _ => "real time",
+                REALTIME => "real time",
+                _ => "ww",
             };
             self.edge(&mut anomaly, arc.from, arc.to, kind);
         }
@@ -143,26 +185,33 @@ impl Teller<'_> {
     fn step(&self, arc: &Arc) -> String {
         let (from, to) = (self.name(arc.from), self.name(arc.to));
         match arc.label {
-            PROCESS => return format!("{from} came before {to} in the same process"),
-            WW | WR | RW => {}
-            _ => return format!("{from} had completed before {to} began"),
+            PROCESS => format!("{from} came before {to} in the same process"),
+            REALTIME => format!("{from} had completed before {to} began"),
+            _ => match self.known {
+                Known::Lists(orders) => self.list_step(orders, arc, from, to),
+                Known::Registers(registers) => self.register_step(registers, arc, from, to),
+            },
         }
+    }
+
+    fn list_step(&self, orders: &Orders, arc: &Arc, from: String, to: String) -> String {
         let key = arc.via;
-        let position = |element: &u32| self.orders.position[*element as usize];
+        let position = |element: &u32| orders.position[*element as usize];
         if arc.label == WR {
-            let len = self.orders.external(arc.to, key).map_or(0, |read| read.len as usize);
-            let element = self.orders.keys[key as usize].elements[len.saturating_sub(1)];
-            return format!("{to} saw {}, which {from} appended", self.element(element));
+            let reads = orders.external.partition_point(|external| external.txn < arc.to);
+            let reads = orders.external[reads..].iter().take_while(|read| read.txn == arc.to && read.len > 0);
+            let last = |len: u32| orders.elements(key)[len as usize - 1];
+            let mut seen = reads.filter(|read| read.key == key).map(|read| last(read.len));
+            let element = seen.find(|&element| self.writer(element) == arc.from);
+            let element = element.map_or_else(|| format!("key {}", self.key(key)), |e| self.element(e));
+            return format!("{to} saw {element}, which {from} appended");
         }
         let start = match arc.label {
-            RW => self.orders.external(arc.from, key).map_or(0, |read| read.len),
-            _ => self
-                .txns
-                .written(arc.from, key)
-                .map(|e| position(&e))
-                .filter(|&p| p != NONE)
-                .min()
-                .unwrap_or(0),
+            RW => orders.external(arc.from, key).map_or(0, |read| read.len),
+            _ => {
+                let placed = self.txns.written(arc.from, key).map(|e| position(&e)).filter(|&p| p != NONE);
+                placed.min().unwrap_or(0)
+            }
         };
         let later = self.txns.written(arc.to, key).find(|e| position(e) >= start);
         let element = later.map_or_else(|| format!("key {}", self.key(key)), |e| self.element(e));
@@ -172,8 +221,40 @@ impl Teller<'_> {
         }
     }
 
+    fn register_step(&self, registers: &Registers, arc: &Arc, from: String, to: String) -> String {
+        let key = arc.via;
+        let key_value = self.key(key);
+        // What a transaction read, from this writer if one is given.
+        let seen = |txn: u32, by: Option<u32>| {
+            let first = registers.reads.partition_point(|read| read.txn < txn);
+            let mut reads = registers.reads[first..].iter().take_while(|read| read.txn == txn);
+            let from = |element: u32| by.is_none_or(|by| element != NONE && self.writer(element) == by);
+            reads.find(|read| read.key == key && from(read.element)).map(|read| read.element)
+        };
+        let written = |txn: u32| self.txns.written(txn, key).last().map_or_else(String::new, |e| self.value(e));
+        let why = || match (arc.label, seen(arc.to, None).filter(|&element| element != NONE)) {
+            (WW | RW, Some(element)) => format!(" after it had read {}", self.value(element)),
+            (WW | RW, None) => String::new(),
+            _ => ", which is newer in real time".to_owned(),
+        };
+        match arc.label {
+            WR => {
+                let value = seen(arc.to, Some(arc.from)).map_or_else(|| written(arc.from), |e| self.value(e));
+                format!("{to} read key {key_value} as {value}, which {from} wrote")
+            }
+            RW | RWI => {
+                let value = seen(arc.from, None).map_or_else(|| "null".to_owned(), |e| self.value(e));
+                format!("{from} read key {key_value} as {value}, and {to} wrote {}{}", written(arc.to), why())
+            }
+            _ => {
+                format!("{from} wrote {} to key {key_value}, and {to} wrote {}{}", written(arc.from), written(arc.to), why())
+            }
+        }
+    }
+
     fn anomaly(&self, kind: &str, key: u32, sentence: String, txns: &[u32]) -> Anomaly {
-        let mut witness: Vec<usize> = txns.iter().map(|&txn| self.event(txn)).collect();
+        let mut witness: Vec<usize> =
+            txns.iter().filter(|&&txn| txn != NONE).map(|&txn| self.event(txn)).collect();
         witness.sort_unstable();
         witness.dedup();
         Anomaly {
@@ -200,6 +281,13 @@ impl Teller<'_> {
         format!("process {}'s transaction of {:.3} s", event.process(), event.time_ns() as f64 / 1e9)
     }
 
+    fn wrote(&self) -> &'static str {
+        match self.known {
+            Known::Lists(_) => "appended",
+            Known::Registers(_) => "wrote",
+        }
+    }
+
     fn key(&self, key: u32) -> Value {
         self.txns.keys.value(key)
     }
@@ -212,17 +300,22 @@ impl Teller<'_> {
         self.txns.elements[element as usize].writer
     }
 
+    /// `7`; null is the initial value of a register.
+    fn value(&self, element: u32) -> String {
+        let element = self.txns.elements.get(element as usize);
+        element.map_or_else(|| "null".to_owned(), |element| self.txns.values.value(element.value).to_string())
+    }
+
     /// `7 of key 2`.
     fn element(&self, element: u32) -> String {
-        let element = self.txns.elements[element as usize];
-        format!("{} of key {}", self.txns.values.value(element.value), self.key(element.key))
+        format!("{} of key {}", self.value(element), self.key(self.key_of(element)))
     }
 
     /// The last few values of a list.
     fn list(&self, elements: &[u32]) -> String {
         const SHOWN: usize = 12;
-        let value = |e: &u32| self.txns.values.value(self.txns.elements[*e as usize].value).to_string();
-        let last: Vec<String> = elements[elements.len().saturating_sub(SHOWN)..].iter().map(value).collect();
+        let last: Vec<String> =
+            elements[elements.len().saturating_sub(SHOWN)..].iter().map(|&e| self.value(e)).collect();
         format!("[{}{}]", if elements.len() > SHOWN { "… " } else { "" }, last.join(" "))
     }
 }

@@ -62,7 +62,7 @@ pub(super) const SHOWN: usize = 5;
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     pub(super) shown: Vec<Fault>,
-    counts: [usize; 64],
+    counts: [usize; 32],
     pub(super) found: Phenomena,
 }
 

@@ -198,6 +198,10 @@ impl<'a> Orders<'a> {
                     |(known, before)| known.iter().chain(&own[before..]).copied().collect(),
                 );
                 self.faults.push(Fault::Internal { txn, key, expected, got: got.to_vec() });
+                let early = |element: &&u32| self.writer(**element) == txn && !own.contains(element);
+                if let Some(&element) = got.iter().find(early) {
+                    self.faults.push(Fault::FutureRead { txn, element });
+                }
             }
             if !right || last.is_none() {
                 let len = got.len() - if got.ends_with(own) { own.len() } else { 0 };

@@ -17,6 +17,8 @@ pub(super) struct Part {
     auxiliary: Vec<bool>,
     /// States of each node.
     states: u32,
+    /// Whether node `whole + n` is node `n` again.
+    twins: bool,
 }
 
 /// What a search spends: edges looked at, until when it may, and the budget of the check.
@@ -49,7 +51,7 @@ pub(super) enum Single {
 impl Part {
     pub(super) fn new(auxiliary: Vec<bool>, arcs: &[Arc]) -> Part {
         let whole = auxiliary.len() as u32;
-        Part { graph: Graph::new(auxiliary.len(), arcs), whole, auxiliary, states: 1 }
+        Part { graph: Graph::new(auxiliary.len(), arcs), whole, auxiliary, states: 1, twins: false }
     }
 
     fn arcs(&self) -> impl Iterator<Item = Arc> + '_ {
@@ -68,7 +70,7 @@ impl Part {
             }
         }
         let nodes = 2 * self.graph.nodes();
-        Part { graph: Graph::new(nodes, &arcs), whole: self.whole, auxiliary: self.auxiliary.clone(), states: 2 }
+        Part { graph: Graph::new(nodes, &arcs), auxiliary: self.auxiliary.clone(), states: 2, ..*self }
     }
 
     /// Cycles of this are the cycles without two adjacent rw edges.
@@ -89,10 +91,12 @@ impl Part {
     }
 
     /// The rw edges lead to a chain of all later versions of their key, and these to their writers: so one rw edge stands for
-    /// one rw edge and all ww edges of its key after it. Besides these there are only wr edges.
+    /// one rw edge and all ww edges of its key after it. Besides these there are only wr edges. A writer that is reached in this
+    /// way is a twin of the transaction, which only a wr edge leaves: a transaction may well overwrite what it had read.
     pub(super) fn with_chains(&self) -> Part {
+        let twin = |node: u32| if self.auxiliary[node as usize] { node } else { node + self.whole };
         let mut chain: HashMap<(u32, u32), u32, FastBuild> = HashMap::default();
-        let mut nodes = self.graph.nodes() as u32;
+        let mut nodes = 2 * self.whole;
         let mut arcs = Vec::new();
         let mut enter = |arc: Arc, arcs: &mut Vec<Arc>| {
             if self.auxiliary[arc.to as usize] {
@@ -100,13 +104,14 @@ impl Part {
             }
             *chain.entry((arc.to, arc.via)).or_insert_with(|| {
                 nodes += 1;
-                arcs.push(Arc { from: nodes - 1, label: LINK, ..arc });
+                arcs.push(Arc { from: nodes - 1, to: twin(arc.to), label: LINK, via: arc.via });
                 nodes - 1
             })
         };
         for arc in self.arcs() {
             match arc.label {
-                WR | LINK => arcs.push(arc),
+                WR => arcs.extend([arc, Arc { from: twin(arc.from), ..arc }]),
+                LINK => arcs.push(Arc { to: twin(arc.to), ..arc }),
                 RW => {
                     let to = enter(arc, &mut arcs);
                     arcs.push(Arc { to, ..arc });
@@ -119,7 +124,7 @@ impl Part {
                 _ => {}
             }
         }
-        Part { graph: Graph::new(nodes as usize, &arcs), whole: self.whole, auxiliary: self.auxiliary.clone(), states: 1 }
+        Part { graph: Graph::new(nodes as usize, &arcs), auxiliary: self.auxiliary.clone(), twins: true, ..*self }
     }
 
     /// The component of each node over the edges in `mask` between nodes that `keep` admits, from 1 up; 0 if it is on no cycle.
@@ -254,7 +259,7 @@ impl Part {
                 for arc in self.graph.out(rw.to) {
                     effort.spend(1)?;
                     if arc.label == WR && arc.to == txn {
-                        return Ok(Single::Found(vec![rw, arc]));
+                        return Ok(Single::Found(self.whole_edges(rw, vec![arc])));
                     }
                     if arc.label == LINK {
                         stack.push(Arc { to: arc.to, ..rw });
@@ -287,7 +292,10 @@ impl Part {
 
     /// An edge into an auxiliary node and the links after it are one edge.
     fn whole_edges(&self, start: Arc, rest: Vec<Arc>) -> Vec<Arc> {
-        let node = |node: u32| node / self.states;
+        let node = |node: u32| match node / self.states {
+            twin if self.twins && (self.whole..2 * self.whole).contains(&twin) => twin - self.whole,
+            node => node,
+        };
         let is_auxiliary = |node: u32| node >= self.whole || self.auxiliary[node as usize];
         let mut whole: Vec<Arc> = Vec::new();
         for arc in std::iter::once(start).chain(rest) {
