@@ -8,7 +8,8 @@ mod stores;
 use random::Random;
 use serde_json::json;
 use squall_checkers::{
-    Append, Causal, CausalModel, Checker, Consistency, History, Op, Process, RwRegister, Session, Type, Valid, Verdict,
+    Append, Causal, CausalModel, Checker, Consistency, History, Op, Process, RwRegister, Session, Type,
+    Valid, Verdict,
 };
 use stores::{Conflicts, lists, push, replicated};
 
@@ -141,6 +142,214 @@ fn a_serializable_list_store_passes_with_few_edges_and_a_planted_stale_read_is_f
     assert_eq!(verdict.valid, Valid::False);
     assert!(verdict.anomalies[0].kind.starts_with("G"), "{}", verdict.summary);
     assert!(verdict.anomalies.iter().all(|anomaly| anomaly.witness.contains(&spoilt)), "{verdict:#?}");
+}
+
+/// Transactions put into a history at some event, by processes of their own, one after the other.
+fn plant_txns(history: &History, at: usize, txns: &[(usize, serde_json::Value)]) -> History {
+    let extra: Vec<(usize, &'static str, serde_json::Value)> =
+        txns.iter().map(|(process, txn)| (SESSIONS + process, "txn", txn.clone())).collect();
+    planted(history, at, &extra)
+}
+
+/// The planted anomaly is found among the planted transactions, and nothing anywhere else.
+fn finds(checker: &dyn Checker, history: &History, kind: &str, txns: &[(usize, serde_json::Value)]) {
+    let at = 5_000;
+    let verdict = checker.check(&plant_txns(history, at, txns));
+    let kinds: Vec<&str> = verdict.anomalies.iter().map(|anomaly| anomaly.kind.as_str()).collect();
+    assert!(kinds.contains(&kind), "{kind}: {kinds:?} {}", verdict.summary);
+    let witness = verdict.anomalies.iter().flat_map(|anomaly| &anomaly.witness);
+    assert!(witness.copied().all(|event| (at..at + 2 * txns.len()).contains(&event)), "{verdict:#?}");
+}
+
+#[test]
+fn every_planted_anomaly_of_lists_is_found_by_its_name() {
+    let store = lists(&mut Random(7), 10_000, SESSIONS);
+    let (x, y) = (1_000_000, 1_000_001);
+    let cases: &[(&str, &[(usize, serde_json::Value)])] = &[
+        ("internal", &[(0, json!([["append", x, 1], ["r", x, []]]))]),
+        ("future-read", &[(0, json!([["r", x, [1]], ["append", x, 1]]))]),
+        ("thin-air-read", &[(0, json!([["r", x, [1]]]))]),
+        ("duplicate-elements", &[(0, json!([["append", x, 1]])), (1, json!([["r", x, [1, 1]]]))]),
+        ("G1b", &[(0, json!([["append", x, 1], ["append", x, 2]])), (1, json!([["r", x, [1]]]))]),
+        ("lost-append", &[(0, json!([["append", x, 1]])), (1, json!([["r", x, []]]))]),
+        (
+            "incompatible-order",
+            &[
+                (0, json!([["append", x, 1]])),
+                (1, json!([["append", x, 2]])),
+                (2, json!([["r", x, [1, 2]]])),
+                (3, json!([["r", x, [2, 1]]])),
+            ],
+        ),
+        (
+            "lost-update",
+            &[
+                (0, json!([["r", x, []], ["append", x, 1]])),
+                (1, json!([["r", x, []], ["append", x, 2]])),
+                (2, json!([["r", x, [1, 2]]])),
+            ],
+        ),
+        (
+            "G0",
+            &[
+                (0, json!([["append", x, 1], ["append", y, 1]])),
+                (1, json!([["append", x, 2], ["append", y, 2]])),
+                (2, json!([["r", x, [1, 2]], ["r", y, [2, 1]]])),
+            ],
+        ),
+        (
+            "G0-process",
+            &[(0, json!([["append", x, 1]])), (0, json!([["append", x, 2]])), (1, json!([["r", x, [2, 1]]]))],
+        ),
+        (
+            "G0-realtime",
+            &[(0, json!([["append", x, 1]])), (1, json!([["append", x, 2]])), (2, json!([["r", x, [2, 1]]]))],
+        ),
+        (
+            "G1c",
+            &[(0, json!([["append", x, 1], ["r", y, [1]]])), (1, json!([["append", y, 1], ["r", x, [1]]]))],
+        ),
+        ("G1c-process", &[(0, json!([["r", x, [1]]])), (0, json!([["append", x, 1]]))]),
+        ("G1c-realtime", &[(0, json!([["r", x, [1]]])), (1, json!([["append", x, 1]]))]),
+        (
+            "G-single",
+            &[
+                (0, json!([["append", x, 1], ["append", y, 1]])),
+                (1, json!([["r", x, [1]], ["r", y, []]])),
+                (2, json!([["r", y, [1]]])),
+            ],
+        ),
+        (
+            "G-single-process",
+            &[(0, json!([["append", x, 1]])), (0, json!([["r", x, []]])), (1, json!([["r", x, [1]]]))],
+        ),
+        (
+            "G-single-realtime",
+            &[(0, json!([["append", x, 1]])), (1, json!([["r", x, []]])), (2, json!([["r", x, [1]]]))],
+        ),
+        (
+            "G-nonadjacent",
+            &[
+                (0, json!([["append", x, 1]])),
+                (1, json!([["append", y, 1]])),
+                (2, json!([["r", x, [1]], ["r", y, []]])),
+                (3, json!([["r", x, []], ["r", y, [1]]])),
+            ],
+        ),
+        (
+            "G-nonadjacent-process",
+            &[
+                (0, json!([["append", x, 1]])),
+                (1, json!([["append", y, 1]])),
+                (0, json!([["r", y, []]])),
+                (1, json!([["r", x, []]])),
+                (2, json!([["r", x, [1]], ["r", y, [1]]])),
+            ],
+        ),
+        (
+            "G2-item",
+            &[(0, json!([["append", x, 1], ["r", y, []]])), (1, json!([["append", y, 1], ["r", x, []]]))],
+        ),
+        (
+            "G2-item-process",
+            &[
+                (0, json!([["append", y, 1]])),
+                (0, json!([["r", x, []]])),
+                (1, json!([["append", x, 1], ["r", y, []]])),
+                (2, json!([["r", x, [1]], ["r", y, [1]]])),
+            ],
+        ),
+    ];
+    for (kind, txns) in cases {
+        finds(&Append::default(), &store, kind, txns);
+    }
+}
+
+/// The last element of each list is the value of a register.
+fn registers(lists: &History) -> History {
+    let mop = |mop: &serde_json::Value| match mop[0].as_str() {
+        Some("append") => json!(["w", mop[1], mop[2]]),
+        _ => json!(["r", mop[1], mop[2].as_array().and_then(|list| list.last())]),
+    };
+    let op = |mut op: Op| {
+        op.value = op.value.as_array().expect("a transaction").iter().map(mop).collect();
+        op
+    };
+    lists.iter().map(|event| op(event.to_op())).collect()
+}
+
+#[test]
+fn every_planted_anomaly_of_registers_is_found_by_its_name() {
+    let store = registers(&lists(&mut Random(8), 10_000, SESSIONS));
+    for model in Consistency::all() {
+        let verdict = RwRegister::new(model).linearizable_keys().closed().check(&store);
+        assert_eq!(verdict.valid, Valid::True, "{}", verdict.summary);
+    }
+    let (x, y) = (1_000_000, 1_000_001);
+    let cases: &[(&str, &[(usize, serde_json::Value)])] = &[
+        ("internal", &[(0, json!([["w", x, 1], ["r", x, 2], ["w", x, 2]]))]),
+        ("future-read", &[(0, json!([["r", x, 1], ["w", x, 1]]))]),
+        ("thin-air-read", &[(0, json!([["r", x, 1]]))]),
+        ("G1b", &[(0, json!([["w", x, 1], ["w", x, 2]])), (1, json!([["r", x, 1]]))]),
+        (
+            "lost-update",
+            &[(0, json!([["r", x, null], ["w", x, 1]])), (1, json!([["r", x, null], ["w", x, 2]]))],
+        ),
+        (
+            "cyclic-versions",
+            &[(0, json!([["r", x, 1], ["w", x, 2]])), (1, json!([["r", x, 2], ["w", x, 1]]))],
+        ),
+        ("G1c", &[(0, json!([["w", x, 1], ["r", y, 1]])), (1, json!([["w", y, 1], ["r", x, 1]]))]),
+        ("G-single", &[(0, json!([["w", x, 1], ["w", y, 1]])), (1, json!([["r", x, 1], ["r", y, null]]))]),
+        ("G-single-process", &[(0, json!([["w", x, 1]])), (0, json!([["r", x, null]]))]),
+        (
+            "G-single-realtime",
+            &[(0, json!([["w", x, 1]])), (1, json!([["w", x, 2]])), (2, json!([["r", x, 1]]))],
+        ),
+        (
+            "G-nonadjacent",
+            &[
+                (0, json!([["w", x, 1]])),
+                (1, json!([["w", y, 1]])),
+                (2, json!([["r", x, 1], ["r", y, null]])),
+                (3, json!([["r", x, null], ["r", y, 1]])),
+            ],
+        ),
+        ("G2-item", &[(0, json!([["w", x, 1], ["r", y, null]])), (1, json!([["w", y, 1], ["r", x, null]]))]),
+    ];
+    for (kind, txns) in cases {
+        finds(&RwRegister::default().closed(), &store, kind, txns);
+    }
+}
+
+/// Thousands of broken transactions are counted, a few are told.
+#[test]
+fn many_anomalies_take_no_more_than_linear_work() {
+    let n = 4_000;
+    let skew: Vec<(usize, serde_json::Value)> = (0..n)
+        .flat_map(|at| {
+            let (x, y) = (2 * at, 2 * at + 1);
+            [
+                (at % 5, json!([["append", x, 1], ["r", y, []]])),
+                (5 + at % 5, json!([["append", y, 1], ["r", x, []]])),
+            ]
+        })
+        .collect();
+    let verdict = Append::new(Consistency::Serializable).check(&plant_txns(&History::new(), 0, &[]));
+    assert_eq!(verdict.valid, Valid::True);
+    let mut apart = History::new();
+    skew.iter().for_each(|(process, txn)| push(&mut apart, *process, "txn", txn.clone(), txn.clone()));
+    let verdict = Append::new(Consistency::Serializable).check(&apart);
+    assert_eq!(verdict.valid, Valid::False);
+    assert!(verdict.stats["anomalies, at least"].as_u64().unwrap() >= n as u64);
+    assert!(verdict.anomalies.len() < 50, "{}", verdict.anomalies.len());
+    assert!(steps(&verdict) < 2_000 * n, "{}", steps(&verdict));
+    // One component of everybody: each reads what the next appends, and the last what the first does.
+    let ring = (0..n).map(|at| json!([["append", at, 1], ["r", (at + 1) % n, [1]]]));
+    let mut whole = History::new();
+    ring.enumerate().for_each(|(at, txn)| push(&mut whole, at % 5, "txn", txn.clone(), txn));
+    let verdict = Append::new(Consistency::ReadCommitted).check(&whole);
+    assert_eq!(verdict.anomalies[0].kind, "G1c", "{}", verdict.summary);
 }
 
 /// An event of any shape: completions without invocations, values that do not fit, keys and values of every kind.

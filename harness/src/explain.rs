@@ -184,6 +184,36 @@ pub(crate) static TOPICS: &[Topic] = &[
         source: "Adya, PhD thesis 1999; Elle, VLDB 2020",
     },
     Topic {
+        name: "G-nonadjacent",
+        kind: "anomaly",
+        about: "long fork and its like: a cycle with several anti-dependencies, no two of them next to each other",
+        text: "Two transactions saw two others in opposite orders, or the like. Parallel snapshot isolation allows it, snapshot \
+               isolation does not.",
+        source: "Cerone & Gotsman, PODC 2016; Elle",
+    },
+    Topic {
+        name: "lost-update",
+        kind: "anomaly",
+        about: "two transactions read the same version and both wrote the key: one overwrote the other unseen",
+        text: "Usual cause: read, compute and write without a lock or a comparison. Forbidden by cursor stability.",
+        source: "Berenson et al., SIGMOD 1995 (P4); G-cursor in Adya, PhD thesis 1999",
+    },
+    Topic {
+        name: "cyclic-versions",
+        kind: "anomaly",
+        about: "the values of a register come before themselves",
+        text: "Each transaction read one value and wrote the next, and so on in a circle; or reads went back and forth although the \
+               key was said to be sequential or linearizable.",
+        source: "Kingsbury & Alvaro, Elle, VLDB 2020",
+    },
+    Topic {
+        name: "unwritten-read",
+        kind: "anomaly",
+        about: "a read of a register returned what no recorded transaction wrote",
+        text: "Somebody else may have written it, so it breaks no model. Where all writes are recorded it is a thin-air-read.",
+        source: "ThinAirRead in Bouajjani et al., POPL 2017",
+    },
+    Topic {
         name: "G2-item",
         kind: "anomaly",
         about: "write skew: a cycle with several anti-dependencies",

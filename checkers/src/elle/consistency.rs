@@ -289,12 +289,7 @@ const ROWS: &[Row] = &[
         rules_out: &[P::Internal, P::FutureRead, P::Fractured],
     },
     Row { model: Rola, names: &["ROLA"], implies: &[ReadAtomic], rules_out: &[P::LostUpdate] },
-    Row {
-        model: CausalCerone,
-        names: &["causal-cerone"],
-        implies: &[ReadAtomic],
-        rules_out: &[P::Acausal],
-    },
+    Row { model: CausalCerone, names: &["causal-cerone"], implies: &[ReadAtomic], rules_out: &[P::Acausal] },
     Row {
         model: ParallelSnapshotIsolation,
         names: &["parallel-snapshot-isolation", "PSI"],
@@ -408,7 +403,8 @@ impl fmt::Display for Consistency {
 /// The weakest models that a history with these phenomena is not of, and all stronger ones.
 pub(super) fn boundary(found: Phenomena) -> (Vec<Consistency>, Vec<Consistency>) {
     let broken: Vec<Consistency> = Consistency::all().filter(|model| model.forbids(found)).collect();
-    let weakest = |model: &Consistency| !broken.iter().any(|weaker| weaker != model && model.implies(*weaker));
+    let weakest =
+        |model: &Consistency| !broken.iter().any(|weaker| weaker != model && model.implies(*weaker));
     broken.iter().copied().partition(weakest)
 }
 
@@ -431,7 +427,8 @@ mod tests {
     #[test]
     fn what_a_phenomenon_breaks_is_what_elle_says() {
         let broken = |found: &[Phenomenon]| {
-            let names = |models: Vec<Consistency>| models.iter().map(|m| m.name()).collect::<Vec<_>>().join(" ");
+            let names =
+                |models: Vec<Consistency>| models.iter().map(|m| m.name()).collect::<Vec<_>>().join(" ");
             names(boundary(Phenomena::of(found)).0)
         };
         assert_eq!(broken(&[P::G0]), "read-uncommitted");

@@ -99,7 +99,8 @@ fn part(deps: &Dependencies, txns: &Txns, component: &[u32], local: &mut [u32]) 
         .filter(|arc| arc.to != NONE)
         .collect();
     let mut last: HashMap<u32, u32, FastBuild> = HashMap::default();
-    for (at, txn) in (0..).zip(component).filter_map(|(at, &node)| Some((at, txns.list.get(node as usize)?))) {
+    for (at, txn) in (0..).zip(component).filter_map(|(at, &node)| Some((at, txns.list.get(node as usize)?)))
+    {
         let before = last.insert(txn.process, if txn.outcome == Outcome::Ok { at } else { NONE });
         if let Some(from) = before.filter(|&from| from != NONE) {
             arcs.push(Arc { from, to: at, label: PROCESS, via: NONE });

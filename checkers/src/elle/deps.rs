@@ -46,7 +46,11 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(txns: &'a Txns, committed: &'a [bool], budget: &'a Budget) -> Result<Builder<'a>, Spent> {
+    pub(super) fn new(
+        txns: &'a Txns,
+        committed: &'a [bool],
+        budget: &'a Budget,
+    ) -> Result<Builder<'a>, Spent> {
         let nodes = txns.list.len() as u32;
         Ok(Builder { txns, committed, arcs: Vec::new(), nodes, lease: budget.lease(0)?, budget })
     }
@@ -94,7 +98,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The same, without auxiliary nodes where there are few edges.
-    pub(super) fn from_each_to_each(
+    pub(super) fn connect(
         &mut self,
         sources: impl Iterator<Item = (u32, Mask)> + Clone,
         targets: &[u32],
@@ -205,7 +209,8 @@ pub(super) fn of_lists<'a>(orders: &'a Orders, budget: &'a Budget) -> Result<Dep
         targets.sort_unstable();
         targets.dedup();
         let first = readers.partition_point(|reader| reader.0 < key);
-        let readers = readers[first..].iter().take_while(|reader| reader.0 == key).map(|reader| (reader.1, RW));
+        let readers =
+            readers[first..].iter().take_while(|reader| reader.0 == key).map(|reader| (reader.1, RW));
         let last = orders.elements(key).iter().rev().map(|&e| orders.writer(e)).find(|&w| w != NONE);
         builder.fan(last.map(|txn| (txn, WW)).into_iter().chain(readers), &targets, key);
     }

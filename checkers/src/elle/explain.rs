@@ -9,6 +9,9 @@ use crate::graph::Arc;
 use crate::txn::{NONE, Txns};
 use crate::{Anomaly, Edge, Value};
 
+/// Steps of a cycle that a sentence tells; the proof has all.
+const TOLD: usize = 12;
+
 /// What the versions are known from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Known<'a> {
@@ -29,21 +32,32 @@ impl Teller<'_> {
         match *fault {
             Fault::Internal { txn, key, ref expected, ref got } => {
                 let (expected, got) = match self.known {
-                    Known::Lists(_) => (format!("the list had to be or end with {}", self.list(expected)), self.list(got)),
-                    Known::Registers(_) => (format!("it had to be {}", self.value(expected[0])), self.value(got[0])),
+                    Known::Lists(_) => {
+                        (format!("the list had to be or end with {}", self.list(expected)), self.list(got))
+                    }
+                    Known::Registers(_) => {
+                        (format!("it had to be {}", self.value(expected[0])), self.value(got[0]))
+                    }
                 };
                 let (name, key_value) = (self.name(txn), self.key(key));
-                let sentence = format!("{name} read {got} from key {key_value}, but by its own operations {expected}");
+                let sentence =
+                    format!("{name} read {got} from key {key_value}, but by its own operations {expected}");
                 self.anomaly("internal", key, sentence, &[txn])
             }
             Fault::FutureRead { txn, element } => {
-                let sentence = format!("{} read {} before it {} it", self.name(txn), self.element(element), self.wrote());
+                let sentence = format!(
+                    "{} read {} before it {} it",
+                    self.name(txn),
+                    self.element(element),
+                    self.wrote()
+                );
                 self.anomaly("future-read", self.key_of(element), sentence, &[txn])
             }
             Fault::ThinAir { txn, element } | Fault::Unwritten { txn, element } => {
                 let (name, element_name, wrote) = (self.name(txn), self.element(element), self.wrote());
                 let sentence = format!("{name} read {element_name}, which nobody {wrote}");
-                let kind = if matches!(fault, Fault::ThinAir { .. }) { "thin-air-read" } else { "unwritten-read" };
+                let kind =
+                    if matches!(fault, Fault::ThinAir { .. }) { "thin-air-read" } else { "unwritten-read" };
                 self.anomaly(kind, self.key_of(element), sentence, &[txn])
             }
             Fault::Aborted { txn, element } => {
@@ -164,7 +178,12 @@ impl Teller<'_> {
     pub(super) fn cycle(&self, cycle: &Cycle) -> Anomaly {
         let txns: Vec<u32> = cycle.arcs.iter().map(|arc| arc.from).collect();
         let steps: Vec<String> = cycle.arcs.iter().map(|arc| self.step(arc)).collect();
-        let sentence = format!("{}: {}; so each comes before itself", cycle.name, steps.join("; "));
+        let told = steps[..steps.len().min(TOLD)].join("; ");
+        let more = match steps.len().saturating_sub(TOLD) {
+            0 => String::new(),
+            more => format!("; and so on for {more} more"),
+        };
+        let sentence = format!("{}: {told}{more}; so each comes before itself", cycle.name);
         let via = cycle.arcs.iter().map(|arc| arc.via).find(|&via| via != NONE).unwrap_or(NONE);
         let mut anomaly = self.anomaly(&cycle.name, via, sentence, &txns);
         anomaly.steps = steps;
@@ -198,16 +217,15 @@ impl Teller<'_> {
         let key = arc.via;
         let position = |element: &u32| orders.position[*element as usize];
         if arc.label == WR {
-            let reads = orders.external.partition_point(|external| external.txn < arc.to);
-            let reads = orders.external[reads..].iter().take_while(|read| read.txn == arc.to && read.len > 0);
             let last = |len: u32| orders.elements(key)[len as usize - 1];
-            let mut seen = reads.filter(|read| read.key == key).map(|read| last(read.len));
+            let mut seen =
+                orders.reads_of(arc.to, key).filter(|read| read.len > 0).map(|read| last(read.len));
             let element = seen.find(|&element| self.writer(element) == arc.from);
             let element = element.map_or_else(|| format!("key {}", self.key(key)), |e| self.element(e));
             return format!("{to} saw {element}, which {from} appended");
         }
         let start = match arc.label {
-            RW => orders.external(arc.from, key).map_or(0, |read| read.len),
+            RW => orders.reads_of(arc.from, key).map(|read| read.len).min().unwrap_or(0),
             _ => {
                 let placed = self.txns.written(arc.from, key).map(|e| position(&e)).filter(|&p| p != NONE);
                 placed.min().unwrap_or(0)
@@ -231,7 +249,8 @@ impl Teller<'_> {
             let from = |element: u32| by.is_none_or(|by| element != NONE && self.writer(element) == by);
             reads.find(|read| read.key == key && from(read.element)).map(|read| read.element)
         };
-        let written = |txn: u32| self.txns.written(txn, key).last().map_or_else(String::new, |e| self.value(e));
+        let written =
+            |txn: u32| self.txns.written(txn, key).last().map_or_else(String::new, |e| self.value(e));
         let why = || match (arc.label, seen(arc.to, None).filter(|&element| element != NONE)) {
             (WW | RW, Some(element)) => format!(" after it had read {}", self.value(element)),
             (WW | RW, None) => String::new(),
@@ -247,7 +266,12 @@ impl Teller<'_> {
                 format!("{from} read key {key_value} as {value}, and {to} wrote {}{}", written(arc.to), why())
             }
             _ => {
-                format!("{from} wrote {} to key {key_value}, and {to} wrote {}{}", written(arc.from), written(arc.to), why())
+                format!(
+                    "{from} wrote {} to key {key_value}, and {to} wrote {}{}",
+                    written(arc.from),
+                    written(arc.to),
+                    why()
+                )
             }
         }
     }

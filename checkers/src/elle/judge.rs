@@ -17,7 +17,8 @@ pub(super) struct Judge<'a> {
 
 /// The verdict of a check that was given up.
 pub(super) fn spent(name: &str, txns: &Txns, spent: Spent) -> Verdict {
-    let reason = format!("all {} transactions are read, but their order is not checked: {spent}", txns.list.len());
+    let reason =
+        format!("all {} transactions are read, but their order is not checked: {spent}", txns.list.len());
     Verdict::unknown(name, reason).stat("transactions", txns.list.len())
 }
 

@@ -206,9 +206,12 @@ impl<'a> Orders<'a> {
             if !right || last.is_none() {
                 let len = got.len() - if got.ends_with(own) { own.len() } else { 0 };
                 self.external.push(External { txn, key, len: len as u32 });
-                if right {
-                    first_read = Some((len as u32, own.len()));
-                }
+                let len = len as u32;
+                first_read = match first_read {
+                    Some((known, before)) if own.is_empty() => Some((len.min(known), before)),
+                    None if right => Some((len, own.len())),
+                    known => known,
+                };
             }
             last = Some((got, own.len()));
         }
@@ -217,8 +220,8 @@ impl<'a> Orders<'a> {
         }
     }
 
-    /// Checks where the appends of a committed transaction to a key are. `read` is the length of the version that it read
-    /// first, and how many appends came before.
+    /// Checks where the appends of a committed transaction to a key are. `read` is the length of the oldest version that it read
+    /// before it appended, and how many appends came before.
     fn check_own(&mut self, txn: u32, key: u32, own: &[u32], read: Option<(u32, usize)>) {
         let position = |element: u32| self.position[element as usize];
         let early = read.and_then(|(len, _)| own.iter().find(|&&element| position(element) < len));
@@ -228,7 +231,8 @@ impl<'a> Orders<'a> {
             // It read before it appended: nobody else may have come between.
             let until = (position(own[0]) as usize).min(self.elements(key).len());
             let between = self.elements(key).get(len as usize..until).unwrap_or_default();
-            let other = |element: &u32| Some(self.writer(*element)).filter(|&other| other != NONE && other != txn);
+            let other =
+                |element: &u32| Some(self.writer(*element)).filter(|&other| other != NONE && other != txn);
             if let Some(other) = between.iter().find_map(other) {
                 self.faults.push(Fault::LostUpdate { txn: other, other: txn, key });
             } else if position(own[0]) == NONE {
@@ -307,9 +311,9 @@ impl<'a> Orders<'a> {
         lost
     }
 
-    /// The external read of `key` by `txn`.
-    pub(super) fn external(&self, txn: u32, key: u32) -> Option<&External> {
+    /// The external reads of `key` by `txn`: one, unless they disagree.
+    pub(super) fn reads_of(&self, txn: u32, key: u32) -> impl Iterator<Item = &External> {
         let first = self.external.partition_point(|external| external.txn < txn);
-        self.external[first..].iter().take_while(|e| e.txn == txn).find(|e| e.key == key)
+        self.external[first..].iter().take_while(move |e| e.txn == txn).filter(move |e| e.key == key)
     }
 }

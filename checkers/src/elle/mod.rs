@@ -105,7 +105,8 @@ impl Append {
         let lost = if txns.history.has_real_time() { orders.find_lost() } else { Vec::new() };
         let deps = deps::of_lists(&orders, budget)?;
         let found = cycles::search(&deps, txns, &lost, self.work_cap, budget)?;
-        let judge = Judge { name: &self.name, model: self.model, txns, known: explain::Known::Lists(&orders) };
+        let judge =
+            Judge { name: &self.name, model: self.model, txns, known: explain::Known::Lists(&orders) };
         Ok(judge.verdict(&orders.faults, &found, deps.graph.edges()))
     }
 }
@@ -116,7 +117,8 @@ impl Checker for Append {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        if let Some(unknown) = without_real_time(&self.name, history).filter(|_| self.model.needs_real_time()) {
+        if let Some(unknown) = without_real_time(&self.name, history).filter(|_| self.model.needs_real_time())
+        {
             return unknown;
         }
         let txns = match Txns::parse(history, Shape::Lists, budget) {
@@ -208,7 +210,8 @@ impl Checker for RwRegister {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        if let Some(unknown) = without_real_time(&self.name, history).filter(|_| self.model.needs_real_time()) {
+        if let Some(unknown) = without_real_time(&self.name, history).filter(|_| self.model.needs_real_time())
+        {
             return unknown;
         }
         let txns = match Txns::parse(history, Shape::Registers, budget) {

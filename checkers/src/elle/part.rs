@@ -124,7 +124,12 @@ impl Part {
                 _ => {}
             }
         }
-        Part { graph: Graph::new(nodes as usize, &arcs), auxiliary: self.auxiliary.clone(), twins: true, ..*self }
+        Part {
+            graph: Graph::new(nodes as usize, &arcs),
+            auxiliary: self.auxiliary.clone(),
+            twins: true,
+            ..*self
+        }
     }
 
     /// The component of each node over the edges in `mask` between nodes that `keep` admits, from 1 up; 0 if it is on no cycle.
@@ -146,7 +151,9 @@ impl Part {
     ) -> Result<Option<Vec<Arc>>, Spent> {
         effort.spend(self.graph.edges() as u64)?;
         let colours = self.colours(path | LINK, keep);
-        let same = |arc: &Arc| colours[arc.from as usize] != 0 && colours[arc.from as usize] == colours[arc.to as usize];
+        let same = |arc: &Arc| {
+            colours[arc.from as usize] != 0 && colours[arc.from as usize] == colours[arc.to as usize]
+        };
         let mut search = Search::new(self.graph.nodes());
         let stop = effort.work.saturating_add(effort.cap);
         let mut best: Option<Vec<Arc>> = None;
@@ -169,7 +176,9 @@ impl Part {
     ) -> Result<Single, Spent> {
         effort.spend(self.graph.edges() as u64)?;
         let colours = self.colours(first | path | LINK, keep);
-        let same = |arc: &Arc| colours[arc.from as usize] != 0 && colours[arc.from as usize] == colours[arc.to as usize];
+        let same = |arc: &Arc| {
+            colours[arc.from as usize] != 0 && colours[arc.from as usize] == colours[arc.to as usize]
+        };
         let mut search = Search::new(self.graph.nodes());
         let stop = effort.work.saturating_add(effort.cap);
         let mut best: Option<Vec<Arc>> = None;

@@ -71,7 +71,11 @@ const ASK_EVERY: u32 = 4096;
 
 impl<'a> Registers<'a> {
     /// Derives what can be known, in time linear in the history for a given concurrency.
-    pub(super) fn derive(txns: &'a Txns, assumptions: Assumptions, budget: &Budget) -> Result<Registers<'a>, Spent> {
+    pub(super) fn derive(
+        txns: &'a Txns,
+        assumptions: Assumptions,
+        budget: &Budget,
+    ) -> Result<Registers<'a>, Spent> {
         let mut registers = Registers {
             txns,
             committed: txns.committed(),
@@ -122,7 +126,10 @@ impl<'a> Registers<'a> {
         for &mop in mops {
             match mop {
                 Mop::Write { element, .. } => {
-                    let known = now.filter(|&from| from != NONE && self.is_known(from));
+                    let before = |from: &u32| {
+                        *from != NONE && self.is_known(*from) && (own || self.writer(*from) != txn)
+                    };
+                    let known = now.filter(before);
                     if let Some(from) = known {
                         self.order.push(Before { from, to: element, because: txn });
                     }
@@ -137,8 +144,8 @@ impl<'a> Registers<'a> {
                     }
                     if now != Some(element) {
                         self.read(txn, key, element, own);
+                        (now, own) = (Some(element), false);
                     }
-                    (now, own) = (Some(element), false);
                 }
                 Mop::Read { .. } => {}
             }
@@ -184,9 +191,12 @@ impl<'a> Registers<'a> {
 
     /// Of two transactions that read one version and wrote the key, one overwrote the other.
     fn check_updates(&mut self) {
-        let wrote = |read: &Read| self.txns.written(read.txn, read.key).next().is_some();
+        let wrote = |read: &&Read| {
+            let mut mops = self.txns.mops(read.txn).iter();
+            mops.any(|mop| mop.key() == read.key && mop.element().is_some())
+        };
         let mut updates: Vec<(u32, u32, u32)> =
-            self.reads.iter().filter(|read| wrote(read)).map(|read| (read.key, read.element, read.txn)).collect();
+            self.reads.iter().filter(wrote).map(|read| (read.key, read.element, read.txn)).collect();
         updates.sort_unstable();
         updates.dedup();
         for pair in updates.windows(2) {
@@ -234,11 +244,20 @@ impl<'a> Registers<'a> {
                     latest.retain(|(end, _)| *end > txn(done).invoke);
                     latest.push((end, done));
                 }
-                let differ = latest.iter().filter(|(_, done)| touch.first != NONE && done.last != touch.first);
-                before.extend(differ.map(|(_, done)| Before { from: done.last, to: touch.first, because: touch.txn }));
+                let differ =
+                    latest.iter().filter(|(_, done)| touch.first != NONE && done.last != touch.first);
+                before.extend(differ.map(|(_, done)| Before {
+                    from: done.last,
+                    to: touch.first,
+                    because: touch.txn,
+                }));
             }
         }
-        if self.assumptions.linearizable_keys { self.order.extend(before) } else { self.inferred = before }
+        if self.assumptions.linearizable_keys {
+            self.order.extend(before)
+        } else {
+            self.inferred = before
+        }
         Ok(())
     }
 
@@ -264,7 +283,8 @@ impl<'a> Registers<'a> {
     /// The dependency graph.
     pub(super) fn dependencies<'b>(&'b self, budget: &'b Budget) -> Result<Dependencies<'b>, Spent> {
         let mut builder = Builder::new(self.txns, &self.committed, budget)?;
-        let mut reads: Vec<Read> = self.reads.iter().filter(|read| !self.tainted[read.key as usize]).copied().collect();
+        let mut reads: Vec<Read> =
+            self.reads.iter().filter(|read| !self.tainted[read.key as usize]).copied().collect();
         for read in reads.iter().filter(|read| read.element != NONE) {
             builder.edge(self.writer(read.element), read.txn, WR, read.key);
         }
@@ -295,13 +315,14 @@ impl<'a> Registers<'a> {
             let key = readers[0].key;
             let first = writers.partition_point(|writer| writer.0 < key);
             let targets: Vec<u32> = writers[first..].iter().take_while(|w| w.0 == key).map(|w| w.1).collect();
-            builder.from_each_to_each(readers.iter().map(|read| (read.txn, RW)), &targets, key);
+            builder.connect(readers.iter().map(|read| (read.txn, RW)), &targets, key);
         }
     }
 
     /// From the writer and the readers of each version to the writers of the next ones. `reads` are in order of versions.
     fn version_edges(&self, reads: &[Read], builder: &mut Builder) {
-        let mut order: Vec<(u32, u32)> = self.live(&self.order).map(|before| (before.from, before.to)).collect();
+        let mut order: Vec<(u32, u32)> =
+            self.live(&self.order).map(|before| (before.from, before.to)).collect();
         order.sort_unstable();
         for next in order.chunk_by(|a, b| a.0 == b.0) {
             let from = next[0].0;
@@ -310,14 +331,15 @@ impl<'a> Registers<'a> {
             targets.sort_unstable();
             targets.dedup();
             let readers = readers(reads, from).map(|read| (read.txn, RW));
-            builder.from_each_to_each(std::iter::once((self.writer(from), WW)).chain(readers), &targets, key);
+            builder.connect(std::iter::once((self.writer(from), WW)).chain(readers), &targets, key);
         }
     }
 
     /// The same for what real time tells, unless it was known. All lead into one auxiliary node for each version: a reader that wrote
     /// the next version is known to have done so, and left out.
     fn inferred_edges(&self, reads: &[Read], builder: &mut Builder) {
-        let mut order: Vec<(u32, u32)> = self.live(&self.inferred).map(|before| (before.from, before.to)).collect();
+        let mut order: Vec<(u32, u32)> =
+            self.live(&self.inferred).map(|before| (before.from, before.to)).collect();
         order.sort_unstable();
         order.dedup();
         for next in order.chunk_by(|a, b| a.0 == b.0) {
@@ -325,7 +347,8 @@ impl<'a> Registers<'a> {
             let key = self.txns.elements[from as usize].key;
             let writer = self.writer(from);
             // Reads of one version are in order of transactions.
-            let read = |txn: u32| reads.binary_search_by_key(&(from, txn), |read| (read.element, read.txn)).is_ok();
+            let read =
+                |txn: u32| reads.binary_search_by_key(&(from, txn), |read| (read.element, read.txn)).is_ok();
             let unknown = |target: &u32| *target != writer && !read(*target);
             let targets: Vec<u32> = next.iter().map(|(_, to)| self.writer(*to)).filter(unknown).collect();
             if targets.is_empty() {

@@ -57,7 +57,9 @@ pub(super) fn record(txns: &[TinyTxn], store: Store) -> History {
         let mops = |reads: bool| -> serde_json::Value {
             let mop = |mop: &TinyMop| match mop {
                 TinyMop::Append(key, value) => serde_json::json!([write, key, value]),
-                TinyMop::Read(key, list) if reads && store == Store::Lists => serde_json::json!(["r", key, list]),
+                TinyMop::Read(key, list) if reads && store == Store::Lists => {
+                    serde_json::json!(["r", key, list])
+                }
                 TinyMop::Read(key, list) if reads => serde_json::json!(["r", key, list.last()]),
                 TinyMop::Read(key, _) => serde_json::json!(["r", key, null]),
             };
@@ -75,7 +77,8 @@ pub(super) fn record(txns: &[TinyTxn], store: Store) -> History {
 pub(super) fn holds(model: Consistency, txns: &[TinyTxn], store: Store) -> Option<bool> {
     let unknown: Vec<usize> = (0..txns.len()).filter(|&at| txns[at].kind == Type::Info).collect();
     let chosen = |choice: usize| -> Vec<&TinyTxn> {
-        let left_out = |at: usize| unknown.iter().position(|&u| u == at).is_some_and(|bit| choice >> bit & 1 == 0);
+        let left_out =
+            |at: usize| unknown.iter().position(|&u| u == at).is_some_and(|bit| choice >> bit & 1 == 0);
         let committed = (0..txns.len()).filter(|&at| txns[at].kind != Type::Fail && !left_out(at));
         committed.map(|at| &txns[at]).collect()
     };
@@ -209,12 +212,18 @@ fn level(model: Consistency) -> Option<Level> {
 
 /// Whether some version order has only the cycles that the level allows.
 fn adya(level: Level, txns: &[&TinyTxn], store: Store) -> bool {
-    let writers = |key: usize| -> Vec<usize> { (0..txns.len()).filter(|&at| txns[at].touches(key)).collect() };
+    let writers =
+        |key: usize| -> Vec<usize> { (0..txns.len()).filter(|&at| txns[at].touches(key)).collect() };
     let orders = |key: usize| -> Vec<Vec<usize>> {
         let writers = writers(key);
-        permutations(writers.len()).iter().map(|order| order.iter().map(|&at| writers[at]).collect()).collect()
+        permutations(writers.len())
+            .iter()
+            .map(|order| order.iter().map(|&at| writers[at]).collect())
+            .collect()
     };
-    orders(0).iter().any(|first| orders(1).iter().any(|second| level_allows(level, txns, [first, second], store)))
+    orders(0)
+        .iter()
+        .any(|first| orders(1).iter().any(|second| level_allows(level, txns, [first, second], store)))
 }
 
 fn level_allows(level: Level, txns: &[&TinyTxn], orders: [&Vec<usize>; KEYS], store: Store) -> bool {
@@ -233,8 +242,11 @@ fn level_allows(level: Level, txns: &[&TinyTxn], orders: [&Vec<usize>; KEYS], st
         for (nth, mop) in txn.mops.iter().enumerate() {
             let TinyMop::Read(key, list) = mop else { continue };
             let order = orders[*key];
-            let version = |len: usize| order[..len].iter().flat_map(|&w| txns[w].writes(*key)).collect::<Vec<u8>>();
-            let Some(len) = (0..=order.len()).find(|&len| same(&version(len), list, store)) else { return false };
+            let version =
+                |len: usize| order[..len].iter().flat_map(|&w| txns[w].writes(*key)).collect::<Vec<u8>>();
+            let Some(len) = (0..=order.len()).find(|&len| same(&version(len), list, store)) else {
+                return false;
+            };
             if len > 0 && order[len - 1] == at {
                 return false;
             }

@@ -23,7 +23,8 @@ fn generate(rng: &mut Random, most: usize, updates: bool) -> Vec<TinyTxn> {
     let mut value = 0;
     let mut txns: Vec<TinyTxn> = (0..n)
         .map(|at| {
-            let (invoke, kind) = (rng.below(30), [Type::Ok, Type::Info, Type::Fail][rng.below(12).saturating_sub(9)]);
+            let (invoke, kind) =
+                (rng.below(30), [Type::Ok, Type::Info, Type::Fail][rng.below(12).saturating_sub(9)]);
             let mop = |_| {
                 let key = rng.below(KEYS);
                 if rng.below(2) == 0 {
@@ -45,7 +46,8 @@ fn generate(rng: &mut Random, most: usize, updates: bool) -> Vec<TinyTxn> {
         })
         .collect();
     share_processes(rng, &mut txns);
-    let mut order: Vec<usize> = (0..n).filter(|&at| txns[at].kind != Type::Fail || rng.below(8) == 0).collect();
+    let mut order: Vec<usize> =
+        (0..n).filter(|&at| txns[at].kind != Type::Fail || rng.below(8) == 0).collect();
     if rng.below(2) == 0 {
         order.sort_by_key(|&at| txns[at].complete);
     } else {
@@ -53,10 +55,9 @@ fn generate(rng: &mut Random, most: usize, updates: bool) -> Vec<TinyTxn> {
     }
     let versions: Vec<Vec<Vec<u8>>> = (0..KEYS).map(|key| versions(&txns, &order, key)).collect();
     let whims = [0, 2, 2, 4][rng.below(4)];
-    for at in 0..n {
+    for (at, txn) in txns.iter_mut().enumerate() {
         let place = order.iter().position(|&other| other == at).unwrap_or(n);
-        let mut mops = std::mem::take(&mut txns[at].mops);
-        for mop in &mut mops {
+        for mop in &mut txn.mops {
             let R(key, list) = mop else { continue };
             let newest = place.min(versions[*key].len() - 1);
             let len = if rng.below(5) < whims { rng.below(versions[*key].len()) } else { newest };
@@ -65,7 +66,6 @@ fn generate(rng: &mut Random, most: usize, updates: bool) -> Vec<TinyTxn> {
                 list.pop();
             }
         }
-        txns[at].mops = mops;
     }
     txns
 }
@@ -101,9 +101,7 @@ fn share_processes(rng: &mut Random, txns: &mut [TinyTxn]) {
 
 /// Whether a transaction reads a key that it has appended to: what it then sees of others is not told apart by weak models.
 pub(super) fn reads_its_own(txns: &[TinyTxn]) -> bool {
-    let own = |txn: &TinyTxn, at: usize| {
-        matches!(&txn.mops[at], R(key, _) if txn.mops[..at].iter().any(|mop| matches!(mop, A(to, _) if to == key)))
-    };
+    let own = |txn: &TinyTxn, at: usize| matches!(&txn.mops[at], R(key, _) if txn.mops[..at].iter().any(|mop| matches!(mop, A(to, _) if to == key)));
     txns.iter().any(|txn| (0..txn.mops.len()).any(|at| own(txn, at)))
 }
 
@@ -166,11 +164,8 @@ fn snapshot_models_agree_with_their_axioms() {
 
 #[test]
 fn serial_models_agree_with_their_axioms() {
-    let models = [
-        Consistency::Serializable,
-        Consistency::StrongSessionSerializable,
-        Consistency::StrictSerializable,
-    ];
+    let models =
+        [Consistency::Serializable, Consistency::StrongSessionSerializable, Consistency::StrictSerializable];
     compare(&models, 22, 100_000, 4, true);
 }
 
@@ -195,7 +190,8 @@ fn adyas_levels_agree_with_their_cycles() {
 
 #[test]
 fn larger_histories_agree() {
-    let models = [Consistency::ParallelSnapshotIsolation, Consistency::Prefix, Consistency::SnapshotIsolation];
+    let models =
+        [Consistency::ParallelSnapshotIsolation, Consistency::Prefix, Consistency::SnapshotIsolation];
     compare(&models, 25, 10_000, 5, false);
 }
 
