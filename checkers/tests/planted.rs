@@ -11,7 +11,7 @@ use squall_checkers::{
     Append, Causal, CausalModel, Checker, Consistency, History, Op, Process, RwRegister, Session, Type,
     Valid, Verdict,
 };
-use stores::{Conflicts, lists, push, replicated};
+use stores::{Conflicts, lists, push, registers, replicated};
 
 const SESSIONS: usize = 20;
 
@@ -263,19 +263,6 @@ fn every_planted_anomaly_of_lists_is_found_by_its_name() {
     for (kind, txns) in cases {
         finds(&Append::default(), &store, kind, txns);
     }
-}
-
-/// The last element of each list is the value of a register.
-fn registers(lists: &History) -> History {
-    let mop = |mop: &serde_json::Value| match mop[0].as_str() {
-        Some("append") => json!(["w", mop[1], mop[2]]),
-        _ => json!(["r", mop[1], mop[2].as_array().and_then(|list| list.last())]),
-    };
-    let op = |mut op: Op| {
-        op.value = op.value.as_array().expect("a transaction").iter().map(mop).collect();
-        op
-    };
-    lists.iter().map(|event| op(event.to_op())).collect()
 }
 
 #[test]

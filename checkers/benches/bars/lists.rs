@@ -1,11 +1,11 @@
 //! Elle's family: list-append and rw-register transactions.
 
 use squall_checkers::history::write_jsonl;
-use squall_checkers::{Append, Valid};
+use squall_checkers::{Append, History, RwRegister, Valid};
 
 use crate::case::{Case, Input};
 use crate::random::Random;
-use crate::stores::lists;
+use crate::stores::{lists, registers};
 
 pub(crate) fn cases() -> Vec<Case> {
     let base = Case {
@@ -30,11 +30,26 @@ pub(crate) fn cases() -> Vec<Case> {
             bar_mib: Some(1024.0),
             ..base
         },
+        Case {
+            name: "rw-register, strict serializable, with parsing",
+            input: values,
+            checker: || Box::new(RwRegister::default()),
+            bar_ms: None,
+            ..base
+        },
     ]
 }
 
 fn appends(txns: usize) -> Input {
+    file(&lists(&mut Random(1), txns, 20))
+}
+
+fn values(txns: usize) -> Input {
+    file(&registers(&lists(&mut Random(1), txns, 20)))
+}
+
+fn file(history: &History) -> Input {
     let mut bytes = Vec::new();
-    write_jsonl(&lists(&mut Random(1), txns, 20), &mut bytes).expect("a vector takes it");
+    write_jsonl(history, &mut bytes).expect("a vector takes it");
     Input::File(bytes)
 }

@@ -56,6 +56,20 @@ pub(super) struct Orders<'a> {
     updaters: Vec<(u32, u32)>,
 }
 
+/// What a transaction saw of a key before it appended to it: the lengths of versions, and how many own appends came before.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    oldest: u32,
+    newest: u32,
+    after: usize,
+}
+
+impl Seen {
+    fn with(self, len: u32) -> Seen {
+        Seen { oldest: self.oldest.min(len), newest: self.newest.max(len), ..self }
+    }
+}
+
 /// Transactions between two looks at the budget.
 const ASK_EVERY: u32 = 4096;
 
@@ -175,7 +189,7 @@ impl<'a> Orders<'a> {
         own.clear();
         // The last list that was read, and how many own appends came before it.
         let mut last: Option<(&[u32], usize)> = None;
-        let mut first_read = None;
+        let mut first_read: Option<Seen> = None;
         for &mop in mops {
             let list = match mop {
                 Mop::Write { element, .. } => {
@@ -206,10 +220,9 @@ impl<'a> Orders<'a> {
             if !right || last.is_none() {
                 let len = got.len() - if got.ends_with(own) { own.len() } else { 0 };
                 self.external.push(External { txn, key, len: len as u32 });
-                let len = len as u32;
                 first_read = match first_read {
-                    Some((known, before)) if own.is_empty() => Some((len.min(known), before)),
-                    None if right => Some((len, own.len())),
+                    Some(known) if own.is_empty() => Some(known.with(len as u32)),
+                    None if right => Some(Seen { oldest: len as u32, newest: len as u32, after: own.len() }),
                     known => known,
                 };
             }
@@ -220,14 +233,13 @@ impl<'a> Orders<'a> {
         }
     }
 
-    /// Checks where the appends of a committed transaction to a key are. `read` is the length of the oldest version that it read
-    /// before it appended, and how many appends came before.
-    fn check_own(&mut self, txn: u32, key: u32, own: &[u32], read: Option<(u32, usize)>) {
+    /// Checks where the appends of a committed transaction to a key are.
+    fn check_own(&mut self, txn: u32, key: u32, own: &[u32], read: Option<Seen>) {
         let position = |element: u32| self.position[element as usize];
-        let early = read.and_then(|(len, _)| own.iter().find(|&&element| position(element) < len));
+        let early = read.and_then(|seen| own.iter().find(|&&element| position(element) < seen.newest));
         if let Some(&element) = early {
             self.faults.push(Fault::FutureRead { txn, element });
-        } else if let Some((len, 0)) = read {
+        } else if let Some(Seen { oldest: len, after: 0, .. }) = read {
             // It read before it appended: nobody else may have come between.
             let until = (position(own[0]) as usize).min(self.elements(key).len());
             let between = self.elements(key).get(len as usize..until).unwrap_or_default();

@@ -146,3 +146,16 @@ fn run(store: &mut HashMap<usize, Vec<u64>>, mops: &Value) -> Value {
     };
     mops.as_array().expect("a list of micro-operations").iter().map(run).collect()
 }
+
+/// The last element of each list is the value of a register.
+pub(crate) fn registers(lists: &History) -> History {
+    let mop = |mop: &Value| match mop[0].as_str() {
+        Some("append") => json!(["w", mop[1], mop[2]]),
+        _ => json!(["r", mop[1], mop[2].as_array().and_then(|list| list.last())]),
+    };
+    let op = |mut op: Op| {
+        op.value = op.value.as_array().expect("a transaction").iter().map(mop).collect();
+        op
+    };
+    lists.iter().map(|event| op(event.to_op())).collect()
+}

@@ -22,9 +22,9 @@ fn each_anomaly_has_its_name() {
     let cases = [
         ("internal", one_by_one(&[json!([["w", 0, 1], ["r", 0, null]])])),
         ("future-read", one_by_one(&[json!([["r", 0, 1], ["w", 0, 1]])])),
-        ("G1b", at_once(&[json!([["w", 0, 1], ["w", 0, 2]]), json!([["r", 0, 1]])])),
+        ("G1b G-single", at_once(&[json!([["w", 0, 1], ["w", 0, 2]]), json!([["r", 0, 1]])])),
         (
-            "lost-update G-single",
+            "lost-update G2-item",
             at_once(&[json!([["r", 0, null], ["w", 0, 1]]), json!([["r", 0, null], ["w", 0, 2]])]),
         ),
         ("G1c", at_once(&[json!([["w", 0, 1], ["r", 1, 2]]), json!([["w", 1, 2], ["r", 0, 1]])])),
@@ -43,10 +43,7 @@ fn each_anomaly_has_its_name() {
             "G-single-realtime",
             one_by_one(&[json!([["w", 0, 1]]), json!([["w", 0, 2]]), json!([["r", 0, 1]])]),
         ),
-        (
-            "cyclic-versions G1c",
-            at_once(&[json!([["r", 0, 1], ["w", 0, 2]]), json!([["r", 0, 2], ["w", 0, 1]])]),
-        ),
+        ("cyclic-versions", at_once(&[json!([["r", 0, 1], ["w", 0, 2]]), json!([["r", 0, 2], ["w", 0, 1]])])),
     ];
     for (kind, history) in cases {
         assert_eq!(kinds(&history), kind, "{:#?}", RwRegister::default().check(&history));
