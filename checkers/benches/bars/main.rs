@@ -8,6 +8,7 @@
 
 mod case;
 mod counting;
+mod domain;
 mod isolation;
 mod linear;
 mod lists;
@@ -44,7 +45,14 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let quick = args.iter().any(|arg| arg == "--quick");
     let wanted = |case: &Case| args.iter().all(|arg| arg == "--quick" || case.name.contains(arg.as_str()));
-    let cases = [linear::cases(), weak::cases(), isolation::cases(), lists::cases(), polygraph::cases()];
+    let cases = [
+        linear::cases(),
+        weak::cases(),
+        isolation::cases(),
+        lists::cases(),
+        domain::cases(),
+        polygraph::cases(),
+    ];
     let cases = cases.into_iter().flatten().filter(wanted);
     if quick { self::quick(cases) } else { table(cases) }
 }

@@ -15,20 +15,31 @@
 pub mod bank;
 mod calls;
 pub mod counter;
+pub mod exactly_once;
+pub mod fencing;
 mod findings;
+pub mod long_fork;
+pub mod monotonic;
 pub mod queue;
-mod set;
+pub mod set;
 mod set_elements;
+mod set_order;
 #[cfg(test)]
 mod set_tests;
+pub mod staleness;
 #[cfg(test)]
 mod testing;
 pub mod unique_ids;
 
 pub use bank::Bank;
 pub use counter::Counter;
+pub use exactly_once::ExactlyOnce;
+pub use fencing::Fencing;
+pub use long_fork::LongFork;
+pub use monotonic::Monotonic;
 pub use queue::Queue;
 pub use set::SetFull;
+pub use staleness::Staleness;
 pub use unique_ids::UniqueIds;
 
 use crate::registry::CheckerEntry;
@@ -37,13 +48,13 @@ use crate::registry::CheckerEntry;
 pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "set",
-        about: "every read of a set has all that was acknowledged before it, and nothing unexpected or twice",
+        about: "a set that grows is linearizable",
         build: || Box::new(SetFull::new().linearizable()),
     },
     CheckerEntry {
-        name: "bank",
-        about: "transfers keep a bank's total, and no balance is below 0",
-        build: || Box::new(Bank::new()),
+        name: "set-full",
+        about: "a set loses nothing that was acknowledged; reads may be stale",
+        build: || Box::new(SetFull::new()),
     },
     CheckerEntry {
         name: "counter",
@@ -64,5 +75,35 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "unique-ids",
         about: "no id is given out twice",
         build: || Box::new(UniqueIds::new()),
+    },
+    CheckerEntry {
+        name: "bank",
+        about: "transfers keep a bank's total, and no balance is below 0",
+        build: || Box::new(Bank::new()),
+    },
+    CheckerEntry {
+        name: "long-fork",
+        about: "no two readers disagree on which of two writes came first",
+        build: || Box::new(LongFork::new()),
+    },
+    CheckerEntry {
+        name: "monotonic",
+        about: "a value that only grows is never seen to shrink",
+        build: || Box::new(Monotonic::new()),
+    },
+    CheckerEntry {
+        name: "fencing",
+        about: "a lock has one holder, its tokens grow, and no write with an old one is accepted",
+        build: || Box::new(Fencing::new()),
+    },
+    CheckerEntry {
+        name: "staleness",
+        about: "how long ago the values that are read were overwritten",
+        build: || Box::new(Staleness::new()),
+    },
+    CheckerEntry {
+        name: "exactly-once",
+        about: "what is submitted is processed, and not twice",
+        build: || Box::new(ExactlyOnce::new()),
     },
 ];

@@ -1,24 +1,70 @@
-//! Sets that only grow: what was added must be read (Jepsen's set-full).
+//! Sets that only grow: what was added must be read.
+//!
+//! **Operations** (`jepsen.checker/set-full`): `add v`, each element once, and `read`, which returns the list of all elements.
+//!
+//! An element is *known* from its acknowledgement, or from the end of the first read that has it. **Failures:**
+//! - `lost-write`: an element was known, and the read that began last among those that began after that lacks it, as
+//!   does every read that began later than the last that has it;
+//! - `stale-read`: a read that began after an element was known lacks it, but a later one has it. Wrong only where the
+//!   set is linearizable, else counted, with the time it took;
+//! - `phantom-read`: a read has an element that nobody had begun to add when it ended;
+//! - `aborted-read`: a read has an element whose add failed;
+//! - `duplicate`: a read has an element more than once.
+//!
+//! Jepsen's `set-full` judges the first two and the last; the others are of the same kind. Never read: an element that
+//! no read has that could have shown it missing.
+//!
+//! **[`SetFull::linearizable`] decides linearizability**, where Jepsen's option only makes stale reads count. If there is none of the above,
+//! two failures are left:
+//! - `incomparable-reads`: of two reads, each has an element that the other lacks;
+//! - `reordered-adds`: an add was acknowledged before another began, and a read has the second only.
+//!
+//! *Why that is all.* Give each read as its level the number of reads that have strictly fewer elements, and each add the level just below
+//! the first read that has its element (if there is none and it is acknowledged, above all reads; else it is
+//! dropped). Reads form a chain, so a legal order is one that sorts by level. It respects real time unless some
+//! operation ended before another of a lower level began; a cycle of several steps would contain such a pair. The
+//! pairs are: read, read and add, read (stale or lost), read, add (phantom), and add, add (reordered).
+//!
+//! **Cost.** One pass over the elements of all reads, one slot an element.
 
 use std::collections::BTreeMap;
 
-use super::set_elements::{Element, Fate, Read, Set};
 use serde_json::Value;
 
-use super::findings::percentiles;
-use crate::history::Pairs;
-use crate::{Anomaly, Budget, Checker, History, Valid, Verdict};
+use super::calls::{Calls, NONE, Stop};
+use super::findings::{Findings, percentiles};
+use super::set_elements::{Element, Fate, Set, Sets};
+use super::set_order;
+use crate::{Budget, Checker, History, Verdict};
 
-/// Anomalies of one kind that are explained; further ones are counted.
-const EXPLAINED_MAX: usize = 8;
+/// What a set's checker finds, worst first.
+pub(super) const KINDS: [&str; 7] = [
+    "lost-write",
+    "stale-read",
+    "phantom-read",
+    "aborted-read",
+    "duplicate",
+    "incomparable-reads",
+    "reordered-adds",
+];
 
-/// Checks a set to which elements are added (`add v`) and which is read whole (`read`, a list).
+/// Checks a set that only grows: see the [module](super::set).
 ///
-/// An element is *known* from its acknowledgement, or from the end of the first read that has it. It is *lost* when the
-/// read that began last among those without it began after it was known, and none that began later has it. It is
-/// *stale* when such a read lacks it but a later one has it: legal where the set need not be linearizable. An element
-/// that nobody tried to add is *unexpected*; one that a read has twice is *duplicated*; one whose add failed and which
-/// is read all the same is an *aborted read*. Elements are added once each.
+/// ```
+/// use squall_checkers::{Checker, SetFull, history};
+///
+/// let text = r#"{"process":0,"type":"invoke","f":"add","value":7}
+/// {"process":0,"type":"ok","f":"add","value":7,"time":1000000000}
+/// {"process":1,"type":"invoke","f":"read","time":2000000000}
+/// {"process":1,"type":"ok","f":"read","value":[],"time":3000000000}"#;
+/// let verdict = SetFull::new().check(&history::read(text.as_bytes(), "set.jsonl")?.history);
+/// assert_eq!(verdict.anomalies[0].kind, "lost-write");
+/// assert_eq!(
+///     verdict.anomalies[0].sentence,
+///     "7 was added by process 0 at 1.000 s and is missing from the last read, by process 1 at 3.000 s"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SetFull {
     independent: bool,
@@ -26,7 +72,7 @@ pub struct SetFull {
 }
 
 impl SetFull {
-    /// One set that may show an element some time after its acknowledgement.
+    /// One set that may show an element some time after its acknowledgement: Jepsen's `set-full`.
     pub fn new() -> SetFull {
         SetFull::default()
     }
@@ -36,42 +82,66 @@ impl SetFull {
         SetFull { independent: true, ..self }
     }
 
-    /// A set that must show an element to every read that begins after its acknowledgement.
+    /// A linearizable set.
     pub fn linearizable(self) -> SetFull {
         SetFull { linearizable: true, ..self }
+    }
+
+    fn label(self) -> &'static str {
+        if self.linearizable { "set" } else { "set-full" }
+    }
+
+    fn judge(self, history: &History, budget: &Budget) -> Result<Verdict, Stop> {
+        let calls = Calls::of(history, budget)?;
+        let mut sets = Sets::new(self.independent);
+        let mut held = vec![calls.run(&mut sets)?];
+        let mut tally = Tally {
+            linearizable: self.linearizable,
+            counts: BTreeMap::new(),
+            visible_ns: Vec::new(),
+            lost_ns: Vec::new(),
+            found: Findings::new(self.label(), &KINDS, &calls),
+        };
+        let mut undecided = None;
+        for set in &mut sets.list {
+            held.push(set.read_all(&calls, self.independent)?);
+            tally.judge(&calls, set);
+            if self.linearizable && set.may_be_out_of_order {
+                set_order::judge(&calls, set, self.independent, &mut tally.found)?;
+            }
+            if !set.read_after_last_add() {
+                let of = set.key.as_ref().map_or_else(String::new, |key| format!(" of key {key}"));
+                let why = format!("no ok read{of} began after the last acknowledged add; add a final read");
+                undecided.get_or_insert(why);
+            }
+        }
+        if sets.list.is_empty() {
+            undecided = Some("no ok read began after the last acknowledged add; add a final read".into());
+        }
+        Ok(tally.verdict(undecided))
     }
 }
 
 impl Checker for SetFull {
     fn name(&self) -> &str {
-        "set"
+        self.label()
     }
 
     /// Stats: counts `attempts`, `acknowledged`, `stable`, `lost`, `stale`, `never_read`, `recovered` (of unknown outcome,
     /// but read), `unexpected`, `duplicated`, `aborted_reads`; and `visible_ms` and `lost_ms`, each
     /// `{p50, p95, p99, max}` in milliseconds since the element was known.
-    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
-        let pairs = history.pairs();
-        let sets = match super::set_elements::sets(history, &pairs, self.independent) {
-            Ok(sets) => sets,
-            Err(why) => return Verdict::unknown("set", why),
-        };
-        let mut tally = Tally { linearizable: self.linearizable, ..Tally::default() };
-        for set in &sets {
-            tally.judge(set, &Witnesses { history, pairs: &pairs, key: set.key.as_ref() });
-        }
-        tally.verdict(&sets)
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        self.judge(history, budget).unwrap_or_else(|stop| stop.verdict(self.label()))
     }
 }
 
 /// What was found in all sets.
-#[derive(Default)]
-struct Tally {
+struct Tally<'a> {
     linearizable: bool,
     counts: BTreeMap<&'static str, usize>,
     visible_ns: Vec<u64>,
     lost_ns: Vec<u64>,
-    anomalies: Vec<Anomaly>,
+    found: Findings<'a>,
 }
 
 const COUNTS: [&str; 10] = [
@@ -87,60 +157,92 @@ const COUNTS: [&str; 10] = [
     "aborted_reads",
 ];
 
-impl Tally {
-    fn judge(&mut self, set: &Set, say: &Witnesses<'_>) {
-        for element in &set.elements {
-            let fate = element.fate(set);
-            if element.attempted() {
-                self.count("attempts", || None);
-                self.counted(element.acknowledged, "acknowledged");
-                self.counted(element.unsure() && element.read(), "recovered");
-            }
+#[derive(Default)]
+struct Counts {
+    attempts: usize,
+    acknowledged: usize,
+    stable: usize,
+    never_read: usize,
+    recovered: usize,
+    stale: usize,
+}
+
+impl Tally<'_> {
+    fn judge(&mut self, calls: &Calls<'_>, set: &mut Set) {
+        let mut counts = Counts::default();
+        let mut out_of_order = true;
+        for (id, element) in set.elements.iter().enumerate() {
+            let fate = element.fate(calls, set);
+            counts.attempts += usize::from(element.attempted());
+            counts.acknowledged += usize::from(element.acknowledged != NONE);
+            counts.recovered += usize::from(element.unsure() && element.read());
+            let key = set.key.as_ref();
+            let value = || set.ids.value(id as u32);
             match fate {
-                Fate::Lost { without, since_ns } => {
-                    self.lost_ns.push(since_ns);
-                    self.count("lost", || Some(say.lost(element, &set.reads[without])));
-                }
                 Fate::Stable { after_ns, without } => {
                     self.visible_ns.push(after_ns);
-                    self.count("stable", || None);
-                    if after_ns > 0 {
-                        let strict = self.linearizable;
-                        let stale = without.filter(|_| strict);
-                        self.count("stale", || stale.map(|read| say.stale(element, &set.reads[read])));
+                    counts.stable += 1;
+                    if let Some(read) = without {
+                        counts.stale += usize::from(after_ns > 0);
+                        out_of_order = false;
+                        if self.linearizable {
+                            let read = set.reads[read].at;
+                            self.found.add("stale-read", key, |calls| {
+                                missing(calls, element, &value(), read, "a later")
+                            });
+                        }
                     }
                 }
                 Fate::Failed => {}
-                Fate::NeverRead => self.count("never_read", || None),
-                Fate::Unexpected { read } => {
-                    self.count("unexpected", || Some(say.unexpected(element, &set.reads[read])));
+                Fate::NeverRead => counts.never_read += 1,
+                Fate::Lost { without, since_ns } => {
+                    self.lost_ns.push(since_ns);
+                    out_of_order = false;
+                    let read = set.reads[without].at;
+                    self.found
+                        .add("lost-write", key, |calls| missing(calls, element, &value(), read, "the last"));
                 }
-                Fate::Aborted { read } => {
-                    self.count("aborted_reads", || Some(say.aborted(element, &set.reads[read])));
-                }
+                Fate::Phantom => self.found.add("phantom-read", key, |calls| {
+                    let did = calls.did(element.reader);
+                    (format!("{did} has {}, which nobody had added", value()), vec![element.reader])
+                }),
+                Fate::Aborted => self.found.add("aborted-read", key, |calls| {
+                    let (did, by) = (calls.did(element.reader), calls.by(element.failed));
+                    let advice = "if that may have taken effect, record it as info";
+                    let sentence = format!("{did} has {}, whose add by {by} failed; {advice}", value());
+                    (sentence, vec![element.reader, element.failed])
+                }),
             }
-            if let Some((read, times)) = element.duplicated {
-                self.count("duplicated", || Some(say.duplicated(element, &set.reads[read as usize], times)));
-            }
+        }
+        for (&id, &(read, times)) in &set.duplicated {
+            out_of_order = false;
+            let value = set.ids.value(id);
+            self.found.add("duplicate", set.key.as_ref(), |calls| {
+                (format!("{} has {value} {times} times", calls.did(read)), vec![read])
+            });
+        }
+        set.may_be_out_of_order = out_of_order;
+        for (what, count) in [
+            ("attempts", counts.attempts),
+            ("acknowledged", counts.acknowledged),
+            ("stable", counts.stable),
+            ("never_read", counts.never_read),
+            ("recovered", counts.recovered),
+            ("stale", counts.stale),
+        ] {
+            *self.counts.entry(what).or_default() += count;
         }
     }
 
-    fn counted(&mut self, yes: bool, what: &'static str) {
-        if yes {
-            self.count(what, || None);
+    fn verdict(mut self, undecided: Option<String>) -> Verdict {
+        for (what, kind) in [
+            ("lost", "lost-write"),
+            ("unexpected", "phantom-read"),
+            ("aborted_reads", "aborted-read"),
+            ("duplicated", "duplicate"),
+        ] {
+            self.counts.insert(what, self.found.count(kind));
         }
-    }
-
-    /// Counts one of a kind, and explains it if it is one of the first.
-    fn count(&mut self, what: &'static str, anomaly: impl FnOnce() -> Option<Anomaly>) {
-        let count = self.counts.entry(what).or_default();
-        *count += 1;
-        if *count <= EXPLAINED_MAX {
-            self.anomalies.extend(anomaly());
-        }
-    }
-
-    fn verdict(mut self, sets: &[Set]) -> Verdict {
         let count = |what: &str| self.counts.get(what).copied().unwrap_or(0);
         let summary = format!(
             "{} elements: {} stable, {} lost, {} never read",
@@ -149,17 +251,8 @@ impl Tally {
             count("lost"),
             count("never_read")
         );
-        let mut verdict = if !self.anomalies.is_empty() {
-            let severity = |a: &Anomaly| a.kind != "lost-write";
-            self.anomalies.sort_by_key(severity);
-            Verdict::invalid("set", summary, std::mem::take(&mut self.anomalies))
-        } else if let Some(set) = sets.iter().find(|set| !set.read_after_last_add()) {
-            let of = set.key.as_ref().map_or_else(String::new, |key| format!(" of key {key}"));
-            let reason = format!("no ok read{of} began after the last acknowledged add; add a final read");
-            Verdict { summary, valid: Valid::Unknown, ..Verdict::unknown("set", reason) }
-        } else {
-            Verdict::valid("set", summary)
-        };
+        let mut verdict = self.found.verdict(summary, undecided);
+        verdict.stats.clear();
         for what in COUNTS {
             verdict = verdict.stat(what, self.counts.get(what).copied().unwrap_or(0));
         }
@@ -169,97 +262,20 @@ impl Tally {
     }
 }
 
-/// Makes anomalies.
-struct Witnesses<'a> {
-    history: &'a History,
-    pairs: &'a Pairs,
-    key: Option<&'a Value>,
-}
-
-impl Witnesses<'_> {
-    fn lost(&self, element: &Element, without: &Read) -> Anomaly {
-        let known = self.known(element);
-        let sentence = format!(
-            "{known}, but read by process {} that began at {} does not have it, nor does a later one",
-            self.process(without.invoke),
-            self.time(without.invoke)
-        );
-        self.anomaly("lost-write", sentence, [element.evidence(), vec![without.invoke]])
+/// Says that a read lacks a known element.
+fn missing(
+    calls: &Calls<'_>,
+    element: &Element,
+    value: &Value,
+    read: u32,
+    which: &str,
+) -> (String, Vec<u32>) {
+    let (by, end) = (calls.by(read), calls.end(read));
+    let lacks = format!("is missing from {which} read, by {by} at {end}");
+    if element.acknowledged < read {
+        let (by, end) = (calls.by(element.add), calls.end(element.add));
+        return (format!("{value} was added by {by} at {end} and {lacks}"), vec![element.add, read]);
     }
-
-    fn stale(&self, element: &Element, without: &Read) -> Anomaly {
-        let known = self.known(element);
-        let sentence = format!(
-            "{known}, but read by process {} that began at {} does not have it yet",
-            self.process(without.invoke),
-            self.time(without.invoke)
-        );
-        self.anomaly("stale-read", sentence, [element.evidence(), vec![without.invoke]])
-    }
-
-    fn unexpected(&self, element: &Element, read: &Read) -> Anomaly {
-        let sentence = format!("{} has {}, which nobody had added", self.read(read), element.value);
-        self.anomaly("phantom-read", sentence, [vec![read.invoke], vec![]])
-    }
-
-    fn aborted(&self, element: &Element, read: &Read) -> Anomaly {
-        let sentence = format!(
-            "{} has {}, whose add failed; if it may have taken effect, record it as info",
-            self.read(read),
-            element.value
-        );
-        self.anomaly("aborted-read", sentence, [vec![read.invoke], element.add.into_iter().collect()])
-    }
-
-    fn duplicated(&self, element: &Element, read: &Read, times: u32) -> Anomaly {
-        let sentence = format!("{} has {} {times} times", self.read(read), element.value);
-        self.anomaly("duplicate", sentence, [vec![read.invoke], element.add.into_iter().collect()])
-    }
-
-    fn anomaly(&self, kind: &str, sentence: String, invocations: [Vec<u32>; 2]) -> Anomaly {
-        let mut witness: Vec<usize> = invocations
-            .into_iter()
-            .flatten()
-            .flat_map(|at| [Some(at as usize), self.pairs.of(at as usize)])
-            .flatten()
-            .collect();
-        witness.sort_unstable();
-        witness.dedup();
-        let steps = witness.iter().map(|&at| self.step(at)).collect();
-        let sentence = match self.key {
-            Some(key) => format!("key {key}: {sentence}"),
-            None => sentence,
-        };
-        Anomaly { kind: kind.into(), key: self.key.cloned(), sentence, witness, steps, edges: Vec::new() }
-    }
-
-    fn step(&self, at: usize) -> String {
-        let event = self.history.get(at);
-        format!(
-            "{}: {} {} by process {}",
-            self.time(at as u32),
-            event.kind().name(),
-            event.f(),
-            event.process()
-        )
-    }
-
-    /// Since when an element is known, and from whom.
-    fn known(&self, element: &Element) -> String {
-        let at = element.known.unwrap_or_default();
-        let how = if element.known_by_add { "acknowledged to" } else { "read by" };
-        format!("{} was {how} process {} at {}", element.value, self.process(at), self.time(at))
-    }
-
-    fn read(&self, read: &Read) -> String {
-        format!("read by process {} at {}", self.process(read.complete), self.time(read.complete))
-    }
-
-    fn process(&self, at: u32) -> crate::Process {
-        self.history.get(at as usize).process()
-    }
-
-    fn time(&self, at: u32) -> String {
-        format!("{:.3} s", self.history.get(at as usize).time_ns() as f64 / 1e9)
-    }
+    let (by, end) = (calls.by(element.reader), calls.end(element.reader));
+    (format!("{value} was read by {by} at {end} and {lacks}"), vec![element.tried, element.reader, read])
 }

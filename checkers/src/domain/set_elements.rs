@@ -1,270 +1,321 @@
 //! What a history says of each element of each set.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::history::{OpRef, Pairs};
+use super::calls::{Call, Calls, NONE, Pass, Stop};
+use crate::Type;
+use crate::budget::Lease;
+use crate::history::{OpRef, Raw};
 use crate::intern::Interner;
-use crate::{History, Type};
+
+/// Elements of a read between two looks at the budget.
+const PACE: usize = 1 << 16;
 
 /// One set: its reads and its elements.
 pub(super) struct Set {
     pub(super) key: Option<Value>,
+    pub(super) ids: Interner,
     /// Ok reads, those that began last first.
     pub(super) reads: Vec<Read>,
     pub(super) elements: Vec<Element>,
+    /// Elements that a read has more than once: the read and how often.
+    pub(super) duplicated: BTreeMap<u32, (u32, u32)>,
+    /// Whether nothing was found that already says that the set is not linearizable.
+    pub(super) may_be_out_of_order: bool,
     /// The completion of the last acknowledged add.
     last_add: Option<u32>,
 }
 
-/// An ok read, by the indices of its events.
+/// An ok read, by its invocation.
+#[derive(Clone, Copy)]
 pub(super) struct Read {
-    pub(super) invoke: u32,
-    pub(super) complete: u32,
-    invoke_ns: u64,
+    pub(super) at: u32,
+    /// Number of elements.
+    pub(super) size: u32,
+    /// Its place among the reads by size.
+    pub(super) rank: u32,
 }
 
-/// An element that somebody added or read.
+/// An element that somebody added or read. What is not is `NONE`.
+#[derive(Clone, Copy)]
 pub(super) struct Element {
-    pub(super) value: Value,
-    /// The invocation of its add; of the acknowledged one, where there is one.
-    pub(super) add: Option<u32>,
-    pub(super) acknowledged: bool,
-    /// Every add of it failed.
-    failed: bool,
-    /// The event from which on it is known to be in the set: an add's or a read's completion.
-    pub(super) known: Option<u32>,
-    pub(super) known_by_add: bool,
-    known_ns: u64,
-    /// The first read that made it known, by its invocation.
-    known_by: u32,
+    /// The first add that did not fail; of those that were acknowledged, if any was.
+    pub(super) add: u32,
+    /// The first add that did not fail.
+    pub(super) tried: u32,
+    /// The event of the first acknowledgement.
+    pub(super) acknowledged: u32,
+    /// An add that failed.
+    pub(super) failed: u32,
+    /// The read that has it and ended first, and when.
+    pub(super) reader: u32,
+    read: u32,
     /// How many of the reads that began last, counted from the last, have it.
     run: u32,
     /// The last-begun read that has it.
-    last_present: Option<u32>,
+    last_present: u32,
     /// 1 + the last read that was looked at and has it.
     seen: u32,
-    /// A read that has it more than once, and how often.
-    pub(super) duplicated: Option<(u32, u32)>,
+    /// How many reads have it, and the smallest that does.
+    pub(super) count: u32,
+    pub(super) lowest_rank: u32,
 }
+
+const NEW: Element = Element {
+    add: NONE,
+    tried: NONE,
+    acknowledged: NONE,
+    failed: NONE,
+    reader: NONE,
+    read: NONE,
+    run: 0,
+    last_present: NONE,
+    seen: 0,
+    count: 0,
+    lowest_rank: NONE,
+};
 
 /// What became of an element. Reads are numbers into [`Set::reads`].
 pub(super) enum Fate {
     /// Known, then absent for good.
     Lost { without: usize, since_ns: u64 },
-    /// Present to the end, this long after it was known; 0 where no read lacked it after that.
+    /// Present to the end, this long after it was known; and the last read that lacked it after that.
     Stable { after_ns: u64, without: Option<usize> },
     /// No read says.
     NeverRead,
     /// Its add failed, and no read has it.
     Failed,
-    /// Read, but never added.
-    Unexpected { read: usize },
+    /// Read before anybody had begun to add it.
+    Phantom,
     /// Read, though its add failed.
-    Aborted { read: usize },
-}
-
-impl Set {
-    /// Whether a read began after the last acknowledged add.
-    pub(super) fn read_after_last_add(&self) -> bool {
-        let last_read = self.reads.first().map(|read| read.invoke);
-        match (self.last_add, last_read) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(add), Some(read)) => add < read,
-        }
-    }
+    Aborted,
 }
 
 impl Element {
     pub(super) fn attempted(&self) -> bool {
-        self.add.is_some()
+        self.tried != NONE || self.failed != NONE
+    }
+
+    /// Whether an add of it began before any read that has it ended.
+    pub(super) fn was_added(&self) -> bool {
+        self.tried != NONE && self.tried < self.read
     }
 
     pub(super) fn unsure(&self) -> bool {
-        self.attempted() && !self.acknowledged && !self.failed
+        self.tried != NONE && self.acknowledged == NONE
     }
 
     pub(super) fn read(&self) -> bool {
-        self.last_present.is_some()
-    }
-
-    /// The invocations of what made it known.
-    pub(super) fn evidence(&self) -> Vec<u32> {
-        let reader = (!self.known_by_add).then_some(self.known_by);
-        self.add.into_iter().chain(reader).collect()
+        self.reader != NONE
     }
 
     /// What became of it: Jepsen's rules for an element of `set-full`.
-    pub(super) fn fate(&self, set: &Set) -> Fate {
-        if let Some(read) = self.last_present.map(|read| read as usize) {
-            if !self.attempted() {
-                return Fate::Unexpected { read };
-            }
-            if self.failed {
-                return Fate::Aborted { read };
-            }
+    pub(super) fn fate(&self, calls: &Calls<'_>, set: &Set) -> Fate {
+        if self.read() && !self.was_added() {
+            return if self.failed < self.read { Fate::Aborted } else { Fate::Phantom };
         }
-        let Some(known) = self.known else {
-            return if self.failed { Fate::Failed } else { Fate::NeverRead };
-        };
+        let known = self.acknowledged.min(self.read);
+        if known == NONE {
+            return if self.tried == NONE { Fate::Failed } else { Fate::NeverRead };
+        }
+        let ns = |event: u32| calls.history.get(event as usize).time_ns();
         // Only a read that began after the element was known can be at fault for lacking it.
-        let without = |at: usize| set.reads.get(at).is_some_and(|read| read.invoke > known).then_some(at);
+        let without = |at: usize| set.reads.get(at).is_some_and(|read| read.at > known).then_some(at);
         if self.run > 0 {
             let without = without(self.run as usize);
-            let seen_ns = without.map_or(0, |at| set.reads[at].invoke_ns + 1);
-            return Fate::Stable { after_ns: seen_ns.saturating_sub(self.known_ns), without };
+            let seen_ns = without.map_or(0, |at| ns(set.reads[at].at) + 1);
+            let after_ns = if seen_ns == 0 { 0 } else { seen_ns.saturating_sub(ns(known)) };
+            return Fate::Stable { after_ns, without };
         }
         match without(0) {
             Some(without) => {
-                let last_ns = self.last_present.map_or(0, |read| set.reads[read as usize].invoke_ns + 1);
-                Fate::Lost { without, since_ns: last_ns.saturating_sub(self.known_ns) }
+                let last = set.reads.get(self.last_present as usize);
+                let last_ns = last.map_or(0, |read| ns(read.at) + 1);
+                Fate::Lost { without, since_ns: last_ns.saturating_sub(ns(known)) }
             }
-            None => match self.last_present {
-                Some(_) => Fate::Stable { after_ns: 0, without: None },
-                None => Fate::NeverRead,
-            },
+            None if self.read() => Fate::Stable { after_ns: 0, without: None },
+            None => Fate::NeverRead,
         }
     }
 }
 
-/// Collects the operations of one set.
-#[derive(Default)]
-struct Collector<'a> {
-    ids: Interner,
-    elements: Vec<Element>,
-    reads: Vec<(OpRef<'a>, OpRef<'a>)>,
-    last_add: Option<u32>,
+/// All sets of a history, in the order in which their keys appear.
+pub(super) struct Sets {
+    independent: bool,
+    keys: Interner,
+    pub(super) list: Vec<Set>,
 }
 
-/// The sets of a history, in the order in which their keys appear.
-///
-/// # Errors
-/// A read that did not return a list, or a function that a set does not have, with its event's index.
-pub(super) fn sets(history: &History, pairs: &Pairs, independent: bool) -> Result<Vec<Set>, String> {
-    let mut collectors: Vec<(Option<Value>, Collector<'_>)> = Vec::new();
-    let mut by_key: HashMap<Option<Value>, usize> = HashMap::new();
-    for event in history.iter().filter(|event| event.is_client() && event.kind() == Type::Invoke) {
-        let (key, value) = split(event.value(), independent);
-        let at = *by_key.entry(key).or_insert_with_key(|key| {
-            collectors.push((key.clone(), Collector::default()));
-            collectors.len() - 1
-        });
-        let completion = pairs.of(event.index()).map(|at| history.get(at));
-        let set = &mut collectors[at].1;
-        match event.f() {
-            "add" => set.add(event, &value, completion),
+impl Sets {
+    pub(super) fn new(independent: bool) -> Sets {
+        Sets { independent, keys: Interner::default(), list: Vec::new() }
+    }
+
+    fn set(&mut self, key: Option<Raw<'_>>) -> &mut Set {
+        let at = key.map_or(0, |key| self.keys.intern_raw(key) as usize);
+        if at == self.list.len() {
+            self.list.push(Set {
+                key: key.map(Raw::to_value),
+                ids: Interner::default(),
+                reads: Vec::new(),
+                elements: Vec::new(),
+                duplicated: BTreeMap::new(),
+                may_be_out_of_order: false,
+                last_add: None,
+            });
+        }
+        &mut self.list[at]
+    }
+}
+
+/// The key and the rest of a value.
+pub(super) fn split<'a>(event: OpRef<'a>, independent: bool) -> Result<(Option<Raw<'a>>, Raw<'a>), Stop> {
+    if !independent {
+        return Ok((None, event.raw()));
+    }
+    let (key, value) = event.raw().pair().ok_or_else(|| Stop::shape(event, "every value is [key, value]"))?;
+    Ok((Some(key), value))
+}
+
+impl<'a> Pass<'a> for Sets {
+    fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        let (key, value) = split(call.invoke, self.independent)?;
+        match call.f() {
+            "add" => self.set(key).add(call, value),
             "read" => {
-                if let Some(completion) = completion.filter(|c| c.kind() == Type::Ok) {
-                    set.reads.push((event, completion));
+                let read = Read { at: call.at(), size: 0, rank: 0 };
+                let set = self.set(key);
+                if call.is_ok() {
+                    set.reads.push(read);
                 }
             }
-            f => return Err(format!("event {}: a set has no `{f}`: it has add and read", event.index())),
+            _ => return Err(Stop::function(call.invoke, "a set has add and read")),
         }
+        Ok(())
     }
-    collectors.into_iter().map(|(key, collector)| collector.finish(key, independent)).collect()
-}
 
-fn split(value: Value, independent: bool) -> (Option<Value>, Value) {
-    match value {
-        Value::Array(mut pair) if independent && pair.len() == 2 => {
-            let value = pair.pop().unwrap_or_default();
-            (pair.pop(), value)
-        }
-        other => (None, other),
+    fn bytes(&self) -> usize {
+        let sets = self.list.iter().take(1024).map(Set::bytes).sum::<usize>();
+        sets * self.list.len().div_ceil(1024) + self.keys.memory_bytes()
     }
 }
 
-impl<'a> Collector<'a> {
-    fn element(&mut self, value: &Value) -> &mut Element {
-        let id = self.ids.intern(value) as usize;
+impl Set {
+    fn bytes(&self) -> usize {
+        self.ids.memory_bytes()
+            + self.elements.capacity() * size_of::<Element>()
+            + self.reads.capacity() * size_of::<Read>()
+    }
+
+    /// Whether a read began after the last acknowledged add.
+    pub(super) fn read_after_last_add(&self) -> bool {
+        self.reads.first().is_some_and(|read| self.last_add.is_none_or(|add| add < read.at))
+    }
+
+    fn element(&mut self, value: Raw<'_>) -> &mut Element {
+        let id = self.ids.intern_raw(value) as usize;
         if id == self.elements.len() {
-            self.elements.push(Element {
-                value: value.clone(),
-                add: None,
-                acknowledged: false,
-                failed: false,
-                known: None,
-                known_by_add: false,
-                known_ns: 0,
-                known_by: 0,
-                run: 0,
-                last_present: None,
-                seen: 0,
-                duplicated: None,
-            });
+            self.elements.push(NEW);
         }
         &mut self.elements[id]
     }
 
-    fn add(&mut self, event: OpRef<'a>, value: &Value, completion: Option<OpRef<'a>>) {
-        let kind = completion.map_or(Type::Info, OpRef::kind);
+    fn add(&mut self, call: Call<'_>, value: Raw<'_>) {
+        let acknowledged = call.acknowledged();
+        if acknowledged != NONE {
+            self.last_add = self.last_add.max(Some(acknowledged));
+        }
         let element = self.element(value);
-        let first = element.add.is_none();
-        element.failed = kind == Type::Fail && (first || element.failed);
-        if first || (kind == Type::Ok && !element.acknowledged) {
-            element.add = Some(event.index() as u32);
+        if call.kind() == Type::Fail {
+            element.failed = element.failed.min(call.at());
+            return;
         }
-        if let Some(completion) = completion.filter(|_| kind == Type::Ok) {
-            let at = completion.index() as u32;
-            element.acknowledged = true;
-            if element.known.is_none_or(|known| at < known) {
-                element.known = Some(at);
-                element.known_ns = completion.time_ns();
-                element.known_by_add = true;
-            }
-            self.last_add = self.last_add.max(Some(at));
+        element.tried = element.tried.min(call.at());
+        if element.add == NONE || acknowledged < element.acknowledged {
+            element.add = call.at();
         }
+        element.acknowledged = element.acknowledged.min(acknowledged);
     }
 
-    fn finish(mut self, key: Option<Value>, independent: bool) -> Result<Set, String> {
+    /// Looks at the elements of all reads.
+    pub(super) fn read_all<'a>(&mut self, calls: &Calls<'a>, independent: bool) -> Result<Lease<'a>, Stop> {
         let mut reads = std::mem::take(&mut self.reads);
-        reads.sort_unstable_by_key(|(invocation, _)| std::cmp::Reverse(invocation.index()));
-        for (number, &(invocation, completion)) in reads.iter().enumerate() {
-            match split(completion.value(), independent).1 {
-                Value::Array(values) => self.read(number as u32, invocation, completion, &values),
-                Value::Null => {}
-                other => {
-                    let at = completion.index();
-                    return Err(format!("event {at}: a set is read as a list, not {}", brief(&other)));
+        reads.reverse();
+        let list = |read: &Read| -> Result<Raw<'_>, Stop> {
+            let Some(event) = calls.call(read.at).complete else { return Ok(Raw::Null) };
+            let value = split(event, independent)?.1;
+            match value {
+                Raw::Null => Ok(value),
+                _ if value.items().is_some() => Ok(value),
+                _ => Err(Stop::shape(event, "a set is read as a list")),
+            }
+        };
+        let mut known = Vec::with_capacity(reads.len());
+        for mut read in reads {
+            let value = list(&read)?;
+            if value != Raw::Null {
+                read.size = count(value);
+                known.push(read);
+            }
+        }
+        let mut by_size: Vec<u32> = (0..known.len() as u32).collect();
+        by_size.sort_by_key(|&at| known[at as usize].size);
+        for (rank, &at) in by_size.iter().enumerate() {
+            known[at as usize].rank = rank as u32;
+        }
+        let before = self.bytes();
+        let mut held = calls.budget.lease(known.capacity() * size_of::<Read>())?;
+        let mut seen = 0;
+        for (number, read) in known.iter().enumerate() {
+            let end = calls.call(read.at).acknowledged();
+            for value in list(read)?.items().into_iter().flatten() {
+                self.read(number as u32, read, end, value);
+                seen += 1;
+                if seen % PACE == 0 {
+                    calls.budget.ask()?;
+                    held.resize(self.bytes().saturating_sub(before))?;
                 }
             }
         }
-        let reads = reads.into_iter().map(|(invocation, completion)| Read {
-            invoke: invocation.index() as u32,
-            complete: completion.index() as u32,
-            invoke_ns: invocation.time_ns(),
-        });
-        Ok(Set { key, reads: reads.collect(), elements: self.elements, last_add: self.last_add })
+        self.reads = known;
+        Ok(held)
     }
 
-    fn read(&mut self, number: u32, invocation: OpRef<'_>, completion: OpRef<'_>, values: &[Value]) {
-        let at = completion.index() as u32;
-        for value in values {
-            let element = self.element(value);
-            if element.seen == number + 1 {
-                let times =
-                    element.duplicated.filter(|&(read, _)| read == number).map_or(1, |(_, times)| times);
-                element.duplicated = Some((number, times + 1));
-                continue;
-            }
-            element.seen = number + 1;
-            if element.run == number {
-                element.run += 1;
-            }
-            element.last_present.get_or_insert(number);
-            if element.known.is_none_or(|known| at < known) {
-                element.known = Some(at);
-                element.known_ns = completion.time_ns();
-                element.known_by_add = false;
-                element.known_by = invocation.index() as u32;
-            }
+    #[inline]
+    fn read(&mut self, number: u32, read: &Read, end: u32, value: Raw<'_>) {
+        let element = self.element(value);
+        if element.seen == number + 1 {
+            let id = self.ids.intern_raw(value);
+            let (_, times) = self.duplicated.entry(id).or_insert((read.at, 1));
+            *times += 1;
+            return;
+        }
+        element.seen = number + 1;
+        element.count += 1;
+        element.lowest_rank = element.lowest_rank.min(read.rank);
+        if element.run == number {
+            element.run += 1;
+        }
+        if element.last_present == NONE {
+            element.last_present = number;
+        }
+        if end < element.read {
+            (element.read, element.reader) = (end, read.at);
         }
     }
 }
 
-fn brief(value: &Value) -> String {
-    let text = value.to_string();
-    text.chars().take(40).collect()
+/// The number of items of a list. Most hold numbers only, so that their commas are counted.
+fn count(list: Raw<'_>) -> u32 {
+    match list {
+        Raw::Text(text)
+            if !text.iter().any(|byte| matches!(byte, b'"' | b'{')) && !text[1..].contains(&b'[') =>
+        {
+            let commas = text.iter().filter(|byte| **byte == b',').count();
+            if text.len() == 2 { 0 } else { commas as u32 + 1 }
+        }
+        _ => list.items().map_or(0, Iterator::count) as u32,
+    }
 }

@@ -1,0 +1,185 @@
+//! What systems are used as: sets, counters, queues, ids, banks, logs, locks.
+
+use serde_json::{Value, json};
+use squall_checkers::domain::{
+    Bank, Counter, ExactlyOnce, Fencing, LongFork, Monotonic, Queue, SetFull, Staleness, UniqueIds,
+};
+use squall_checkers::{History, Op, Process, Type, Valid};
+
+use crate::case::{Case, Input};
+use crate::random::Random;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let base = Case {
+        name: "",
+        size: 1_000_000,
+        quick: 20_000,
+        input: set,
+        checker: || Box::new(SetFull::new().linearizable()),
+        valid: Valid::True,
+        bar_ms: Some(200.0),
+        bar_mib: None,
+        quick_bytes_per_op: 400,
+        quick_steps_per_op: None,
+    };
+    vec![
+        Case { name: "set, 4 reads of the whole", ..base },
+        Case { name: "set-full, 4 reads of the whole", checker: || Box::new(SetFull::new()), ..base },
+        Case { name: "counter", input: counter, checker: || Box::new(Counter::new()), ..base },
+        Case { name: "unordered-queue", input: queue, checker: || Box::new(Queue::new()), ..base },
+        Case { name: "total-queue", input: queue, checker: || Box::new(Queue::total()), ..base },
+        Case { name: "unique-ids", input: ids, checker: || Box::new(UniqueIds::new()), ..base },
+        Case { name: "bank, 8 accounts", input: bank, checker: || Box::new(Bank::new()), ..base },
+        Case { name: "long-fork, groups of 2", input: forks, checker: || Box::new(LongFork::new()), ..base },
+        Case { name: "monotonic", input: monotonic, checker: || Box::new(Monotonic::new()), ..base },
+        Case { name: "fencing", input: locks, checker: || Box::new(Fencing::new()), ..base },
+        Case { name: "staleness", input: registers, checker: || Box::new(Staleness::new()), ..base },
+        Case { name: "exactly-once", input: work, checker: || Box::new(ExactlyOnce::new()), ..base },
+    ]
+}
+
+/// `ops` operations of 10 clients, each of which takes effect when it begins and completes while others run. `next` says
+/// what the `n`th does: the function, the argument and the result.
+fn run(ops: usize, mut next: impl FnMut(&mut Random, usize) -> (&'static str, Value, Value)) -> History {
+    let mut random = Random(1);
+    let mut open: Vec<Option<(&'static str, Value)>> = vec![None; 10];
+    let (mut history, mut begun) = (History::new(), 0);
+    while begun < ops || open.iter().any(Option::is_some) {
+        let client = random.below(open.len());
+        let at = history.len() as u64 * 1_000_000;
+        let event =
+            |f: &'static str, value| Op::new(f).process(Process::Client(client as u32)).value(value).at(at);
+        match open[client].take() {
+            None if begun < ops => {
+                let (f, asked, told) = next(&mut random, begun);
+                begun += 1;
+                history.push(&event(f, asked));
+                open[client] = Some((f, told));
+            }
+            None => {}
+            Some((f, told)) => history.push(&event(f, told).kind(Type::Ok)),
+        }
+    }
+    history
+}
+
+fn set(ops: usize) -> Input {
+    let mut history = run(ops - 4, |_, n| ("add", json!(n), json!(n)));
+    let all: Value = (0..ops - 4).collect();
+    for _ in 0..4 {
+        let op = Op::new("read").at(history.len() as u64 * 1_000_000);
+        history.push(&op.clone());
+        history.push(&op.value(all.clone()).kind(Type::Ok));
+    }
+    Input::of(history)
+}
+
+fn counter(ops: usize) -> Input {
+    let mut sum = 0;
+    Input::of(run(ops, |random, _| match random.below(2) {
+        0 => ("read", json!(null), json!(sum)),
+        _ => {
+            sum += 1;
+            ("add", json!(1), json!(1))
+        }
+    }))
+}
+
+fn queue(ops: usize) -> Input {
+    let (mut first, mut end) = (0, 0);
+    let mut history = run(ops - 1, |random, _| {
+        if first == end || random.below(2) == 0 {
+            end += 1;
+            return ("enqueue", json!(end - 1), json!(end - 1));
+        }
+        first += 1;
+        ("dequeue", json!(null), json!(first - 1))
+    });
+    let rest: Value = (first..end).collect();
+    let op = Op::new("drain").at(history.len() as u64 * 1_000_000);
+    history.push(&op.clone());
+    history.push(&op.value(rest).kind(Type::Ok));
+    Input::of(history)
+}
+
+fn ids(ops: usize) -> Input {
+    Input::of(run(ops, |_, n| ("generate", json!(null), json!(n * 1024 + 7))))
+}
+
+fn bank(ops: usize) -> Input {
+    let mut balances = vec![100; 8];
+    Input::of(run(ops, |random, _| {
+        if random.below(2) == 0 {
+            let told =
+                balances.iter().enumerate().map(|(account, balance)| (account.to_string(), json!(balance)));
+            return ("read", json!(null), Value::Object(told.collect()));
+        }
+        let (from, to) = (random.below(8), random.below(8));
+        let amount = random.below(5).min(balances[from]);
+        balances[from] -= amount;
+        balances[to] += amount;
+        let transfer = json!({"from": from, "to": to, "amount": amount});
+        ("transfer", transfer.clone(), transfer)
+    }))
+}
+
+fn forks(ops: usize) -> Input {
+    let mut written = 0;
+    Input::of(run(ops, |random, _| {
+        if random.below(3) == 0 {
+            written += 1;
+            let write = json!([["w", written - 1, 1]]);
+            return ("txn", write.clone(), write);
+        }
+        let group = written.saturating_sub(random.below(6)) / 2 * 2;
+        let read = |key: usize| if key < written { json!(["r", key, 1]) } else { json!(["r", key, null]) };
+        let asked = json!([["r", group, null], ["r", group + 1, null]]);
+        ("txn", asked, json!([read(group), read(group + 1)]))
+    }))
+}
+
+fn monotonic(ops: usize) -> Input {
+    let mut value = 0;
+    Input::of(run(ops, |random, _| {
+        let grows = random.below(2);
+        value += grows;
+        (["read", "inc"][grows], json!(null), json!(value))
+    }))
+}
+
+fn locks(ops: usize) -> Input {
+    let mut history = History::new();
+    for n in 0..ops {
+        let op = |f: &'static str| {
+            Op::new(f).process(Process::Client((n / 3 % 10) as u32)).at(n as u64 * 1_000_000)
+        };
+        let (f, asked, told) = match n % 3 {
+            0 => ("acquire", json!(null), json!(n)),
+            1 => ("write", json!(n - 1), json!(null)),
+            _ => ("release", json!(null), json!(null)),
+        };
+        history.push(&op(f).value(asked));
+        history.push(&op(f).value(told).kind(Type::Ok));
+    }
+    Input::of(history)
+}
+
+fn registers(ops: usize) -> Input {
+    let mut value = json!(null);
+    Input::of(run(ops, |random, n| {
+        if random.below(2) == 0 {
+            return ("read", json!(null), value.clone());
+        }
+        value = json!(n);
+        ("write", value.clone(), value.clone())
+    }))
+}
+
+fn work(ops: usize) -> Input {
+    let mut history = run(ops - 1, |_, n| ("submit", json!(n), json!(n)));
+    let all: Value = (0..ops - 1).collect();
+    let op = Op::new("read").at(history.len() as u64 * 1_000_000);
+    history.push(&op.clone());
+    history.push(&op.value(all).kind(Type::Ok));
+    Input::of(history)
+}

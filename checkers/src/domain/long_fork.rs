@@ -1,0 +1,346 @@
+//! Long forks: two readers who disagree on which of two writes came first.
+//!
+//! **Operations** (`jepsen.tests.long-fork`): `txn`, either a single write `[["w", k, v]]` or reads `[["r", x, 1], ["r", y, null]]`.
+//! Each key is written once, and reads of the same keys form a *group*. Transactions of another shape are left out.
+//!
+//! **Failures.** `long-fork`: of two reads of one group, the first has a key that the second lacks, and the second one
+//! that the first lacks. Then no order of the two writes explains both. Snapshot isolation forbids it, parallel
+//! snapshot isolation does not. `aborted-read`: a read has a value whose write failed.
+//!
+//! **Algorithm.** A group has no fork exactly if its reads, in the order of how many keys they have, each have all keys of the
+//! one before. So each read is compared with one other, where Jepsen compares all pairs. A key of which two values
+//! were written or read makes the verdict unknown, as in Jepsen.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::calls::{Call, Calls, NONE, Pass, Stop};
+use super::findings::Findings;
+use crate::history::Raw;
+use crate::intern::{FastBuild, Interner};
+use crate::{Budget, Checker, History, Type, Verdict};
+
+const NAME: &str = "long-fork";
+const KINDS: [&str; 2] = ["long-fork", "aborted-read"];
+
+/// Looks for long forks: see the [module](super::long_fork).
+///
+/// ```
+/// use squall_checkers::domain::LongFork;
+/// use squall_checkers::{Checker, history};
+///
+/// let text = r#"{"process":0,"type":"invoke","f":"txn","value":[["w",1,1]]}
+/// {"process":1,"type":"invoke","f":"txn","value":[["w",2,1]]}
+/// {"process":2,"type":"invoke","f":"txn","value":[["r",1,null],["r",2,null]]}
+/// {"process":2,"type":"ok","f":"txn","value":[["r",1,1],["r",2,null]],"time":1000000000}
+/// {"process":3,"type":"invoke","f":"txn","value":[["r",2,null],["r",1,null]]}
+/// {"process":3,"type":"ok","f":"txn","value":[["r",2,1],["r",1,null]],"time":2000000000}"#;
+/// let verdict = LongFork::new().check(&history::read(text.as_bytes(), "fork.jsonl")?.history);
+/// assert_eq!(
+///     verdict.anomalies[0].sentence,
+///     "txn by process 2 at 1.000 s has key 1 but not 2, txn by process 3 at 2.000 s has key 2 but not 1"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LongFork {}
+
+impl LongFork {
+    /// The checker.
+    pub fn new() -> LongFork {
+        LongFork::default()
+    }
+}
+
+impl Checker for LongFork {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    /// Stats: `reads`, `groups`, `writes`, and how many `long_fork`s (at most one for each read) and `aborted_read`s.
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+    }
+}
+
+fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
+    let calls = Calls::of(history, budget)?;
+    let mut txns = Txns::default();
+    let _held = calls.run(&mut txns)?;
+    let mut found = Findings::new(NAME, &KINDS, &calls);
+    for &(at, key) in &txns.aborted {
+        let (writer, key) = (txns.keys[key as usize].failed, txns.ids.value(key));
+        found.add("aborted-read", None, |calls| {
+            let advice = "if that may have taken effect, record it as info";
+            let by = calls.by(writer);
+            (
+                format!("{} has key {key}, whose write by {by} failed; {advice}", calls.did(at)),
+                vec![at, writer],
+            )
+        });
+    }
+    let mut groups: Vec<Group> = std::mem::take(&mut txns.groups).into_values().collect();
+    groups.sort_unstable_by_key(|group| group.reads.first().map(|read| read.at));
+    for group in &mut groups {
+        budget.ask()?;
+        group.judge(&txns.ids, &mut found);
+    }
+    let reads: usize = groups.iter().map(|group| group.reads.len()).sum();
+    let forks = found.count("long-fork");
+    let summary = format!("{reads} reads of {} groups of keys, {forks} long forks", groups.len());
+    let undecided = txns.twice.or_else(|| (reads == 0).then(|| "no read was acknowledged".to_owned()));
+    let verdict = found.verdict(summary, undecided);
+    Ok(verdict.stat("reads", reads).stat("groups", groups.len()).stat("writes", txns.writes))
+}
+
+#[derive(Clone, Copy)]
+struct Key {
+    /// Its one value.
+    value: u32,
+    /// Its write, if that did not fail, and if it did.
+    writer: u32,
+    failed: u32,
+}
+
+/// Reads of the same keys.
+struct Group {
+    keys: Box<[u32]>,
+    reads: Vec<Read>,
+    /// Which of the keys each read has, as many words a read as it takes.
+    bits: Vec<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Read {
+    at: u32,
+    has: u32,
+    bits: u32,
+}
+
+#[derive(Default)]
+struct Txns {
+    ids: Interner,
+    values: Interner,
+    keys: Vec<Key>,
+    groups: HashMap<Box<[u32]>, Group, FastBuild>,
+    aborted: Vec<(u32, u32)>,
+    twice: Option<String>,
+    writes: usize,
+    reads: usize,
+    /// The keys of the read at hand, and whether it has them.
+    row: Vec<(u32, bool)>,
+    row_keys: Vec<u32>,
+}
+
+fn parts(mop: Raw<'_>) -> Option<(&str, Raw<'_>, Raw<'_>)> {
+    let mut items = mop.items()?;
+    Some((items.next()?.plain_str()?, items.next()?, items.next()?))
+}
+
+impl<'a> Pass<'a> for Txns {
+    fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        let Some(mut mops) = call.asked().items() else { return Ok(()) };
+        let (Some(mop), None) = (mops.next().and_then(parts), mops.next()) else { return Ok(()) };
+        let (("w", id, value), None) = (mop, mops.next()) else { return Ok(()) };
+        self.writes += 1;
+        let failed = call.kind() == Type::Fail;
+        let id = self.key(id);
+        let key = &mut self.keys[id as usize];
+        if failed {
+            key.failed = key.failed.min(call.at());
+        } else if key.writer != NONE {
+            self.note_twice(id);
+        } else {
+            key.writer = call.at();
+        }
+        self.has(id, value);
+        Ok(())
+    }
+
+    fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        let Some(mops) = call.told().and_then(|(told, _)| told.items()) else { return Ok(()) };
+        self.row.clear();
+        for mop in mops {
+            let Some(("r", id, value)) = parts(mop) else { return Ok(()) };
+            let id = self.key(id);
+            self.row.push((id, value != Raw::Null));
+            if value != Raw::Null {
+                self.has(id, value);
+                let key = self.keys[id as usize];
+                if key.writer == NONE && key.failed != NONE {
+                    self.aborted.push((call.at(), id));
+                }
+            }
+        }
+        if !self.row.is_empty() {
+            self.row.sort_unstable();
+            self.row.dedup_by_key(|(key, _)| *key);
+            self.read(call.at());
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.ids.memory_bytes()
+            + self.keys.capacity() * size_of::<Key>()
+            + self.groups.capacity() * size_of::<(Box<[u32]>, Group)>()
+            + self.groups.len() * 128
+            + self.reads * (size_of::<Read>() + size_of::<u64>())
+    }
+}
+
+impl Txns {
+    fn key(&mut self, id: Raw<'_>) -> u32 {
+        let id = self.ids.intern_raw(id);
+        if id as usize == self.keys.len() {
+            self.keys.push(Key { value: NONE, writer: NONE, failed: NONE });
+        }
+        id
+    }
+
+    /// The key has this value, and must have no other.
+    fn has(&mut self, id: u32, value: Raw<'_>) {
+        let value = self.values.intern_raw(value);
+        let key = &mut self.keys[id as usize];
+        if key.value == NONE {
+            key.value = value;
+        } else if key.value != value {
+            self.note_twice(id);
+        }
+    }
+
+    fn note_twice(&mut self, id: u32) {
+        let key = self.ids.value(id);
+        let why = || format!("key {key} was written more than once: the order of its values is not known");
+        self.twice.get_or_insert_with(why);
+    }
+
+    /// Puts the row into its group.
+    fn read(&mut self, at: u32) {
+        self.reads += 1;
+        self.row_keys.clear();
+        self.row_keys.extend(self.row.iter().map(|(key, _)| *key));
+        if !self.groups.contains_key(self.row_keys.as_slice()) {
+            let keys: Box<[u32]> = self.row_keys.as_slice().into();
+            let group = Group { keys: keys.clone(), reads: Vec::new(), bits: Vec::new() };
+            self.groups.insert(keys, group);
+        }
+        let group = self.groups.get_mut(self.row_keys.as_slice()).expect("it was put in");
+        let bits = group.bits.len() as u32;
+        let has = self.row.iter().filter(|(_, has)| *has).count() as u32;
+        let word =
+            |row: &[(u32, bool)]| row.iter().rev().fold(0, |word, (_, has)| word << 1 | u64::from(*has));
+        group.bits.extend(self.row.chunks(64).map(word));
+        group.reads.push(Read { at, has, bits });
+    }
+}
+
+impl Group {
+    /// Sorts the reads by how much they have, and compares each with the next.
+    fn judge(&mut self, ids: &Interner, found: &mut Findings<'_>) {
+        self.reads.sort_by_key(|read| read.has);
+        for pair in self.reads.windows(2) {
+            let (a, b) = (pair[0], pair[1]);
+            let (Some(only_a), Some(only_b)) = (self.without(a, b), self.without(b, a)) else { continue };
+            let (x, y): (Value, Value) = (ids.value(only_a), ids.value(only_b));
+            found.add("long-fork", None, |calls| {
+                let (first, second) = (calls.did(a.at), calls.did(b.at));
+                let sentence = format!("{first} has key {x} but not {y}, {second} has key {y} but not {x}");
+                (sentence, vec![a.at, b.at])
+            });
+        }
+    }
+
+    /// A key that `a` has and `b` has not.
+    fn without(&self, a: Read, b: Read) -> Option<u32> {
+        let words = self.keys.len().div_ceil(64);
+        (0..words).find_map(|word| {
+            let at = |read: Read| self.bits[read.bits as usize + word];
+            let only = at(a) & !at(b);
+            (only != 0).then(|| self.keys[word * 64 + only.trailing_zeros() as usize])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::json;
+
+    use super::super::testing::{Choice, Whole, agree};
+    use super::*;
+
+    fn naive(ops: &[Whole]) -> BTreeSet<&'static str> {
+        let list = |value: &Value| value.as_array().unwrap().clone();
+        let reads: Vec<(usize, BTreeMap<String, Value>)> = ops
+            .iter()
+            .filter(|op| op.ok() && list(&op.told)[0][0] == "r")
+            .map(|op| {
+                (op.complete, list(&op.told).iter().map(|mop| (mop[1].to_string(), mop[2].clone())).collect())
+            })
+            .collect();
+        let writes: Vec<(&Whole, String)> = ops
+            .iter()
+            .filter(|op| list(&op.asked)[0][0] == "w")
+            .map(|op| (op, list(&op.asked)[0][1].to_string()))
+            .collect();
+        let mut kinds = BTreeSet::new();
+        for (at, read) in &reads {
+            for (_, other) in reads.iter().filter(|(_, other)| read.keys().eq(other.keys())) {
+                let only = |a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>| {
+                    a.iter().any(|(key, value)| !value.is_null() && b[key].is_null())
+                };
+                if only(read, other) && only(other, read) {
+                    kinds.insert("long-fork");
+                }
+            }
+            for (key, _) in read.iter().filter(|(_, value)| !value.is_null()) {
+                let before = |failed: bool| {
+                    let of = writes.iter().filter(|(op, to)| to == key && op.invoke < *at);
+                    of.filter(|(op, _)| (op.kind == Type::Fail) == failed).count()
+                };
+                if before(false) == 0 && before(true) > 0 {
+                    kinds.insert("aborted-read");
+                }
+            }
+        }
+        let twice =
+            |key: &String| writes.iter().filter(|(op, to)| to == key && op.kind != Type::Fail).count() > 1;
+        if kinds.is_empty() && (reads.is_empty() || writes.iter().any(|(_, key)| twice(key))) {
+            kinds.insert("unknown");
+        }
+        kinds
+    }
+
+    #[test]
+    fn agrees_with_the_plain_definition() {
+        let null = json!(null);
+        let read = |x: Value, y: Value| json!([["r", 1, x], ["r", 2, y]]);
+        let mut choices: Vec<Choice> =
+            [1, 2].map(|key| json!([["w", key, 1]])).map(|w| ("txn", w.clone(), w)).into();
+        for (x, y) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let bit = |bit: i32| if bit == 0 { null.clone() } else { json!(1) };
+            choices.push(("txn", read(null.clone(), null.clone()), read(bit(x), bit(y))));
+        }
+        choices.push(("txn", json!([["r", 2, null], ["r", 1, null]]), json!([["r", 2, 1], ["r", 1, null]])));
+        choices.push(("txn", json!([["r", 1, null]]), json!([["r", 1, 1]])));
+        agree(&LongFork::new(), naive, &choices, [2, 100_000, 8]);
+    }
+
+    #[test]
+    fn groups_may_be_wide() {
+        let reads = |missing: usize| -> Value {
+            (0..100)
+                .map(|key| json!(["r", key, if key == missing { json!(null) } else { json!(1) }]))
+                .collect()
+        };
+        let txn = |value: Value, kind| crate::Op::new("txn").value(value).kind(kind);
+        let ops =
+            [70, 99].into_iter().flat_map(|at| [txn(json!([]), Type::Invoke), txn(reads(at), Type::Ok)]);
+        let verdict = LongFork::new().check(&ops.collect());
+        let sentence = "txn by process 0 at 0.000 s has key 99 but not 70, txn by process 0 at 0.000 s has key 70 but not 99";
+        assert_eq!(verdict.anomalies[0].sentence, sentence);
+    }
+}
