@@ -124,7 +124,7 @@ fn bank(ops: usize) -> Input {
 }
 
 fn forks(ops: usize) -> Input {
-    let mut written = 0;
+    let mut written = 0_usize;
     Input::of(run(ops, |random, _| {
         if random.below(3) == 0 {
             written += 1;
