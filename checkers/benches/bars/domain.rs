@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use squall_checkers::domain::{
-    Bank, Counter, ExactlyOnce, Fencing, LongFork, Monotonic, Queue, SetFull, Staleness, UniqueIds,
+    Bank, Convergence, Counter, ExactlyOnce, Fencing, LongFork, Monotonic, Queue, SetFull, Staleness,
+    UniqueIds,
 };
 use squall_checkers::{History, Op, Process, Type, Valid};
 
@@ -34,6 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case { name: "monotonic", input: monotonic, checker: || Box::new(Monotonic::new()), ..base },
         Case { name: "fencing", input: locks, checker: || Box::new(Fencing::new()), ..base },
         Case { name: "staleness", input: registers, checker: || Box::new(Staleness::new()), ..base },
+        Case { name: "convergence", input: replicas, checker: || Box::new(Convergence::new()), ..base },
         Case { name: "exactly-once", input: work, checker: || Box::new(ExactlyOnce::new()), ..base },
     ]
 }
@@ -181,5 +183,16 @@ fn work(ops: usize) -> Input {
     let op = Op::new("read").at(history.len() as u64 * 1_000_000);
     history.push(&op.clone());
     history.push(&op.value(all).kind(Type::Ok));
+    Input::of(history)
+}
+
+fn replicas(ops: usize) -> Input {
+    let mut history = run(ops - 3, |_, n| ("add", json!(n), json!(n)));
+    let all: Value = (0..ops - 3).collect();
+    for process in 0..3 {
+        let op = Op::new("read").process(Process::Client(process)).at(history.len() as u64 * 1_000_000);
+        history.push(&op.clone());
+        history.push(&op.value(all.clone()).kind(Type::Ok));
+    }
     Input::of(history)
 }

@@ -133,16 +133,24 @@ struct Txns {
     row_keys: Vec<u32>,
 }
 
-fn parts(mop: Raw<'_>) -> Option<(&str, Raw<'_>, Raw<'_>)> {
+/// Whether a micro-operation writes, its key and its value.
+fn parts(mop: Raw<'_>) -> Option<(bool, Raw<'_>, Raw<'_>)> {
     let mut items = mop.items()?;
-    Some((items.next()?.plain_str()?, items.next()?, items.next()?))
+    let writes = match items.next()? {
+        Raw::Text(br#""r""# | br#"":r""#) => false,
+        Raw::Text(br#""w""# | br#"":w""#) => true,
+        _ => return None,
+    };
+    Some((writes, items.next()?, items.next()?))
 }
 
 impl<'a> Pass<'a> for Txns {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
         let Some(mut mops) = call.asked().items() else { return Ok(()) };
-        let (Some(mop), None) = (mops.next().and_then(parts), mops.next()) else { return Ok(()) };
-        let (("w", id, value), None) = (mop, mops.next()) else { return Ok(()) };
+        let Some((true, id, value)) = mops.next().and_then(parts) else { return Ok(()) };
+        if mops.next().is_some() {
+            return Ok(());
+        }
         self.writes += 1;
         let failed = call.kind() == Type::Fail;
         let id = self.key(id);
@@ -162,7 +170,7 @@ impl<'a> Pass<'a> for Txns {
         let Some(mops) = call.told().and_then(|(told, _)| told.items()) else { return Ok(()) };
         self.row.clear();
         for mop in mops {
-            let Some(("r", id, value)) = parts(mop) else { return Ok(()) };
+            let Some((false, id, value)) = parts(mop) else { return Ok(()) };
             let id = self.key(id);
             self.row.push((id, value != Raw::Null));
             if value != Raw::Null {

@@ -14,6 +14,7 @@
 
 pub mod bank;
 mod calls;
+pub mod convergence;
 pub mod counter;
 pub mod exactly_once;
 pub mod fencing;
@@ -32,6 +33,7 @@ mod testing;
 pub mod unique_ids;
 
 pub use bank::Bank;
+pub use convergence::Convergence;
 pub use counter::Counter;
 pub use exactly_once::ExactlyOnce;
 pub use fencing::Fencing;
@@ -105,5 +107,10 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "exactly-once",
         about: "what is submitted is processed, and not twice",
         build: || Box::new(ExactlyOnce::new()),
+    },
+    CheckerEntry {
+        name: "convergence",
+        about: "the final reads of all processes agree and lack nothing that was acknowledged",
+        build: || Box::new(Convergence::new()),
     },
 ];

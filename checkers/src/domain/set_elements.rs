@@ -307,15 +307,22 @@ impl Set {
     }
 }
 
-/// The number of items of a list. Most hold numbers only, so that their commas are counted.
+/// The number of items of a list. Most hold numbers only, so that their commas are counted, a vector of bytes at a time.
 fn count(list: Raw<'_>) -> u32 {
-    match list {
-        Raw::Text(text)
-            if !text.iter().any(|byte| matches!(byte, b'"' | b'{')) && !text[1..].contains(&b'[') =>
-        {
-            let commas = text.iter().filter(|byte| **byte == b',').count();
-            if text.len() == 2 { 0 } else { commas as u32 + 1 }
+    let Raw::Text([b'[', text @ ..]) = list else { return list.items().map_or(0, Iterator::count) as u32 };
+    let (mut commas, mut nested) = (0_u32, false);
+    for chunk in text.chunks(255) {
+        let (mut few, mut odd) = (0_u8, 0_u8);
+        for &byte in chunk {
+            few += u8::from(byte == b',');
+            odd |= u8::from(byte == b'"') | u8::from(byte == b'{') | u8::from(byte == b'[');
         }
-        _ => list.items().map_or(0, Iterator::count) as u32,
+        commas += u32::from(few);
+        nested |= odd > 0;
+    }
+    match text {
+        _ if nested => list.items().map_or(0, Iterator::count) as u32,
+        b"]" => 0,
+        _ => commas + 1,
     }
 }

@@ -4,11 +4,11 @@
 //! an id, any value but null.
 //!
 //! **Failure.** `duplicate-id`: two acknowledged `generate`s returned the same id. An operation of unknown outcome returned
-//! nothing, so it does not count. One pass, one table slot an id.
+//! nothing, so it does not count. One pass; integers are sorted, other ids are looked up in a table.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::calls::{Call, Calls, NONE, Pass, Stop};
+use super::calls::{Call, Calls, Pass, Stop};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::Interner;
@@ -60,6 +60,7 @@ fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
     let calls = Calls::of(history, budget)?;
     let mut ids = Ids::new(&calls);
     let _held = calls.run(&mut ids)?;
+    ids.compare_integers();
     let summary = format!("{} ids, {} of them again", ids.acknowledged, ids.found.count("duplicate-id"));
     let nothing = (ids.acknowledged == 0).then(|| "no `generate` was acknowledged".to_owned());
     let verdict = ids.found.verdict(summary, nothing);
@@ -68,8 +69,10 @@ fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
 }
 
 struct Ids<'a> {
+    /// Ids that are integers, with who got them.
+    integers: Vec<(i64, u32)>,
+    /// All others, and who got each first.
     ids: Interner,
-    /// Who got each id first.
     first: Vec<u32>,
     attempted: usize,
     acknowledged: usize,
@@ -80,6 +83,7 @@ struct Ids<'a> {
 impl<'a> Ids<'a> {
     fn new(calls: &'a Calls<'a>) -> Ids<'a> {
         Ids {
+            integers: Vec::new(),
             ids: Interner::default(),
             first: Vec::new(),
             attempted: 0,
@@ -103,28 +107,41 @@ impl<'a> Pass<'a> for Ids<'a> {
         }
         self.acknowledged += 1;
         if let Raw::Int(id) = told {
-            let (low, high) = self.range.unwrap_or((id, id));
-            self.range = Some((low.min(id), high.max(id)));
+            self.integers.push((id, call.at()));
+            return Ok(());
         }
         let id = self.ids.intern_raw(told) as usize;
         if id == self.first.len() {
-            self.first.push(NONE);
+            self.first.push(call.at());
+        } else {
+            self.again(&self.ids.value(id as u32), self.first[id], call.at());
         }
-        if self.first[id] == NONE {
-            self.first[id] = call.at();
-            return Ok(());
-        }
-        let (first, ids) = (self.first[id], &self.ids);
-        self.found.add("duplicate-id", None, |calls| {
-            let to = |at: u32| format!("to {} at {}", calls.by(at), calls.end(at));
-            let sentence = format!("{} was given {} and {}", ids.value(id as u32), to(first), to(call.at()));
-            (sentence, vec![first, call.at()])
-        });
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        self.ids.memory_bytes() + self.first.capacity() * size_of::<u32>()
+        self.integers.capacity() * size_of::<(i64, u32)>()
+            + self.ids.memory_bytes()
+            + self.first.capacity() * size_of::<u32>()
+    }
+}
+
+impl Ids<'_> {
+    fn again(&mut self, id: &Value, first: u32, at: u32) {
+        self.found.add("duplicate-id", None, |calls| {
+            let to = |at: u32| format!("to {} at {}", calls.by(at), calls.end(at));
+            (format!("{id} was given {} and {}", to(first), to(at)), vec![first, at])
+        });
+    }
+
+    fn compare_integers(&mut self) {
+        let mut integers = std::mem::take(&mut self.integers);
+        integers.sort_unstable();
+        self.range = integers.first().zip(integers.last()).map(|(low, high)| (low.0, high.0));
+        for same in integers.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+            let (id, first) = same[0];
+            same[1..].iter().for_each(|&(_, at)| self.again(&id.into(), first, at));
+        }
     }
 }
 
