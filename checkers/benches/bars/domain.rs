@@ -109,7 +109,7 @@ fn ids(ops: usize) -> Input {
 }
 
 fn bank(ops: usize) -> Input {
-    let mut balances = vec![100; 8];
+    let mut balances = [100; 8];
     Input::of(run(ops, |random, _| {
         if random.below(2) == 0 {
             let told =

@@ -224,8 +224,8 @@ mod tests {
         }
         for add in ops.iter().filter(|op| op.f == "add" && op.ok()) {
             let removed = ops.iter().any(|op| op.f == "remove" && op.asked == add.asked);
-            let lacks = |op: &&&Whole| op.told.as_array().is_some_and(|list| !list.contains(&add.asked));
-            if !removed && finals.iter().any(|op| lacks(&op)) {
+            let lacks = |op: &Whole| op.told.as_array().is_some_and(|list| !list.contains(&add.asked));
+            if !removed && finals.iter().any(|op| lacks(op)) {
                 kinds.insert("lost-update");
             }
         }
