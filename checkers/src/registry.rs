@@ -31,6 +31,9 @@ pub fn all() -> impl Iterator<Item = &'static CheckerEntry> {
     let families = [
         linear::CHECKERS,
         causal::CHECKERS,
+        crate::sequential::CHECKERS,
+        crate::regular::CHECKERS,
+        crate::eventual::CHECKERS,
         session::CHECKERS,
         elle::CHECKERS,
         isolation::CHECKERS,

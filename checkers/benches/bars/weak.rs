@@ -22,6 +22,14 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case { ..base },
         Case {
+            name: "causal (CC), 100 sessions, 10^6",
+            size: 1_000_000,
+            input: wide,
+            bar_ms: Some(1_000.0),
+            bar_mib: Some(190.0),
+            ..base
+        },
+        Case {
             name: "causal-convergence (CCv)",
             input: convergent,
             checker: || Box::new(Causal::new(CausalModel::Ccv)),
@@ -45,6 +53,10 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn memory(ops: usize) -> Input {
     Input::of(replicated(&mut Random(1), ops, 20, 100, Conflicts::LastArrived))
+}
+
+fn wide(ops: usize) -> Input {
+    Input::of(replicated(&mut Random(1), ops, 100, 1_000, Conflicts::LastArrived))
 }
 
 fn convergent(ops: usize) -> Input {

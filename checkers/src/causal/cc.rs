@@ -1,7 +1,8 @@
 //! The bad patterns of causal consistency (CC), and the conflict order that convergence adds.
 
-use super::clocks::{Circle, Clocks, Writers};
-use super::kv::{Kv, Source};
+use super::clocks::{Circle, Clocks};
+use crate::registers::{Sessions, Source};
+use crate::{Budget, Spent};
 
 /// A bad pattern of Bouajjani, Enea, Guerraoui and Hamza (POPL 2017, table 2), with the operations that make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +52,20 @@ pub(crate) struct Conflict {
     pub(crate) read: u32,
 }
 
+/// What a pass over the causal order leaves for the other models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The patterns alone.
+    Nothing,
+    /// The conflict order.
+    Conflicts,
+    /// The clocks of all writes.
+    Clocks,
+}
+
 /// What one pass over the causal order yields.
-pub(crate) struct Causality {
-    pub(crate) clocks: Clocks,
-    pub(crate) writers: Writers,
+pub(crate) struct Causality<'a> {
+    pub(crate) clocks: Clocks<'a>,
     /// One for each read that shows one, in an order that extends the causal one, and one for each causal cycle.
     pub(crate) patterns: Vec<Pattern>,
     /// The conflict order, but for what the causal order implies.
@@ -64,51 +75,52 @@ pub(crate) struct Causality {
 }
 
 /// Finds the bad patterns of CC. A history has none of them exactly if it is CC (POPL 2017, theorem 4, lemma 5).
-pub(crate) fn causality(kv: &Kv) -> Causality {
-    let writers = Writers::new(kv);
+///
+/// # Errors
+/// What is spent.
+pub(crate) fn causality<'a>(kv: &Sessions, keep: Keep, budget: &'a Budget) -> Result<Causality<'a>, Spent> {
     let (mut patterns, mut conflicts, mut work) = (Vec::new(), Vec::new(), 0);
-    let (clocks, circles) = Clocks::walk(kv, |clocks, read, clock| {
-        let pattern = match kv.ops[read as usize].source {
-            Source::Nothing => None,
+    let mut lease = budget.lease(0)?;
+    let (clocks, circles) = Clocks::walk(kv, keep == Keep::Clocks, budget, |clocks, read, clock| {
+        let op = &kv.ops[read as usize];
+        let pattern = match op.source {
+            Source::Nothing | Source::Several => None,
             Source::ThinAir => Some(Pattern::ThinAirRead { read }),
             Source::Aborted(event) => Some(Pattern::AbortedRead { event, read }),
             Source::Initial => {
-                let mut past = past_writes(kv, clocks, &writers, read, clock, &mut work);
-                past.next().map(|write| Pattern::WriteCoInitRead { write, read })
+                work += clocks.heads(op.key).len() as u64;
+                let known = |head| clocks.last_known(head, clock[head.chain as usize]);
+                let write = clocks.heads(op.key).iter().find_map(known);
+                write.map(|(write, _)| Pattern::WriteCoInitRead { write, read })
             }
             Source::Write(old) => {
                 let mut pattern = None;
-                for new in past_writes(kv, clocks, &writers, read, clock, &mut work).filter(|&new| new != old)
-                {
-                    if clocks.before(kv, old, new) {
-                        pattern.get_or_insert(Pattern::WriteCoRead { old, new, read });
-                    } else if !clocks.before(kv, new, old) {
-                        conflicts.push(Conflict { from: new, to: old, read });
+                work += clocks.heads(op.key).len() as u64;
+                let older = clocks.row(old);
+                for head in clocks.heads(op.key) {
+                    // Most chains hold nothing that the reader knows and the writer of `old` did not.
+                    let (chain, least) = (head.chain as usize, older[head.chain as usize]);
+                    if head.rank < least || clock[chain] <= least {
+                        continue;
+                    }
+                    match clocks.last_known(head, clock[chain]) {
+                        Some((new, rank)) if rank >= least && new != old => {
+                            if clocks.before(old, new) {
+                                pattern.get_or_insert(Pattern::WriteCoRead { old, new, read });
+                            } else if keep == Keep::Conflicts {
+                                conflicts.push(Conflict { from: new, to: old, read });
+                            }
+                        }
+                        _ => {}
                     }
                 }
                 pattern
             }
         };
         patterns.extend(pattern);
-    });
+        lease
+            .resize(conflicts.capacity() * size_of::<Conflict>() + patterns.capacity() * size_of::<Pattern>())
+    })?;
     patterns.extend(circles.into_iter().map(Pattern::CyclicCo));
-    Causality { clocks, writers, patterns, conflicts, work }
-}
-
-/// Of each session the last write to the key of `read` that comes causally before it. The earlier ones come before
-/// that one, so whatever they would show, it shows.
-fn past_writes<'a>(
-    kv: &'a Kv,
-    clocks: &'a Clocks,
-    writers: &'a Writers,
-    read: u32,
-    clock: &'a [u32],
-    work: &'a mut u64,
-) -> impl Iterator<Item = u32> + 'a {
-    writers.of(kv.ops[read as usize].key).filter_map(move |writes| {
-        *work += 1;
-        let known = clock[clocks.column(kv.ops[writes[0] as usize].session)];
-        let past = writes.partition_point(|&write| clocks.rank(write) < known);
-        past.checked_sub(1).map(|last| writes[last])
-    })
+    Ok(Causality { clocks, patterns, conflicts, work })
 }

@@ -1,8 +1,9 @@
 //! Causal convergence (CCv): all sessions agree on one order of conflicting writes.
 
 use super::cc::{Causality, Pattern, Step};
-use super::kv::Kv;
 use crate::graph::{Arc, Graph};
+use crate::registers::Sessions;
+use crate::{Budget, Spent};
 
 pub(super) const CAUSAL: u8 = 1;
 pub(super) const CONFLICT: u8 = 2;
@@ -10,7 +11,18 @@ pub(super) const CONFLICT: u8 = 2;
 /// The cycles of the causal and the conflict order together, one for each strongly connected component, with as few
 /// conflict steps as were found within `cap` edges of search. A history that is CC has none exactly if it is CCv
 /// (POPL 2017, lemma 7). The number is the work done.
-pub(crate) fn cycles(kv: &Kv, causality: &Causality, cap: u64) -> (Vec<Pattern>, u64) {
+///
+/// # Errors
+/// What is spent.
+pub(crate) fn cycles(
+    kv: &Sessions,
+    causality: &Causality,
+    cap: u64,
+    budget: &Budget,
+) -> Result<(Vec<Pattern>, u64), Spent> {
+    // Arcs twice, as a list and as rows, and what the search for components holds of each node.
+    let arcs = 2 * kv.ops.len() + causality.conflicts.len();
+    let _lease = budget.lease(arcs * (size_of::<Arc>() + 9) + kv.ops.len() * 24)?;
     let mut arcs = Vec::with_capacity(2 * kv.ops.len() + causality.conflicts.len());
     for op in 0..kv.ops.len() as u32 {
         for from in [kv.previous(op), kv.source(op)].into_iter().flatten() {
@@ -21,6 +33,8 @@ pub(crate) fn cycles(kv: &Kv, causality: &Causality, cap: u64) -> (Vec<Pattern>,
         arcs.push(Arc { from: conflict.from, to: conflict.to, label: CONFLICT, via: conflict.read });
     }
     let graph = Graph::new(kv.ops.len(), &arcs);
+    drop(arcs);
+    budget.ask()?;
     let mut work = (graph.nodes() + graph.edges()) as u64;
     // One conflict edge and a causal path back would be a bad pattern of CC: a cycle has two or more.
     let found = graph
@@ -28,7 +42,7 @@ pub(crate) fn cycles(kv: &Kv, causality: &Causality, cap: u64) -> (Vec<Pattern>,
         .iter()
         .map(|component| Pattern::CyclicCf(shortest(&graph, component, 2, cap, &mut work)))
         .collect();
-    (found, work)
+    Ok((found, work))
 }
 
 /// A cycle inside a component with the fewest conflict edges that a search of at most `cap` edges finds; the first

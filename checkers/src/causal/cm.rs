@@ -1,4 +1,5 @@
-//! Causal memory (CM): each session could have seen all writes of its causal past in one order.
+//! Causal memory (CM): each session could have seen all writes of its causal past in one order. And PRAM, where the past
+//! is what the sessions did, whatever they had read.
 //!
 //! For a session with operations `o_0 … o_m` the order `hb` of POPL 2017 is the smallest transitive relation that
 //! holds the causal order of the past of `o_m` and, for each read `o_i` of `w2` and each other write `w1` of that
@@ -9,33 +10,112 @@
 //! higher level than `w2`. Saturation lowers levels until nothing changes. An edge never leads to a lower level, so a
 //! cycle lies within one level, and it needs a derived pair that the causal order does not imply: only operations on such
 //! levels are searched. A history in which no read hides a concurrent write costs O(operations) for each session.
+//!
+//! Sessions are independent of each other and are judged on all cores.
+//!
+//! **PRAM** (Lipton and Sandberg, *PRAM: a scalable shared memory*, 1988) is the same with the session order in the place of
+//! the causal one, and the reads of the session alone: the order of the writes that a session sees need not respect what
+//! the writers had read. The proof of POPL 2017, lemma 6, uses of the causal order only that it is a partial order, that
+//! it holds the session order, and that the reads of the session are each after the write that they saw.
 
-use super::cc::{Causality, Pattern};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::cc::Pattern;
 use super::ccv::{CAUSAL, CONFLICT, shortest};
-use super::kv::{Kv, NONE, Source};
+use super::clocks::Clocks;
+use super::writers::Writers;
 use crate::graph::{Arc, Graph};
+use crate::registers::{NONE, Sessions, Source};
+use crate::{Budget, Spent};
 
 /// The result of the search.
 pub(crate) struct Memory {
-    /// At most one for each session.
+    /// At most one for each session, with the sessions in order.
     pub(crate) patterns: Vec<Pattern>,
-    /// Number of sessions that were decided before the cap was reached.
+    /// Number of sessions that were decided before a cap was reached.
     pub(crate) decided: usize,
     pub(crate) work: u64,
+    /// What is spent, if it was not the cap on steps.
+    pub(crate) spent: Option<Spent>,
 }
 
-/// Finds the bad patterns that CM adds to CC, session by session, until `cap` steps are spent. A history that is CC
-/// has none exactly if it is CM (POPL 2017, lemma 6).
-pub(crate) fn memory(kv: &Kv, causality: &Causality, cap: u64) -> Memory {
-    let mut saturation = Saturation::new(kv, causality, cap);
-    let mut patterns = Vec::new();
-    for session in 0..kv.sessions() {
-        match saturation.session(session) {
-            Some(pattern) => patterns.extend(pattern),
-            None => return Memory { patterns, decided: session, work: saturation.work },
-        }
+/// Which order a session's past is.
+#[derive(Clone, Copy)]
+pub(crate) enum Past<'a> {
+    /// The causal order.
+    Causal(&'a Clocks<'a>),
+    /// The session order, and what the session itself read.
+    Pram,
+}
+
+/// Finds the bad patterns of each session, until `cap` steps are spent. For CM, a history that is CC has none
+/// exactly if it is CM (POPL 2017, lemma 6).
+pub(crate) fn memory(kv: &Sessions, past: Past, cap: u64, budget: &Budget) -> Memory {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(kv.sessions().max(1));
+    // Levels, the past, a stack, nodes.
+    let bytes = kv.ops.len() * 24;
+    let shared = Shared {
+        kv,
+        past,
+        cap,
+        budget,
+        work: AtomicU64::new(0),
+        next: AtomicUsize::new(0),
+        decided: AtomicUsize::new(0),
+        found: Mutex::new((Vec::new(), None)),
+    };
+    let lease = match budget.lease(kv.ops.len() * 4) {
+        Ok(lease) => lease,
+        Err(spent) => return Memory { patterns: Vec::new(), decided: 0, work: 0, spent: Some(spent) },
+    };
+    let writers = Writers::new(kv);
+    let work = || match budget.lease(bytes) {
+        Ok(_lease) => Saturation::new(&shared, &writers).run(),
+        Err(spent) => shared.stop(spent),
+    };
+    if threads == 1 || kv.ops.len() < 1_000 {
+        work();
+    } else {
+        thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     }
-    Memory { patterns, decided: kv.sessions(), work: saturation.work }
+    drop(lease);
+    let (decided, work) = (shared.decided.into_inner(), shared.work.into_inner());
+    let (mut found, spent) = shared.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|&(session, _)| session);
+    let patterns = found.into_iter().map(|(_, pattern)| pattern).collect();
+    // Another thread may have been refused its memory while this one did all the work.
+    let spent = spent.filter(|_| decided < kv.sessions());
+    Memory { patterns, decided, work, spent }
+}
+
+/// What the threads share.
+struct Shared<'a> {
+    kv: &'a Sessions,
+    past: Past<'a>,
+    cap: u64,
+    budget: &'a Budget,
+    work: AtomicU64,
+    next: AtomicUsize,
+    decided: AtomicUsize,
+    found: Mutex<Found>,
+}
+
+/// The patterns with their sessions, and what is spent.
+type Found = (Vec<(usize, Pattern)>, Option<Spent>);
+
+impl Shared<'_> {
+    fn stop(&self, spent: Spent) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(spent);
+    }
+}
+
+/// Why a session was not decided.
+enum Early {
+    Cap,
+    Spent(Spent),
 }
 
 /// A derived pair: `from` before `to`, because `read` saw `to` although `from` is in its past.
@@ -47,10 +127,14 @@ struct Derived {
 }
 
 struct Saturation<'a> {
-    kv: &'a Kv<'a>,
-    causality: &'a Causality,
-    cap: u64,
+    shared: &'a Shared<'a>,
+    kv: &'a Sessions,
+    writers: &'a Writers,
     work: u64,
+    /// Of the work, what is told to the others.
+    told: u64,
+    /// The session that is judged.
+    session: u32,
     /// By operation; `NONE` outside the past of the session.
     level: Vec<u32>,
     /// The past of the session.
@@ -61,13 +145,15 @@ struct Saturation<'a> {
 }
 
 impl<'a> Saturation<'a> {
-    fn new(kv: &'a Kv<'a>, causality: &'a Causality, cap: u64) -> Saturation<'a> {
-        let n = kv.ops.len();
+    fn new(shared: &'a Shared<'a>, writers: &'a Writers) -> Saturation<'a> {
+        let n = shared.kv.ops.len();
         Saturation {
-            kv,
-            causality,
-            cap,
+            shared,
+            kv: shared.kv,
+            writers,
             work: 0,
+            told: 0,
+            session: 0,
             level: vec![NONE; n],
             past: Vec::new(),
             stack: Vec::new(),
@@ -75,13 +161,52 @@ impl<'a> Saturation<'a> {
         }
     }
 
-    /// The bad pattern of a session, if it has one. `None` if the cap was reached.
-    fn session(&mut self, session: usize) -> Option<Option<Pattern>> {
+    /// Judges sessions until none is left.
+    fn run(&mut self) {
+        loop {
+            let session = self.shared.next.fetch_add(1, Ordering::Relaxed);
+            if session >= self.kv.sessions() {
+                break;
+            }
+            match self.session(session) {
+                Ok(pattern) => {
+                    self.shared.decided.fetch_add(1, Ordering::Relaxed);
+                    let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
+                    found.0.extend(pattern.map(|pattern| (session, pattern)));
+                }
+                Err(Early::Spent(spent)) => {
+                    self.shared.stop(spent);
+                    break;
+                }
+                Err(Early::Cap) => break,
+            }
+        }
+        self.shared.work.fetch_add(self.work - self.told, Ordering::Relaxed);
+    }
+
+    /// Whether there is more to spend.
+    fn ask(&mut self) -> Result<(), Early> {
+        let before = self.shared.work.fetch_add(self.work - self.told, Ordering::Relaxed);
+        let all = before + (self.work - self.told);
+        self.told = self.work;
+        if all > self.shared.cap {
+            return Err(Early::Cap);
+        }
+        self.shared.budget.ask().map_err(Early::Spent)
+    }
+
+    /// The bad pattern of a session, if it has one.
+    fn session(&mut self, session: usize) -> Result<Option<Pattern>, Early> {
+        self.session = session as u32;
         let ops = self.kv.session(session);
-        let reads: Vec<u32> =
-            ops.clone().filter(|&op| !matches!(self.kv.ops[op as usize].source, Source::Nothing)).collect();
+        let reads: Vec<u32> = ops.clone().filter(|&op| self.kv.ops[op as usize].tells()).collect();
         if reads.is_empty() {
-            return Some(None);
+            return Ok(None);
+        }
+        if let Past::Pram = self.shared.past
+            && let Some(pattern) = self.misread(&reads)
+        {
+            return Ok(Some(pattern));
         }
         for (level, op) in ops.clone().enumerate() {
             self.lower(op, level as u32);
@@ -94,6 +219,36 @@ impl<'a> Saturation<'a> {
         }
         self.past.clear();
         result
+    }
+
+    /// What CC would have found in the reads of this session: values from nowhere, and from its own future.
+    fn misread(&self, reads: &[u32]) -> Option<Pattern> {
+        reads.iter().find_map(|&read| match self.kv.ops[read as usize].source {
+            Source::ThinAir => Some(Pattern::ThinAirRead { read }),
+            Source::Aborted(event) => Some(Pattern::AbortedRead { event, read }),
+            Source::Write(write) if write > read && self.kv.ops[write as usize].session == self.session => {
+                Some(Pattern::CyclicCo(vec![(read, write)]))
+            }
+            _ => None,
+        })
+    }
+
+    /// The operations just before `op`.
+    fn before(&self, op: u32) -> impl Iterator<Item = u32> + use<> {
+        let own = self.kv.ops[op as usize].session == self.session;
+        let source = match self.shared.past {
+            Past::Causal(_) => self.kv.source(op),
+            Past::Pram => self.kv.source(op).filter(|_| own),
+        };
+        [self.kv.previous(op), source].into_iter().flatten()
+    }
+
+    /// Whether the order that the session begins with holds this pair of writes.
+    fn ordered(&self, from: u32, to: u32) -> bool {
+        match self.shared.past {
+            Past::Causal(clocks) => clocks.before(from, to),
+            Past::Pram => from < to && self.kv.ops[from as usize].session == self.kv.ops[to as usize].session,
+        }
     }
 
     /// Gives `op` and all before it a level of at most `level`.
@@ -109,18 +264,18 @@ impl<'a> Saturation<'a> {
             if old == NONE {
                 self.past.push(op);
             }
-            let before = [self.kv.previous(op), self.kv.source(op)];
-            self.stack.extend(before.into_iter().flatten().map(|before| (before, level)));
+            let before = self.before(op);
+            self.stack.extend(before.map(|before| (before, level)));
         }
     }
 
-    /// Lowers levels until the rule holds everywhere. `None` if the cap was reached.
-    fn saturate(&mut self, first: u32, reads: &[u32]) -> Option<()> {
+    /// Lowers levels until the rule holds everywhere.
+    fn saturate(&mut self, first: u32, reads: &[u32]) -> Result<(), Early> {
         loop {
             let mut changed = false;
             for &read in reads {
-                if self.work > self.cap {
-                    return None;
+                if self.work - self.told > 10_000 || self.shared.cap == 0 {
+                    self.ask()?;
                 }
                 for Derived { from, to, .. } in self.derived(first, read) {
                     let level = self.level[to as usize];
@@ -131,7 +286,7 @@ impl<'a> Saturation<'a> {
                 }
             }
             if !changed {
-                return Some(());
+                return Ok(());
             }
         }
     }
@@ -140,7 +295,7 @@ impl<'a> Saturation<'a> {
     fn past_writes(&mut self, first: u32, read: u32) -> Vec<u32> {
         let level = read - first;
         let mut found = Vec::new();
-        for writes in self.causality.writers.of(self.kv.ops[read as usize].key) {
+        for writes in self.writers.of(self.kv.ops[read as usize].key) {
             self.work += 1;
             let past = writes.partition_point(|&write| self.level[write as usize] <= level);
             found.extend(writes[..past].iter().rev().find(|&&write| write != read));
@@ -168,7 +323,7 @@ impl<'a> Saturation<'a> {
         for &read in reads {
             for pair in self.derived(first, read) {
                 let same = self.level[pair.from as usize] == self.level[pair.to as usize];
-                if same && !self.causality.clocks.before(self.kv, pair.from, pair.to) {
+                if same && !self.ordered(pair.from, pair.to) {
                     pairs.push(pair);
                 }
             }
@@ -188,18 +343,18 @@ impl<'a> Saturation<'a> {
         self.work += self.past.len() as u64;
         let graph = self.graph(&ops, &pairs);
         let components = graph.components(CAUSAL | CONFLICT, |_| true);
-        let steps = shortest(&graph, components.first()?, 1, self.cap, &mut self.work);
+        let steps = shortest(&graph, components.first()?, 1, self.shared.cap, &mut self.work);
         Some(Pattern::CyclicHb(steps.into_iter().map(|step| step.map(|node| ops[node as usize])).collect()))
     }
 
-    /// The causal order and the derived pairs among `ops`; nodes are positions in `ops`.
+    /// The order that the session begins with and the derived pairs among `ops`; nodes are positions in `ops`.
     fn graph(&mut self, ops: &[u32], pairs: &[Derived]) -> Graph {
         for (node, &op) in ops.iter().enumerate() {
             self.node[op as usize] = node as u32;
         }
         let mut arcs = Vec::new();
         for (to, &op) in ops.iter().enumerate() {
-            for before in [self.kv.previous(op), self.kv.source(op)].into_iter().flatten() {
+            for before in self.before(op) {
                 let from = self.node[before as usize];
                 if from != NONE {
                     arcs.push(Arc { from, to: to as u32, label: CAUSAL, via: 0 });

@@ -1,7 +1,8 @@
-//! Causal consistency of key-value histories: CC, CCv and CM.
+//! Causal consistency of key-value histories, CC, CCv and CM, and PRAM below them.
 //!
-//! Operations are `read`, `write` and `cas`, on independent keys (`[key, value]`) or on one register. All keys start
-//! as null. A successful cas is a read of its old value and a write of its new one, at one point.
+//! Operations are `read`, `write` and `cas` (or `get`, `put` and `delete`), on independent keys (`[key, value]`) or on one
+//! register. All keys start as null. A successful cas is a read of its old value and a write of its new one, at one
+//! point.
 //!
 //! **Sessions.** Each process id is a session: a client thread. An operation of unknown outcome ends its session; the
 //! thread goes on under a new process id, which is a new session, for whatever it does next need not come after
@@ -17,30 +18,34 @@
 //! verifying causal consistency*, POPL 2017. The causal order is the transitive closure of session order and
 //! reads-from. CC: what an operation returns follows from some order of the writes in its causal past. CCv: from one
 //! order of all writes that is the same for everyone. CM: all that a session returns follows from one order for that
-//! session. CCv and CM each imply CC; neither implies the other.
+//! session. CCv and CM each imply CC; neither implies the other. PRAM (Lipton and Sandberg 1988) is CM with the session
+//! order in the place of the causal one: CM implies it.
 
-mod cc;
+pub(crate) mod cc;
 mod ccv;
 pub(crate) mod clocks;
 mod cm;
-pub(crate) mod explain;
-pub(crate) mod kv;
-mod raw;
+mod explain;
+mod rows;
+mod writers;
 
 #[cfg(test)]
 pub(crate) mod oracle;
 #[cfg(test)]
 mod tests;
 
-use cc::{Causality, Pattern};
-use clocks::Clocks;
-use kv::Kv;
+use cc::{Keep, Pattern};
+pub(crate) use writers::Writers;
 
+use crate::registers::{self, Kv, Sessions, Stop};
 use crate::registry::CheckerEntry;
-use crate::{Anomaly, Budget, Checker, History, Verdict};
+use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
 const SHOWN: usize = 10;
+
+/// Operations of a witness that are still tried one by one.
+const TRIED: usize = 500;
 
 /// The ready-made checkers of this family.
 pub(crate) const CHECKERS: &[CheckerEntry] = &[
@@ -59,9 +64,14 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         about: "registers are a causal memory (CM)",
         build: || Box::new(Causal::new(CausalModel::Cm)),
     },
+    CheckerEntry {
+        name: "pram",
+        about: "each process sees the writes of every other in the order in which it made them",
+        build: || Box::new(Causal::new(CausalModel::Pram)),
+    },
 ];
 
-/// Which causal model to check.
+/// Which model to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CausalModel {
     /// Causal consistency.
@@ -70,32 +80,48 @@ pub enum CausalModel {
     Ccv,
     /// Causal memory: with one order for each session.
     Cm,
+    /// Pipelined RAM: with one order for each session, which need not respect what other sessions had read.
+    Pram,
 }
 
-/// Checks a key-value history against a causal model. See the [module](self) for what is expected of the history.
+/// Checks a key-value history against a causal model or PRAM. See the [module](self) for what is expected of the history.
 ///
-/// For n operations in k sessions, CC and CCv take O(n k) time and 4 n k bytes; CM takes the same, and more only where
-/// reads hide concurrent writes.
+/// For n operations in k sessions, CC takes O(n k) time and, of the vector clocks, holds those that are still needed;
+/// CCv adds the conflicts that reads show. CM takes O(n k) time and 4 n k bytes, and more time only where reads hide
+/// concurrent writes; PRAM takes O(n k) time.
+///
+/// ```
+/// use squall_checkers::{Causal, CausalModel, Checker, History, Op, Process, Type, Valid};
+///
+/// let by = |process, f, value| Op::new(f).process(Process::Client(process)).value(value);
+/// let history: History = [
+///     by(0, "write", 1),
+///     by(0, "write", 1).kind(Type::Ok),
+///     by(0, "write", 2),
+///     by(0, "write", 2).kind(Type::Ok),
+///     by(1, "read", 2),
+///     by(1, "read", 2).kind(Type::Ok),
+///     by(1, "read", 1),
+///     by(1, "read", 1).kind(Type::Ok),
+/// ]
+/// .into_iter()
+/// .collect();
+/// let verdict = Causal::new(CausalModel::Cc).check(&history);
+/// assert_eq!((verdict.valid, verdict.anomalies[0].kind.as_str()), (Valid::False, "write-co-read"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Causal {
     model: CausalModel,
-    memory_cap_bytes: u64,
     work_cap: u64,
 }
 
 impl Causal {
-    /// A checker of this model with caps of 1 GiB and 2·10⁹ steps.
+    /// A checker of this model with a cap of 2·10⁹ steps.
     pub fn new(model: CausalModel) -> Causal {
-        Causal { model, memory_cap_bytes: 1 << 30, work_cap: 2_000_000_000 }
+        Causal { model, work_cap: 2_000_000_000 }
     }
 
-    /// The same checker, which answers `unknown` where its vector clocks would take more than this.
-    pub fn memory_cap_bytes(mut self, bytes: u64) -> Causal {
-        self.memory_cap_bytes = bytes;
-        self
-    }
-
-    /// The same checker, which stops the search for CM or for the shortest cycle after this many steps.
+    /// The same checker, which stops the search for CM, PRAM or the shortest cycle after this many steps.
     pub fn work_cap(mut self, steps: u64) -> Causal {
         self.work_cap = steps;
         self
@@ -106,52 +132,56 @@ impl Causal {
             CausalModel::Cc => "causally consistent",
             CausalModel::Ccv => "causally convergent",
             CausalModel::Cm => "causal memory",
+            CausalModel::Pram => "pipelined RAM",
         }
     }
 
-    fn examine(&self, kv: &Kv) -> Result<Findings, String> {
-        let bytes = Clocks::bytes(kv);
-        if bytes > self.memory_cap_bytes {
-            return Err(format!(
-                "the vector clocks of {} operations in {} sessions would take {bytes} bytes and the cap is {}",
-                kv.ops.len(),
-                kv.sessions(),
-                self.memory_cap_bytes
-            ));
+    /// The bad patterns of these sessions.
+    fn examine(&self, kv: &Sessions, budget: &Budget) -> Result<Findings, Spent> {
+        let mut found = Findings::default();
+        if self.model == CausalModel::Pram {
+            self.by_session(kv, cm::Past::Pram, budget, &mut found);
+            return Ok(found);
         }
-        let mut causality = cc::causality(kv);
-        let mut patterns = std::mem::take(&mut causality.patterns);
-        let (mut work, mut unfinished) = (causality.work, None);
+        let keep = match self.model {
+            CausalModel::Ccv => Keep::Conflicts,
+            CausalModel::Cm => Keep::Clocks,
+            _ => Keep::Nothing,
+        };
+        let mut causality = cc::causality(kv, keep, budget)?;
+        (found.patterns, found.work) = (std::mem::take(&mut causality.patterns), causality.work);
+        found.clock_bytes = causality.clocks.rows_most();
         // The patterns of CCv and CM are defined over a causal order that has none of CC's.
-        if patterns.is_empty() {
-            (patterns, work, unfinished) = self.widen(kv, &causality);
+        if !found.patterns.is_empty() {
+            return Ok(found);
         }
-        Ok(Findings { patterns, work, unfinished })
-    }
-
-    fn widen(&self, kv: &Kv, causality: &Causality) -> (Vec<Pattern>, u64, Option<String>) {
         match self.model {
-            CausalModel::Cc => (Vec::new(), causality.work, None),
             CausalModel::Ccv => {
-                let (patterns, work) = ccv::cycles(kv, causality, self.work_cap);
-                (patterns, causality.work + work, None)
+                let (patterns, work) = ccv::cycles(kv, &causality, self.work_cap, budget)?;
+                (found.patterns, found.work) = (patterns, found.work + work);
             }
             CausalModel::Cm => {
-                let memory = cm::memory(kv, causality, self.work_cap);
-                let unfinished = (memory.decided < kv.sessions()).then(|| {
-                    format!(
-                        "the cap of {} steps was reached with {} of {} sessions decided; raise it or check CC or CCv",
-                        self.work_cap,
-                        memory.decided,
-                        kv.sessions()
-                    )
-                });
-                (memory.patterns, causality.work + memory.work, unfinished)
+                self.by_session(kv, cm::Past::Causal(&causality.clocks), budget, &mut found);
             }
+            _ => {}
+        }
+        Ok(found)
+    }
+
+    fn by_session(&self, kv: &Sessions, past: cm::Past, budget: &Budget, found: &mut Findings) {
+        let memory = cm::memory(kv, past, self.work_cap, budget);
+        (found.patterns, found.work) = (memory.patterns, found.work + memory.work);
+        if memory.decided < kv.sessions() {
+            let why = match memory.spent {
+                Some(spent) => spent.to_string(),
+                None => format!("the cap of {} steps was reached: check CC or CCv", self.work_cap),
+            };
+            found.unfinished =
+                Some(format!("{why}, with {} of {} sessions decided", memory.decided, kv.sessions()));
         }
     }
 
-    fn verdict(&self, kv: &Kv, findings: Findings) -> Verdict {
+    fn verdict(&self, kv: &Kv, findings: Findings, budget: &Budget) -> Verdict {
         let size = format!("{} operations in {} sessions on {} keys", kv.ops.len(), kv.sessions(), kv.keys);
         let verdict = if findings.patterns.is_empty() {
             match findings.unfinished.or_else(|| kv.ambiguous.clone()) {
@@ -159,7 +189,7 @@ impl Causal {
                 None => Verdict::valid(self.name(), format!("{}: {size}", self.title())),
             }
         } else {
-            let anomalies = explain_worst(kv, &findings.patterns);
+            let anomalies = self.explain_worst(kv, &findings.patterns, budget);
             let summary = format!("not {}: {}", self.title(), anomalies[0].sentence);
             Verdict::invalid(self.name(), summary, anomalies)
         };
@@ -169,12 +199,58 @@ impl Causal {
             .stat("keys", kv.keys)
             .stat("anomalies", findings.patterns.len())
             .stat("steps", findings.work)
+            .stat("clock_bytes_max", findings.clock_bytes)
+    }
+
+    /// The first few patterns as anomalies, worst first.
+    fn explain_worst(&self, kv: &Kv, patterns: &[Pattern], budget: &Budget) -> Vec<Anomaly> {
+        let mut worst: Vec<&Pattern> = patterns.iter().collect();
+        worst.sort_by_key(|pattern| match pattern {
+            Pattern::ThinAirRead { .. } => 0,
+            Pattern::AbortedRead { .. } => 1,
+            Pattern::CyclicCo(circle) => 2 + circle.len(),
+            _ => usize::MAX,
+        });
+        let explained = worst.into_iter().take(SHOWN).map(|pattern| {
+            let mut anomaly = explain::explain(kv, pattern);
+            if !matches!(pattern, Pattern::ThinAirRead { .. } | Pattern::AbortedRead { .. }) {
+                let ops = self.witness(kv, pattern, budget);
+                anomaly.witness = ops.iter().map(|&op| kv.ops[op as usize].event() as usize).collect();
+                anomaly.witness.sort_unstable();
+            }
+            anomaly
+        });
+        explained.collect()
+    }
+
+    /// Operations that fail by themselves and hold the write of each read, starting from those of a pattern.
+    fn witness(&self, kv: &Kv, pattern: &Pattern, budget: &Budget) -> Vec<u32> {
+        let fails = |ops: &[u32]| {
+            let cut = kv.cut(&kv.with_sources(ops));
+            self.examine(&cut, budget).is_ok_and(|findings| !findings.patterns.is_empty())
+        };
+        let mut ops = kv.with_sources(&explain::ops(kv, pattern));
+        if !fails(&ops) {
+            // What a session must have seen may follow from reads that the cycle does not show.
+            let session = explain::session(kv, pattern);
+            ops = kv.with_sources(&explain::past(kv, session));
+            if ops.len() > 20 * TRIED || !fails(&ops) {
+                return ops;
+            }
+            return kv.with_sources(&registers::minimal(&ops, fails));
+        }
+        if ops.len() > TRIED {
+            return ops;
+        }
+        kv.with_sources(&registers::minimal(&ops, fails))
     }
 }
 
+#[derive(Debug, Default)]
 struct Findings {
     patterns: Vec<Pattern>,
     work: u64,
+    clock_bytes: usize,
     /// Why the search ended early.
     unfinished: Option<String>,
 }
@@ -185,44 +261,14 @@ impl Checker for Causal {
             CausalModel::Cc => "causal",
             CausalModel::Ccv => "causal-convergence",
             CausalModel::Cm => "causal-memory",
+            CausalModel::Pram => "pram",
         }
     }
 
-    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
-        let outcome = kv::resolve(history, true)
-            .and_then(|kv| self.examine(&kv).map(|findings| self.verdict(&kv, findings)));
-        let mut verdict = outcome.unwrap_or_else(|reason| Verdict::unknown(self.name(), reason));
-        advise(self, history, &mut verdict);
-        verdict
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        registers::judge(self, history, budget, |kv| {
+            let findings = self.examine(kv, budget).map_err(Stop::from)?;
+            Ok(self.verdict(kv, findings, budget))
+        })
     }
-}
-
-/// Where a failed operation was seen and all would be well had it been recorded as `info`, says so.
-fn advise(checker: &Causal, history: &History, verdict: &mut Verdict) {
-    if !verdict.anomalies.iter().any(|anomaly| anomaly.kind == "aborted-read") {
-        return;
-    }
-    let innocent = kv::resolve(history, false)
-        .and_then(|kv| checker.examine(&kv).map(|findings| findings.patterns.is_empty()))
-        .unwrap_or(false);
-    if innocent {
-        for anomaly in verdict.anomalies.iter_mut().filter(|anomaly| anomaly.kind == "aborted-read") {
-            anomaly.steps.push(
-                "recorded as info instead of fail, the history would be valid: does the client know that it failed?"
-                    .to_owned(),
-            );
-        }
-    }
-}
-
-/// The first few patterns as anomalies, worst first.
-fn explain_worst(kv: &Kv, patterns: &[Pattern]) -> Vec<Anomaly> {
-    let mut worst: Vec<&Pattern> = patterns.iter().collect();
-    worst.sort_by_key(|pattern| match pattern {
-        Pattern::ThinAirRead { .. } => 0,
-        Pattern::AbortedRead { .. } => 1,
-        Pattern::CyclicCo(circle) => 2 + circle.len(),
-        _ => usize::MAX,
-    });
-    worst.into_iter().take(SHOWN).map(|pattern| explain::explain(kv, pattern)).collect()
 }

@@ -1,43 +1,8 @@
-//! The three causal models straight from their definitions (POPL 2017, section 3), by exhaustive search over tiny
+//! The three causal models straight from their definitions (POPL 2017, section 3), and PRAM from its own, by exhaustive search over tiny
 //! histories.
 
 use super::CausalModel;
-use crate::testing::Random;
-use crate::{History, Op, Process, Type};
-
-/// An acknowledged operation of a tiny history. Values are from 1 up; 0 is the initial value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Tiny {
-    pub(crate) session: usize,
-    pub(crate) key: usize,
-    pub(crate) read: Option<u8>,
-    pub(crate) write: Option<u8>,
-}
-
-/// The operations as a recorded history, one after the other.
-pub(crate) fn record(ops: &[Tiny]) -> History {
-    let value = |v: u8| if v == 0 { serde_json::Value::Null } else { v.into() };
-    let mut history = History::new();
-    for op in ops {
-        let (f, asked, told) = match (op.read, op.write) {
-            (Some(old), Some(new)) => {
-                let pair = serde_json::json!([op.key, [value(old), new]]);
-                ("cas", pair.clone(), pair)
-            }
-            (None, Some(new)) => {
-                ("write", serde_json::json!([op.key, new]), serde_json::json!([op.key, new]))
-            }
-            (Some(old), None) => {
-                ("read", serde_json::json!([op.key, null]), serde_json::json!([op.key, value(old)]))
-            }
-            (None, None) => panic!("an operation reads or writes"),
-        };
-        let process = Process::Client(op.session as u32);
-        history.push(&Op::new(f).process(process).value(asked));
-        history.push(&Op::new(f).process(process).value(told).kind(Type::Ok));
-    }
-    history
-}
+use crate::registers::tiny::Tiny;
 
 /// A relation on at most 8 operations: bit `a` of `rows[b]` says that `a` comes before `b`.
 pub(crate) type Rows = [u8; 8];
@@ -106,6 +71,10 @@ pub(crate) fn holds_with(model: CausalModel, ops: &[Tiny], co: &Rows) -> bool {
     let all = (1u16 << ops.len()) as u8;
     match model {
         CausalModel::Ccv => arbitrate(ops, co, 0, all.wrapping_sub(1), &mut Vec::new()),
+        CausalModel::Pram => (0..ops.len()).all(|op| {
+            let seen = (0..ops.len()).filter(|&other| ops[other].session == ops[op].session);
+            order(ops, &so, 0, all.wrapping_sub(1), seen.fold(0, |set, other| set | 1 << other), &mut [0; 4])
+        }),
         _ => (0..ops.len()).all(|op| {
             let seen = if model == CausalModel::Cm { so[op] } else { 0 } | 1 << op;
             order(ops, co, 0, co[op] | 1 << op, seen, &mut [0; 4])
@@ -169,83 +138,4 @@ fn arbitrate(ops: &[Tiny], co: &Rows, done: u8, all: u8, order: &mut Vec<usize>)
 pub(crate) fn sequential(ops: &[Tiny]) -> bool {
     let all = ((1u16 << ops.len()) - 1) as u8;
     order(ops, &session_order(ops), 0, all, all, &mut [0; 4])
-}
-
-/// The sessions of up to four operations, in every way that matters.
-pub(crate) const SHAPES: [&[usize]; 12] = [
-    &[0],
-    &[0, 0],
-    &[0, 1],
-    &[0, 0, 0],
-    &[0, 0, 1],
-    &[0, 1, 2],
-    &[0, 0, 0, 0],
-    &[0, 0, 0, 1],
-    &[0, 0, 1, 1],
-    &[0, 0, 1, 2],
-    &[0, 1, 1, 1],
-    &[0, 1, 2, 3],
-];
-
-/// Fills `ops` in every way: session shape by session shape, each op any write, read or cas; written values are the
-/// position plus one, read values are the initial one or any written to that key.
-pub(crate) fn every(sessions: &[usize], keys: usize, cas: bool, visit: &mut impl FnMut(&[Tiny])) {
-    let n = sessions.len();
-    let kinds = if cas { 3 } else { 2 };
-    for code in 0..(keys * kinds).pow(n as u32) {
-        let mut rest = code;
-        let mut ops = Vec::new();
-        for (at, &session) in sessions.iter().enumerate() {
-            let (key, kind) = (rest % keys, rest / keys % kinds);
-            rest /= keys * kinds;
-            let read = (kind != 0).then_some(0);
-            let write = (kind != 1).then_some(at as u8 + 1);
-            ops.push(Tiny { session, key, read, write });
-        }
-        values(&mut ops, 0, visit);
-    }
-}
-
-fn values(ops: &mut Vec<Tiny>, at: usize, visit: &mut impl FnMut(&[Tiny])) {
-    if at == ops.len() {
-        return visit(ops);
-    }
-    if ops[at].read.is_none() {
-        return values(ops, at + 1, visit);
-    }
-    let key = ops[at].key;
-    let others = |(w, op): (usize, &Tiny)| if w != at && op.key == key { op.write } else { None };
-    let options: Vec<u8> = std::iter::once(0).chain(ops.iter().enumerate().filter_map(others)).collect();
-    for value in options {
-        ops[at].read = Some(value);
-        values(ops, at + 1, visit);
-    }
-}
-
-/// A random history of `n` operations, often of a single copy.
-pub(crate) fn random(rng: &mut Random, n: usize) -> Vec<Tiny> {
-    let (sessions, keys) = (1 + rng.below(4), 1 + rng.below(2));
-    let mut ops: Vec<Tiny> = (0..n)
-        .map(|at| {
-            let kind = rng.below(7);
-            let read = (kind >= 3).then_some(0);
-            let write = (kind < 4).then_some(at as u8 + 1);
-            Tiny { session: rng.below(sessions), key: rng.below(keys), read, write }
-        })
-        .collect();
-    let mut store = [0; 2];
-    for at in 0..n {
-        if ops[at].read.is_some() {
-            let key = ops[at].key;
-            let others: Vec<u8> = (0..n)
-                .filter(|&w| w != at && ops[w].key == key)
-                .filter_map(|w| ops[w].write)
-                .chain([0])
-                .collect();
-            // Mostly what a single copy would say, so that the verdicts are mixed.
-            ops[at].read = Some(if rng.below(3) > 0 { store[key] } else { others[rng.below(others.len())] });
-        }
-        store[ops[at].key] = ops[at].write.unwrap_or(store[ops[at].key]);
-    }
-    ops
 }

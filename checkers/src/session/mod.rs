@@ -29,20 +29,44 @@ mod tests;
 
 use find::{Finder, How, Violation};
 
-use crate::causal::explain::Teller;
-use crate::causal::kv::{self, Kv};
+use crate::registers::{self, Kv, Teller};
 use crate::registry::CheckerEntry;
 use crate::{Anomaly, Budget, Checker, Edge, History, Verdict};
 
 /// How many anomalies of a guarantee a verdict spells out.
 const SHOWN: usize = 5;
 
+/// Operations of a witness that are still tried one by one.
+const TRIED: usize = 500;
+
 /// The ready-made checkers of this family.
-pub(crate) const CHECKERS: &[CheckerEntry] = &[CheckerEntry {
-    name: "session",
-    about: "registers keep the four session guarantees",
-    build: || Box::new(Session::default()),
-}];
+pub(crate) const CHECKERS: &[CheckerEntry] = &[
+    CheckerEntry {
+        name: "session",
+        about: "registers keep the four session guarantees",
+        build: || Box::new(Session::default()),
+    },
+    CheckerEntry {
+        name: "read-your-writes",
+        about: "a session of registers reads nothing older than what it wrote",
+        build: || Box::new(Session::new(&[Guarantee::ReadYourWrites])),
+    },
+    CheckerEntry {
+        name: "monotonic-reads",
+        about: "a session of registers reads nothing older than what it read",
+        build: || Box::new(Session::new(&[Guarantee::MonotonicReads])),
+    },
+    CheckerEntry {
+        name: "monotonic-writes",
+        about: "who sees a write to a register sees the earlier writes of its session",
+        build: || Box::new(Session::new(&[Guarantee::MonotonicWrites])),
+    },
+    CheckerEntry {
+        name: "writes-follow-reads",
+        about: "who sees a write to a register sees what its session had read before it",
+        build: || Box::new(Session::new(&[Guarantee::WritesFollowReads])),
+    },
+];
 
 /// A session guarantee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,10 +102,27 @@ impl Guarantee {
 }
 
 /// Checks session guarantees; the verdict has a part for each. See the [module](self) for what exactly is checked.
+///
+/// For n operations in k sessions, O(n k) where the history is causally consistent; more only for the keys on which it
+/// is not.
+///
+/// ```
+/// use squall_checkers::{Checker, Guarantee, History, Op, Session, Type, Valid};
+///
+/// let history: History = [
+///     Op::new("write").value(1),
+///     Op::new("write").value(1).kind(Type::Ok),
+///     Op::new("read"),
+///     Op::new("read").kind(Type::Ok),
+/// ]
+/// .into_iter()
+/// .collect();
+/// let verdict = Session::new(&[Guarantee::ReadYourWrites]).check(&history);
+/// assert_eq!(verdict.valid, Valid::False);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Session {
     guarantees: Vec<Guarantee>,
-    memory_cap_bytes: u64,
 }
 
 impl Default for Session {
@@ -91,22 +132,16 @@ impl Default for Session {
 }
 
 impl Session {
-    /// A checker of these guarantees, with a cap of 1 GiB.
+    /// A checker of these guarantees.
     pub fn new(guarantees: &[Guarantee]) -> Session {
-        Session { guarantees: guarantees.to_vec(), memory_cap_bytes: 1 << 30 }
+        Session { guarantees: guarantees.to_vec() }
     }
 
-    /// The same checker, which answers `unknown` where its version orders would take more than this.
-    pub fn memory_cap_bytes(mut self, bytes: u64) -> Session {
-        self.memory_cap_bytes = bytes;
-        self
-    }
-
-    fn part(&self, guarantee: Guarantee, kv: &Kv, finder: &Finder) -> Verdict {
+    fn part(&self, guarantee: Guarantee, kv: &Kv, finder: &Finder, budget: &Budget) -> Verdict {
         let name = guarantee.name();
         let violations: Vec<&Violation> =
             finder.violations.iter().filter(|violation| violation.guarantee == guarantee).collect();
-        let anomalies: Vec<Anomaly> = violations.iter().take(SHOWN).map(|v| explain(kv, v)).collect();
+        let anomalies: Vec<Anomaly> = violations.iter().take(SHOWN).map(|v| explain(kv, v, budget)).collect();
         let verdict = match (anomalies.first(), &kv.ambiguous) {
             (Some(first), _) => {
                 let summary = first.sentence.clone();
@@ -121,34 +156,48 @@ impl Session {
 
 impl Checker for Session {
     fn name(&self) -> &str {
-        "session"
+        match self.guarantees.as_slice() {
+            [one] => one.name(),
+            _ => "session",
+        }
     }
 
-    fn check_within(&self, history: &History, _budget: &Budget) -> Verdict {
-        let kv = match kv::resolve(history, true) {
-            Ok(kv) => kv,
-            Err(reason) => return Verdict::unknown(self.name(), reason),
-        };
-        match Finder::run(&kv, self.memory_cap_bytes) {
-            Ok(finder) => {
-                let parts = self.guarantees.iter().map(|&g| self.part(g, &kv, &finder)).collect();
-                Verdict::compose(self.name(), parts).stat("steps", finder.work)
-            }
-            Err(reason) => Verdict::unknown(self.name(), reason),
-        }
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        registers::judge(self, history, budget, |kv| {
+            let finder = Finder::run(kv, budget)?;
+            let parts = self.guarantees.iter().map(|&g| self.part(g, kv, &finder, budget)).collect();
+            Ok(Verdict::compose(self.name(), parts).stat("steps", finder.work))
+        })
     }
 }
 
-fn explain(kv: &Kv, violation: &Violation) -> Anomaly {
+fn explain(kv: &Kv, violation: &Violation, budget: &Budget) -> Anomaly {
     let teller = Teller { kv, within: Some(kv.ops[violation.read as usize].key) };
-    match violation.how {
+    let (mut anomaly, ops) = match violation.how {
         How::Own { newer } => stale(&teller, violation, newer, None),
         How::Other { newer, write, reader } => stale(&teller, violation, newer, Some((write, reader))),
         How::Circle(ref circle) => circular(&teller, violation, circle),
+    };
+    let fails = |ops: &[u32]| {
+        let cut = kv.cut(&kv.with_sources(ops));
+        let same = |found: &Violation| found.guarantee == violation.guarantee;
+        Finder::run(&cut, budget).is_ok_and(|finder| finder.violations.iter().any(same))
+    };
+    let mut ops = kv.with_sources(&ops);
+    if ops.len() <= TRIED && fails(&ops) {
+        ops = kv.with_sources(&registers::minimal(&ops, fails));
     }
+    anomaly.witness = ops.iter().map(|&op| teller.event(op)).collect();
+    anomaly.witness.sort_unstable();
+    anomaly
 }
 
-fn stale(teller: &Teller, violation: &Violation, newer: u32, seen: Option<(u32, u32)>) -> Anomaly {
+fn stale(
+    teller: &Teller,
+    violation: &Violation,
+    newer: u32,
+    seen: Option<(u32, u32)>,
+) -> (Anomaly, Vec<u32>) {
     let Violation { guarantee, read, .. } = *violation;
     let (how, version, value) = match guarantee {
         Guarantee::ReadYourWrites | Guarantee::MonotonicWrites => {
@@ -173,6 +222,7 @@ fn stale(teller: &Teller, violation: &Violation, newer: u32, seen: Option<(u32, 
     let mut anomaly = teller.anomaly(guarantee.name(), read, sentence, &witness);
     if let (Some(old), Some(version)) = (old, version) {
         teller.causal(&mut anomaly, old, version);
+        witness.extend(teller.path(old, version).iter().map(|&(op, _)| op));
     }
     let mut way = vec![(newer, read, "session order")];
     if let Some((write, reader)) = seen {
@@ -184,10 +234,10 @@ fn stale(teller: &Teller, violation: &Violation, newer: u32, seen: Option<(u32, 
     }
     way.extend(old.map(|old| (old, read, "reads from")));
     add(teller, &mut anomaly, &way);
-    anomaly
+    (anomaly, witness)
 }
 
-fn circular(teller: &Teller, violation: &Violation, circle: &[(u32, u32)]) -> Anomaly {
+fn circular(teller: &Teller, violation: &Violation, circle: &[(u32, u32)]) -> (Anomaly, Vec<u32>) {
     let mut edges = Vec::new();
     for (at, &(read, write)) in circle.iter().enumerate() {
         let (next, _) = circle[(at + 1) % circle.len()];
@@ -200,7 +250,7 @@ fn circular(teller: &Teller, violation: &Violation, circle: &[(u32, u32)]) -> An
     let witness: Vec<u32> = edges.iter().flat_map(|&(from, to, _)| [from, to]).collect();
     let mut anomaly = teller.anomaly(violation.guarantee.name(), violation.read, sentence, &witness);
     add(teller, &mut anomaly, &edges);
-    anomaly
+    (anomaly, witness)
 }
 
 fn add(teller: &Teller, anomaly: &mut Anomaly, edges: &[(u32, u32, &str)]) {

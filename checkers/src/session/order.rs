@@ -1,14 +1,15 @@
 //! Which versions of one key are newer than which.
 
 use crate::causal::clocks::{Circle, Clocks};
-use crate::causal::kv::{KvOp, NONE, Sessions, Source};
+use crate::registers::{KvOp, NONE, Sessions, Source};
+use crate::{Budget, Lease, Spent};
 
 /// The order of the versions of one key: the causal order of the operations on that key alone. Operations are told by
 /// their ids in the whole history.
-pub(super) struct KeyOrder {
+pub(super) struct KeyOrder<'a> {
     /// The operations on the key.
     local: Sessions,
-    clocks: Clocks,
+    clocks: Clocks<'a>,
     /// Local id to id.
     global: Vec<u32>,
     /// Ascending: the sessions that use the key.
@@ -21,6 +22,7 @@ pub(super) struct KeyOrder {
     first: Vec<u32>,
     /// Cycles of the order.
     pub(super) circles: Vec<Circle>,
+    _lease: Lease<'a>,
 }
 
 /// The operations of a history, key by key.
@@ -32,19 +34,17 @@ pub(super) fn by_key(kv: &Sessions) -> Vec<Vec<u32>> {
     keys
 }
 
-/// The bytes that the order of a key takes.
-pub(super) fn bytes(kv: &Sessions, ops: &[u32]) -> u64 {
-    let session = |op: &u32| kv.ops[*op as usize].session;
-    let mut writers: Vec<u32> =
-        ops.iter().filter(|op| kv.ops[**op as usize].is_write()).map(session).collect();
-    let writes = writers.len();
-    writers.dedup();
-    4 * (writes + ops.len()) as u64 * writers.len() as u64
-}
-
-impl KeyOrder {
+impl<'a> KeyOrder<'a> {
     /// The order of the key with these operations. `local_of` is scratch space, one place for each operation of the history.
-    pub(super) fn new(kv: &Sessions, ops: Vec<u32>, local_of: &mut [u32]) -> KeyOrder {
+    ///
+    /// # Errors
+    /// What is spent.
+    pub(super) fn new(
+        kv: &Sessions,
+        ops: Vec<u32>,
+        local_of: &mut [u32],
+        budget: &'a Budget,
+    ) -> Result<KeyOrder<'a>, Spent> {
         for (local, &op) in ops.iter().enumerate() {
             local_of[op as usize] = local as u32;
         }
@@ -64,14 +64,16 @@ impl KeyOrder {
             local.ops.push(KvOp { session, key: 0, source, ..kv.ops[op as usize] });
             *local.starts.last_mut().expect("pushed with the session") = local.ops.len() as u32;
         }
-        let (clocks, circles) = Clocks::walk(&local, |_, _, _| {});
+        let (clocks, circles) = Clocks::walk(&local, true, budget, |_, _, _| Ok(()))?;
         let tells = |op: &u32| local.ops[*op as usize].is_write() || local.source(*op).is_some();
         let first = (0..local.sessions()).map(|s| local.session(s).find(tells).unwrap_or(NONE)).collect();
-        let known = Vec::new();
         let width = clocks.width();
-        let mut order = KeyOrder { local, clocks, global: ops, sessions, known, width, first, circles };
+        let held = ops.len() * (size_of::<KvOp>() + 4 * width + 4);
+        let (known, _lease) = (Vec::new(), budget.lease(held)?);
+        let mut order =
+            KeyOrder { local, clocks, global: ops, sessions, known, width, first, circles, _lease };
         order.join();
-        order
+        Ok(order)
     }
 
     fn join(&mut self) {
@@ -107,7 +109,7 @@ impl KeyOrder {
             Seen::Initial => self.first[self.local.ops[last as usize].session as usize] <= last,
             Seen::Version(write) => {
                 let at = last as usize * self.width;
-                self.clocks.counts(&self.local, &self.known[at..at + self.width], write)
+                self.clocks.counts(&self.known[at..at + self.width], write)
             }
         }
     }
@@ -126,7 +128,7 @@ impl KeyOrder {
     pub(super) fn newer(&self, session: u32, end: u32, read: Seen) -> (Option<u32>, Option<u32>) {
         let newer = |version: u32| match read {
             Seen::Initial => version != NONE,
-            Seen::Version(write) => self.clocks.before(&self.local, write, version),
+            Seen::Version(write) => self.clocks.before(write, version),
         };
         let ops = self.before(session, end);
         let wrote = ops.clone().rev().find(|&op| self.local.ops[op as usize].is_write() && newer(op));

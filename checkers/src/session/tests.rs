@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::causal::oracle::{self, Tiny};
+use crate::causal::oracle;
+use crate::registers::tiny::{self, Tiny};
 use crate::testing::Random;
 use crate::{CausalModel, Valid};
 
@@ -78,13 +79,14 @@ fn broken(ops: &[Tiny], older: &[Vec<bool>]) -> BTreeSet<(Guarantee, usize)> {
 
 /// Checks against the definitions; whether the history was valid.
 fn agrees(ops: &[Tiny]) -> bool {
-    let history = oracle::record(ops);
+    let history = tiny::record(ops);
     let verdict = Session::default().check(&history);
     if let Some(older) = older(ops) {
         let expected = broken(ops, &older);
-        let kv = kv::resolve(&history, true).unwrap();
-        let index = |op: u32| kv.ops[op as usize].event as usize / 2;
-        let finder = Finder::run(&kv, u64::MAX).unwrap();
+        let budget = Budget::default();
+        let kv = registers::resolve(&history, true, &budget).unwrap();
+        let index = |op: u32| kv.ops[op as usize].event() as usize / 2;
+        let finder = Finder::run(&kv, &budget).unwrap();
         let found: BTreeSet<_> = finder.violations.iter().map(|v| (v.guarantee, index(v.read))).collect();
         assert_eq!(found, expected, "{ops:#?}");
     } else {
@@ -92,6 +94,9 @@ fn agrees(ops: &[Tiny]) -> bool {
     }
     for anomaly in verdict.all_anomalies() {
         assert!(anomaly.witness.len() >= 2 && !anomaly.edges.is_empty(), "{anomaly:?}");
+        let cut = Session::default().check(&tiny::cut(&history, &anomaly.witness));
+        let part = cut.parts.iter().find(|part| part.checker == anomaly.kind).unwrap();
+        assert_eq!(part.valid, Valid::False, "{ops:?} {anomaly:?}");
     }
     verdict.valid == Valid::True
 }
@@ -99,14 +104,15 @@ fn agrees(ops: &[Tiny]) -> bool {
 #[test]
 fn every_history_of_four_operations_agrees_with_the_definitions() {
     let (mut count, mut valid) = (0, 0);
-    for shape in oracle::SHAPES {
+    for shape in tiny::SHAPES {
         let mut visit = |ops: &[Tiny]| {
             count += 1;
             valid += usize::from(agrees(ops));
         };
-        oracle::every(shape, 2, false, &mut visit);
-        oracle::every(shape, 1, true, &mut visit);
+        tiny::every(shape, 2, false, &mut visit);
+        tiny::every(shape, 1, true, &mut visit);
     }
+    println!("{count} histories of up to 4 operations, {valid} of them valid");
     assert!(count > 10_000 && valid > 1_000 && valid < count, "{valid} of {count}");
 }
 
@@ -114,8 +120,8 @@ fn every_history_of_four_operations_agrees_with_the_definitions() {
 fn random_histories_agree_with_the_definitions_and_causal_ones_have_no_violation() {
     let mut rng = Random(21);
     let (mut verdicts, mut guarantees) = (BTreeMap::new(), BTreeMap::new());
-    for round in 0..12_000 {
-        let ops = oracle::random(&mut rng, 6 + round % 3);
+    for round in 0..100_000 {
+        let ops = tiny::random(&mut rng, 5 + round % 4);
         let valid = agrees(&ops);
         let causal =
             oracle::least_order(&ops).is_some_and(|co| oracle::holds_with(CausalModel::Cc, &ops, &co));
@@ -124,6 +130,7 @@ fn random_histories_agree_with_the_definitions_and_causal_ones_have_no_violation
         let shown = older(&ops).map(|older| broken(&ops, &older)).into_iter().flatten();
         shown.for_each(|(guarantee, _)| *guarantees.entry(guarantee).or_insert(0) += 1);
     }
+    println!("100000 random histories, (valid, causal): {verdicts:?}");
     assert!(verdicts.len() == 3, "the verdicts are mixed: {verdicts:?}");
     assert!(guarantees.len() == 4 && guarantees.values().all(|&count| count > 20), "{guarantees:?}");
 }
@@ -175,19 +182,20 @@ fn each_guarantee_is_told_in_a_sentence() {
         ),
     ];
     for (ops, kind, sentence, witness) in cases {
-        let verdict = Session::default().check(&oracle::record(ops));
+        let verdict = Session::default().check(&tiny::record(ops));
         let anomalies = verdict.all_anomalies();
         let [anomaly] = anomalies.as_slice() else { panic!("{verdict:#?}") };
         assert_eq!((anomaly.kind.as_str(), anomaly.sentence.as_str()), (kind, sentence));
         assert_eq!(anomaly.witness, witness);
         let other =
             Session::new(&Guarantee::ALL.into_iter().filter(|g| g.name() != kind).collect::<Vec<_>>());
-        assert_eq!(other.check(&oracle::record(ops)).valid, Valid::True);
+        assert_eq!(other.check(&tiny::record(ops)).valid, Valid::True);
     }
 }
 
 #[test]
 fn the_cap_gives_unknown_with_the_reason() {
-    let verdict = Session::default().memory_cap_bytes(7).check(&oracle::record(&[write(0, 0, 1)]));
-    assert_eq!(verdict.reason.as_deref(), Some("the version orders would take 8 bytes and the cap is 7"));
+    let history = tiny::record(&[write(0, 0, 1)]);
+    let verdict = Session::default().check_within(&history, &Budget::default().memory_bytes(7));
+    assert!(verdict.reason.unwrap().contains("memory cap"));
 }
