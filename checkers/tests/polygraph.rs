@@ -1,6 +1,8 @@
 //! Large histories of simulated stores keep what the store promises, and an anomaly that is planted in one is found where
 //! it is.
 
+#[path = "common/foreign.rs"]
+mod foreign;
 #[path = "common/isolated.rs"]
 mod isolated;
 #[path = "common/random.rs"]
@@ -108,4 +110,18 @@ fn a_planted_anomaly_is_found_where_it_is() {
         }
     }
     assert_eq!(check(PrefixConsistency, &planted(&store, at, &lost)).valid, Valid::True);
+}
+
+#[test]
+fn recorded_histories_of_others_are_judged_as_expected() {
+    for (path, [file, _, model, claim, holds]) in foreign::rows() {
+        if model != "kv-txn" || claim != "snapshot-isolation" {
+            continue;
+        }
+        let history = squall_checkers::history::read_file(&path).unwrap_or_else(|e| panic!("{e}")).history;
+        let verdict = check(SnapshotIsolation, &history);
+        let expected = if holds == "true" { Valid::True } else { Valid::False };
+        assert_eq!(verdict.valid, expected, "{file}: {}", verdict.summary);
+        println!("{file}: {}", verdict.summary);
+    }
 }

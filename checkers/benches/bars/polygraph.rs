@@ -20,7 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         valid: Valid::True,
         bar_ms: Some(1_000.0),
         bar_mib: None,
-        quick_bytes_per_op: 40_000,
+        quick_bytes_per_op: 25_000,
         quick_steps_per_op: Some(4_000.0),
     };
     vec![

@@ -6,8 +6,7 @@ use super::frontier::Frontier;
 use super::known::Known;
 use super::problem::Problem;
 use super::solver::{Found, Solver};
-use crate::Budget;
-use crate::budget::Spent;
+use crate::{Budget, Spent};
 
 /// Steps of the first try at a search, before the other way is tried.
 const FIRST_TRY: u64 = 20_000_000;

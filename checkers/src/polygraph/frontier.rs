@@ -10,9 +10,8 @@ use std::collections::HashSet;
 use super::PolygraphModel;
 use super::known::{Known, Layout};
 use super::problem::Problem;
-use crate::Budget;
-use crate::budget::Spent;
 use crate::intern::FastBuild;
+use crate::{Budget, Spent};
 
 pub(super) struct Frontier<'a> {
     known: &'a Known<'a>,
@@ -157,7 +156,7 @@ impl<'a> Frontier<'a> {
 
     /// Whether a transaction that writes the key has begun and not committed.
     fn writing(&self, key: u32) -> bool {
-        self.problem.lanes[key as usize].iter().any(|lane| {
+        self.problem.written.keys[key as usize].iter().any(|lane| {
             let done = self.done[lane.session as usize];
             let txn = self.problem.sessions[lane.session as usize].get(done as usize / 2);
             done % 2 == 1 && txn.is_some_and(|&txn| self.problem.version(txn, key).is_some())

@@ -9,14 +9,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::ops::Range;
 
 use super::PolygraphModel;
 use super::problem::{INIT, Problem};
-use crate::Budget;
-use crate::budget::{Lease, Spent};
 use crate::intern::FastBuild;
 use crate::txn::NONE;
+use crate::{Budget, Lease, Spent};
 
 /// Why one event comes before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -424,7 +422,7 @@ impl<'a> Known<'a> {
         for read in problem.reads_of(txn) {
             let version = problem.versions[problem.reads[read as usize].version as usize];
             let to = self.model.written(layout, version.txn);
-            for lane in &problem.lanes[version.key as usize] {
+            for lane in &problem.written.keys[version.key as usize] {
                 if grown.binary_search(&lane.session).is_err() {
                     continue;
                 }
@@ -432,7 +430,8 @@ impl<'a> Known<'a> {
                 if lane.session == problem.session(txn) {
                     limit = limit.min(2 * problem.place[txn as usize]);
                 }
-                if let Some(writer) = self.last(lane.versions.clone(), limit)
+                if let Some(writer) =
+                    problem.written.last(lane, limit / 2).map(|other| problem.versions[other as usize].txn)
                     && writer != version.txn
                 {
                     self.draw_new(layout.commit(writer), to, Why::Overwritten(read));
@@ -447,7 +446,7 @@ impl<'a> Known<'a> {
         let commit = layout.commit(txn);
         for version in problem.entries[txn as usize].writes.clone() {
             let key = problem.versions[version as usize].key;
-            for lane in &problem.lanes[key as usize] {
+            for lane in &problem.read.keys[key as usize] {
                 if grown.binary_search(&lane.session).is_err() {
                     continue;
                 }
@@ -455,8 +454,7 @@ impl<'a> Known<'a> {
                 if lane.session == problem.session(txn) {
                     limit = limit.min(2 * problem.place[txn as usize]);
                 }
-                let Some(writer) = self.last(lane.versions.clone(), limit) else { continue };
-                let before = problem.version(writer, key).expect("it is in a lane of the key");
+                let Some(before) = problem.read.last(lane, limit / 2) else { continue };
                 for &read in problem.readers(before) {
                     let reader = problem.reads[read as usize].txn;
                     if reader != txn {
@@ -471,26 +469,18 @@ impl<'a> Known<'a> {
     fn infer_apart(&mut self, txn: u32, grown: &[u32]) {
         let (layout, problem) = (self.layout, self.problem);
         for version in problem.entries[txn as usize].writes.clone() {
-            for lane in &problem.lanes[problem.versions[version as usize].key as usize] {
+            for lane in &problem.written.keys[problem.versions[version as usize].key as usize] {
                 let own = lane.session == problem.session(txn);
                 if own || grown.binary_search(&lane.session).is_err() {
                     continue;
                 }
                 // A snapshot is one less than its commit.
                 let limit = self.row(layout.commit(txn), lane.session) + 1;
-                if let Some(writer) = self.last(lane.versions.clone(), limit) {
+                if let Some(other) = problem.written.last(lane, limit / 2) {
+                    let writer = problem.versions[other as usize].txn;
                     self.draw_new(layout.commit(writer), layout.begin(txn), Why::Overlap(version));
                 }
             }
         }
-    }
-
-    /// The last transaction of a lane whose commit has at most this number.
-    fn last(&self, lane: Range<u32>, limit: u32) -> Option<u32> {
-        let problem = self.problem;
-        let writer = |version: u32| problem.versions[version as usize].txn;
-        let lane = &problem.laned[lane.start as usize..lane.end as usize];
-        let after = lane.partition_point(|&version| self.committed(writer(version)) <= limit);
-        after.checked_sub(1).map(|at| writer(lane[at]))
     }
 }

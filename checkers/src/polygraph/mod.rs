@@ -25,6 +25,25 @@
 //!
 //! **Outcomes.** Failed transactions must leave no trace. One of unknown outcome committed if a write of it was read; if not,
 //! it is left out. It ends its session.
+//!
+//! ```
+//! use squall_checkers::{Checker, History, Op, Polygraph, PolygraphModel, Process, Type, Valid};
+//! use serde_json::json;
+//!
+//! let txn = |process, mops| Op::new("txn").process(Process::Client(process)).value(mops);
+//! let history: History = [
+//!     (0, json!([["r", "x", null], ["w", "x", 1]])),
+//!     (1, json!([["r", "x", null], ["w", "x", 2]])),
+//! ]
+//! .into_iter()
+//! .flat_map(|(process, mops)| [txn(process, mops.clone()), txn(process, mops).kind(Type::Ok)])
+//! .collect();
+//!
+//! let verdict = Polygraph::new(PolygraphModel::SnapshotIsolation).check(&history);
+//! assert_eq!(verdict.valid, Valid::False);
+//! assert_eq!(verdict.anomalies[0].kind, "lost-update");
+//! assert_eq!(Polygraph::new(PolygraphModel::PrefixConsistency).check(&history).valid, Valid::True);
+//! ```
 
 mod core;
 mod engine;
@@ -48,10 +67,10 @@ use known::Layout;
 use problem::Problem;
 use reads::{Fault, Reads, collect};
 
-use crate::budget::Spent;
+use crate::checker::without_real_time;
 use crate::registry::CheckerEntry;
 use crate::txn::{Shape, Txns};
-use crate::{Anomaly, Budget, Checker, History, Verdict};
+use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
 const SHOWN: usize = 10;
@@ -254,6 +273,11 @@ impl Checker for Polygraph {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        if self.model == PolygraphModel::StrictSerializable
+            && let Some(verdict) = without_real_time(self.name(), history)
+        {
+            return verdict;
+        }
         let txns = match Txns::parse(history, Shape::Registers, budget) {
             Ok(txns) => txns,
             Err(reason) => return Verdict::unknown(self.name(), reason),

@@ -22,6 +22,8 @@ pub(super) struct Order {
     came: Vec<(u32, u32)>,
     mark: Vec<u32>,
     now: u32,
+    /// Nodes that have another place than they had.
+    pub(super) moved: Vec<u32>,
     /// Edges that were looked at.
     pub(super) steps: u64,
 }
@@ -41,6 +43,7 @@ impl Order {
             came: vec![(NONE, NONE); order.len()],
             mark: vec![0; order.len()],
             now: 0,
+            moved: Vec::new(),
             steps: 0,
         }
     }
@@ -107,6 +110,7 @@ impl Order {
         for (&node, place) in nodes().zip(places) {
             self.place[node as usize] = place;
         }
+        self.moved.extend(nodes());
         None
     }
 

@@ -49,8 +49,45 @@ pub(super) struct Version {
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) session: u32,
-    /// Into [`Problem::laned`].
+    /// Into [`Lanes::versions`].
     pub(super) versions: Range<u32>,
+}
+
+/// Versions by key, session and place in the session.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lanes {
+    /// For each key.
+    pub(super) keys: Vec<Vec<Lane>>,
+    pub(super) versions: Vec<u32>,
+    /// The place of each version's writer in its session.
+    places: Vec<u32>,
+}
+
+impl Lanes {
+    fn new(problem: &Problem, mut versions: Vec<u32>) -> Lanes {
+        let place = |version: &u32| {
+            let Version { txn, key } = problem.versions[*version as usize];
+            (key, problem.entries[txn as usize].session, problem.place[txn as usize])
+        };
+        versions.sort_unstable_by_key(place);
+        let mut keys: Vec<Vec<Lane>> = vec![Vec::new(); problem.names.len()];
+        for (at, version) in (0u32..).zip(&versions) {
+            let (key, session, _) = place(version);
+            match keys[key as usize].last_mut() {
+                Some(lane) if lane.session == session => lane.versions.end = at + 1,
+                _ => keys[key as usize].push(Lane { session, versions: at..at + 1 }),
+            }
+        }
+        let places = versions.iter().map(|version| place(version).2).collect();
+        Lanes { keys, versions, places }
+    }
+
+    /// The last version of a lane whose writer is among the first so many transactions of its session.
+    pub(super) fn last(&self, lane: &Lane, transactions: u32) -> Option<u32> {
+        let range = lane.versions.start as usize..lane.versions.end as usize;
+        let after = self.places[range].partition_point(|&place| place < transactions);
+        after.checked_sub(1).map(|at| self.versions[lane.versions.start as usize + at])
+    }
 }
 
 /// What is to be ordered. Sessions are chains: transactions of a session are numbered by `place`.
@@ -63,9 +100,10 @@ pub(super) struct Problem {
     /// In order of transactions, each sorted by key. The first are those of [`INIT`].
     pub(super) versions: Vec<Version>,
     pub(super) reads: Vec<Read>,
-    /// For each key the lanes of its writers.
-    pub(super) lanes: Vec<Vec<Lane>>,
-    pub(super) laned: Vec<u32>,
+    /// Who wrote what.
+    pub(super) written: Lanes,
+    /// The same of versions that others read. Whoever read an earlier version of a session read before the next was written.
+    pub(super) read: Lanes,
     /// The name of each key in the draft.
     pub(super) names: Vec<u32>,
     reader_starts: Vec<u32>,
@@ -104,8 +142,8 @@ impl Problem {
             entries,
             versions,
             reads: Vec::with_capacity(draft.reads.len()),
-            lanes: Vec::new(),
-            laned: Vec::new(),
+            written: Lanes::default(),
+            read: Lanes::default(),
             reader_starts: Vec::new(),
             readers: Vec::new(),
             names,
@@ -119,8 +157,11 @@ impl Problem {
                 problem.reads.push(Read { txn, version });
             }
         }
-        problem.lay();
         problem.index_readers();
+        let all = 0..problem.versions.len() as u32;
+        problem.written = Lanes::new(&problem, all.clone().collect());
+        problem.read =
+            Lanes::new(&problem, all.filter(|&version| !problem.readers(version).is_empty()).collect());
         problem
     }
 
@@ -132,25 +173,6 @@ impl Problem {
             self.place.push(session.len() as u32);
             session.push(txn as u32);
         }
-    }
-
-    fn lay(&mut self) {
-        let mut order: Vec<u32> = (0..self.versions.len() as u32).collect();
-        let place = |version: &u32| {
-            let Version { txn, key } = self.versions[*version as usize];
-            (key, self.entries[txn as usize].session, self.place[txn as usize])
-        };
-        order.sort_unstable_by_key(place);
-        self.lanes = vec![Vec::new(); self.names.len()];
-        for (at, version) in order.iter().enumerate() {
-            let (key, session, _) = place(version);
-            let (lanes, at) = (&mut self.lanes[key as usize], at as u32);
-            match lanes.last_mut() {
-                Some(lane) if lane.session == session => lane.versions.end = at + 1,
-                _ => lanes.push(Lane { session, versions: at..at + 1 }),
-            }
-        }
-        self.laned = order;
     }
 
     /// Of the readers of a version, the last in each session: whoever wrote the next version comes after that one, and so
@@ -253,7 +275,7 @@ impl Problem {
 
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> usize {
-        60 * self.entries.len() + 24 * self.versions.len() + 24 * self.reads.len() + 32 * self.lanes.len()
+        60 * self.entries.len() + 40 * self.versions.len() + 24 * self.reads.len() + 64 * self.names.len()
     }
 }
 

@@ -8,16 +8,15 @@
 //! A cycle is a clause: not all of its literals. What is learned from a conflict is that of the first unique implication
 //! point (Marques-Silva and Sakallah, *GRASP*, 1996), with two watched literals a clause (Moskewicz et al., *Chaff*, 2001).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::PolygraphModel;
 use super::known::{Known, Layout};
 use super::order::Order;
 use super::problem::{INIT, Problem};
-use crate::Budget;
-use crate::budget::{Lease, Spent};
 use crate::intern::FastBuild;
 use crate::txn::NONE;
+use crate::{Budget, Lease, Spent};
 
 /// A tag with this bit is a literal.
 pub(super) const LITERAL: u32 = 1 << 31;
@@ -44,8 +43,13 @@ pub(super) struct Solver<'a> {
     problem: &'a Problem,
     layout: Layout,
     order: Order,
-    /// The versions of each key that has several writers, in the order of their commits.
+    /// The versions of each key that has several writers, in the order of their commits when they were last looked at.
     contended: Vec<Vec<u32>>,
+    /// Keys that are to be looked at, and whether a key is among them.
+    open: VecDeque<u32>,
+    is_open: Vec<bool>,
+    /// The key that is being looked at, and how far.
+    current: Option<(u32, usize)>,
     numbers: HashMap<(u32, u32), u32, FastBuild>,
     /// The two transactions of each variable, ascending.
     pairs: Vec<(u32, u32)>,
@@ -75,16 +79,24 @@ impl<'a> Solver<'a> {
         // One lane is that of the initial version. Reads of a key with one more bind others only where the order of all writes
         // is not the order of all events.
         let few = if known.model == PolygraphModel::ParallelSnapshotIsolation { 1 } else { 2 };
-        let contended = problem.lanes.iter().filter(|lanes| lanes.len() > few).map(|lanes| {
-            let versions = lanes.iter().flat_map(|lane| lane.versions.clone());
-            versions.map(|at| problem.laned[at as usize]).collect()
+        let written = &problem.written;
+        let contended = written.keys.iter().map(|lanes| {
+            let versions = lanes.iter().filter(|_| lanes.len() > few).flat_map(|lane| lane.versions.clone());
+            let mut versions: Vec<u32> = versions.map(|at| written.versions[at as usize]).collect();
+            let commit = |version: u32| known.layout.commit(problem.versions[version as usize].txn);
+            versions.sort_by_key(|&version| order.place(commit(version)));
+            versions
         });
+        let contended: Vec<Vec<u32>> = contended.collect();
         Solver {
             known,
             problem,
             layout: known.layout,
             order,
-            contended: contended.collect(),
+            open: (0..contended.len() as u32).collect(),
+            is_open: vec![true; contended.len()],
+            current: None,
+            contended,
             numbers: HashMap::default(),
             pairs: Vec::new(),
             values: Vec::new(),
@@ -119,9 +131,13 @@ impl<'a> Solver<'a> {
     pub(super) fn search(&mut self, cap: u64, budget: &Budget, lease: &mut Lease) -> Result<Found, Spent> {
         let base = Solver::bytes(self.known);
         let stop = self.steps().saturating_add(cap);
-        let mut open: Vec<(u32, u32)> = Vec::new();
+        let mut rounds = 0u64;
         loop {
-            budget.ask()?;
+            if rounds.is_multiple_of(16) {
+                budget.ask()?;
+                lease.resize(base + self.grown())?;
+            }
+            rounds += 1;
             if let Some(conflict) = self.propagate() {
                 if !self.learn(conflict) {
                     return Ok(Found::Nothing(std::mem::take(&mut self.cycles)));
@@ -131,29 +147,16 @@ impl<'a> Solver<'a> {
             if self.steps() > stop {
                 return Ok(Found::Capped);
             }
-            let choice = loop {
-                match open.pop() {
-                    Some(pair) if self.undecided(pair) => break Some(pair),
-                    Some(_) => {}
-                    None => break None,
-                }
-            };
-            if let Some((a, b)) = choice {
+            if let Some((a, b)) = self.violation() {
                 self.decide(a, b);
                 continue;
             }
-            lease.resize(base + self.grown())?;
-            open = self.violations();
-            if open.is_empty() && self.parallel() {
-                let torn = self.torn();
-                if torn.is_empty() {
-                    return Ok(Found::Order);
-                }
-                if !self.learn_all(torn) {
-                    return Ok(Found::Nothing(std::mem::take(&mut self.cycles)));
-                }
-            } else if open.is_empty() {
+            let torn = if self.parallel() { self.torn() } else { Vec::new() };
+            if torn.is_empty() {
                 return Ok(Found::Order);
+            }
+            if !self.learn_all(torn) {
+                return Ok(Found::Nothing(std::mem::take(&mut self.cycles)));
             }
         }
     }
@@ -163,6 +166,7 @@ impl<'a> Solver<'a> {
         let literals: usize = self.clauses.iter().map(Vec::capacity).sum();
         let cycles: usize = self.cycles.iter().map(Vec::capacity).sum();
         80 * self.pairs.len() + 4 * literals + 40 * self.clauses.len() + 12 * cycles + 40 * self.order.edges()
+            - 40 * self.known.edges.len()
     }
 
     /// The literal that `a` comes before `b`.
@@ -222,9 +226,14 @@ impl<'a> Solver<'a> {
             return;
         }
         let (trail, edges) = self.marks[level as usize];
-        for literal in self.trail.drain(trail..) {
+        for at in trail..self.trail.len() {
+            let literal = self.trail[at];
             self.values[(literal / 2) as usize] = None;
+            if self.parallel() {
+                self.touch(self.pair(literal).0);
+            }
         }
+        self.trail.truncate(trail);
         self.order.shrink(edges);
         self.head = trail;
         self.marks.truncate(level as usize);
@@ -377,23 +386,71 @@ impl<'a> Solver<'a> {
         true
     }
 
-    /// Pairs of transactions about which the order is wrong, or says what is not yet decided.
-    fn violations(&mut self) -> Vec<(u32, u32)> {
-        let mut contended = std::mem::take(&mut self.contended);
-        let mut found = Vec::new();
-        for versions in contended.iter_mut() {
-            let txn = |version: u32| self.problem.versions[version as usize].txn;
-            versions.sort_by_key(|&version| self.order.place(self.layout.commit(txn(version))));
-            self.steps += versions.len() as u64;
-            for pair in versions.windows(2) {
-                let (a, b) = (txn(pair[0]), txn(pair[1]));
-                if a != INIT && self.violated(pair[0], a, b) {
-                    found.push((a, b));
+    /// Two transactions about which the order is wrong, or says what is not yet decided.
+    fn violation(&mut self) -> Option<(u32, u32)> {
+        for node in std::mem::take(&mut self.order.moved) {
+            let Some(txn) = self.layout.txn(node) else { continue };
+            self.touch(txn);
+        }
+        loop {
+            let (key, at) = match self.current.take() {
+                Some(current) => current,
+                None => {
+                    let key = self.open.pop_front()?;
+                    self.is_open[key as usize] = false;
+                    (key, 0)
                 }
+            };
+            let mut versions = std::mem::take(&mut self.contended[key as usize]);
+            let found = self.walk(&mut versions, at);
+            self.contended[key as usize] = versions;
+            if let Some((at, pair)) = found {
+                self.current = Some((key, at));
+                return Some(pair);
             }
         }
-        self.contended = contended;
-        found.reverse();
+    }
+
+    /// The keys that a transaction wrote or read are to be looked at.
+    fn touch(&mut self, txn: u32) {
+        let problem = self.problem;
+        let written = problem.entries[txn as usize].writes.clone();
+        let read = problem.reads_of(txn).map(|read| problem.reads[read as usize].version);
+        for version in written.chain(read) {
+            let key = problem.versions[version as usize].key;
+            let settled = self.contended[key as usize].is_empty();
+            if !settled && !std::mem::replace(&mut self.is_open[key as usize], true) {
+                self.open.push_back(key);
+            }
+        }
+    }
+
+    /// Puts the versions of a key in order from `at` on, as far as the first two that are wrong: where, and their writers.
+    fn walk(&mut self, versions: &mut [u32], mut at: usize) -> Option<(usize, (u32, u32))> {
+        let txn = |version: u32| self.problem.versions[version as usize].txn;
+        let place = |version: u32| self.order.place(self.layout.commit(txn(version)));
+        let mut steps = 0;
+        let mut found = None;
+        while at + 1 < versions.len() {
+            steps += 1;
+            if place(versions[at]) > place(versions[at + 1]) {
+                if steps > 4 * versions.len() as u64 {
+                    versions.sort_by_key(|&version| place(version));
+                    at = 0;
+                    continue;
+                }
+                versions.swap(at, at + 1);
+                at = at.saturating_sub(1);
+                continue;
+            }
+            let (a, b) = (txn(versions[at]), txn(versions[at + 1]));
+            if a != INIT && self.violated(versions[at], a, b) {
+                found = Some((at, (a, b)));
+                break;
+            }
+            at += 1;
+        }
+        self.steps += steps;
         found
     }
 
