@@ -10,6 +10,9 @@ use crate::history::Raw;
 /// No number.
 const NONE: u32 = u32::MAX;
 
+/// Entries of a table that may be sparse: 16 MiB.
+const DENSE_MAX: usize = 1 << 22;
+
 /// Gives equal values equal numbers, from 0 up.
 ///
 /// Integers that are about as large as they are many lie in a table; others in a hash map. The rest is kept as JSON text.
@@ -66,7 +69,7 @@ impl Interner {
             return id;
         }
         let id = self.values.len() as u32;
-        if at < 4 * self.values.len() + 1024 {
+        if at < self.tabled_below() {
             if at >= self.dense.len() {
                 self.dense.resize((at + 1).next_power_of_two(), NONE);
             }
@@ -76,6 +79,13 @@ impl Interner {
         }
         self.values.push(Stored::Int(int));
         id
+    }
+
+    /// Integers below this lie in the table: it takes little for each value, or is not large. Sessions that are recorded one
+    /// after the other use a few values of the whole range each.
+    fn tabled_below(&self) -> usize {
+        let known = self.values.len();
+        (4 * known + 1024).max((64 * known).min(DENSE_MAX))
     }
 
     fn text(&mut self, text: &[u8]) -> u32 {

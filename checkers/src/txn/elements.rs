@@ -7,7 +7,8 @@ use super::{Element, NONE};
 /// common orders of access, recent values and lists, stay in the cache.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    by_value: Vec<u32>,
+    /// The key and the element.
+    by_value: Vec<(u32, u32)>,
     /// A tag in the upper half, an element in the lower, linear probing, at most half full.
     table: Vec<u64>,
     tabled: usize,
@@ -23,14 +24,14 @@ impl Index {
     #[inline]
     pub(super) fn find(&mut self, key: u32, value: u32, elements: &mut Vec<Element>) -> u32 {
         if value as usize >= self.by_value.len() {
-            self.by_value.resize(value as usize + 1, NONE);
+            self.by_value.resize(value as usize + 1, (NONE, NONE));
         }
-        let first = self.by_value[value as usize];
+        let (of, first) = self.by_value[value as usize];
         if first == NONE {
-            self.by_value[value as usize] = elements.len() as u32;
+            self.by_value[value as usize] = (key, elements.len() as u32);
             return push(key, value, elements);
         }
-        if elements[first as usize].key == key { first } else { self.find_tabled(key, value, elements) }
+        if of == key { first } else { self.find_tabled(key, value, elements) }
     }
 
     fn find_tabled(&mut self, key: u32, value: u32, elements: &mut Vec<Element>) -> u32 {
@@ -70,7 +71,7 @@ impl Index {
 
     /// Bytes that it takes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.by_value.capacity() * size_of::<u32>() + self.table.capacity() * size_of::<u64>()
+        self.by_value.capacity() * size_of::<(u32, u32)>() + self.table.capacity() * size_of::<u64>()
     }
 }
 
