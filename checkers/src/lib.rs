@@ -8,6 +8,7 @@
 mod budget;
 pub mod causal;
 pub mod checker;
+mod collection;
 pub mod domain;
 pub mod elle;
 mod errors;
@@ -34,6 +35,7 @@ pub mod verdict;
 pub use budget::{Budget, Lease, Spent};
 pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};
+pub use collection::Collection;
 pub use domain::SetFull;
 pub use elle::{Append, Consistency, RwRegister};
 pub use errors::UnhandledErrors;

@@ -11,8 +11,8 @@ pub use initial::with_initial;
 pub use models::{MODELS, ModelEntry, find_model};
 
 use crate::{
-    Checker, Stats, UnhandledErrors, Valid, Verdict, causal, domain, elle, isolation, linear, polygraph,
-    session,
+    Checker, Stats, UnhandledErrors, Valid, Verdict, causal, collection, domain, elle, isolation, linear,
+    polygraph, session,
 };
 
 /// A ready-made checker.
@@ -30,6 +30,7 @@ pub struct CheckerEntry {
 pub fn all() -> impl Iterator<Item = &'static CheckerEntry> {
     let families = [
         linear::CHECKERS,
+        collection::CHECKERS,
         causal::CHECKERS,
         crate::sequential::CHECKERS,
         crate::regular::CHECKERS,

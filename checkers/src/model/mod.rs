@@ -27,20 +27,30 @@
 //! operation type instead and says in [`Operation::decode`] how a [`RawCall`] becomes one.
 
 mod call;
+pub(crate) mod container;
 mod counter;
 mod kv;
 mod mutex;
+mod priority_queue;
+mod queue;
 mod register;
+pub(crate) mod set;
+mod stack;
 mod values;
 
 use std::hash::Hash;
 
 pub use call::{Call, Outcome, RawCall};
+pub use container::ContainerOp;
 pub use counter::{Counter, CounterOp};
 pub use kv::{Kv, KvOp, KvValue};
 pub use mutex::{Mutex, MutexOp};
+pub use priority_queue::PriorityQueue;
+pub use queue::Queue;
 pub use register::{Register, RegisterOp};
 use serde_json::Value;
+pub use set::{Set, SetOp};
+pub use stack::{Pile, Stack};
 pub use values::{Symbol, Values};
 
 /// A sequential object: the specification against which a concurrent history is judged.
