@@ -7,6 +7,7 @@
 //! steps, for each operation than its row allows. What it asserts does not depend on the machine.
 
 mod case;
+mod collection;
 mod counting;
 mod domain;
 mod isolation;
@@ -15,6 +16,8 @@ mod lists;
 mod polygraph;
 mod weak;
 
+#[path = "../../tests/common/collections.rs"]
+mod collections;
 #[path = "../../tests/common/isolated.rs"]
 mod isolated;
 #[path = "../../tests/common/random.rs"]
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let wanted = |case: &Case| args.iter().all(|arg| arg == "--quick" || case.name.contains(arg.as_str()));
     let cases = [
         linear::cases(),
+        collection::cases(),
         weak::cases(),
         isolation::cases(),
         lists::cases(),
