@@ -20,6 +20,8 @@ mod weak;
 mod collections;
 #[path = "../../tests/common/isolated.rs"]
 mod isolated;
+#[path = "../../tests/common/counting.rs"]
+mod counting;
 #[path = "../../tests/common/random.rs"]
 mod random;
 #[path = "../../tests/common/registers.rs"]

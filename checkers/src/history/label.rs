@@ -7,6 +7,8 @@ use super::op::Type;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Labels {
     labels: Vec<Label>,
+    /// For each how many events have it.
+    events: Vec<u32>,
     index: HashMap<Label, u32>,
     names: Names,
     /// The labels without an error, by `f` and type: found without hashing them.
@@ -43,6 +45,7 @@ impl Labels {
         let label = Label { kind, f, error };
         *self.index.entry(label).or_insert_with(|| {
             self.labels.push(label);
+            self.events.push(0);
             self.labels.len() as u32 - 1
         })
     }
@@ -56,8 +59,23 @@ impl Labels {
         if *slot == NONE {
             *slot = self.labels.len() as u32;
             self.labels.push(Label { kind, f, error: 0 });
+            self.events.push(0);
         }
         *slot
+    }
+
+    /// One more event has this label.
+    #[inline]
+    pub(super) fn count(&mut self, id: u32) {
+        self.events[id as usize] += 1;
+    }
+
+    pub(super) fn events(&self, id: u32) -> u32 {
+        self.events[id as usize]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
     }
 
     pub(super) fn kind(&self, id: u32) -> Type {
@@ -79,7 +97,7 @@ impl Labels {
         // A hash table keeps an eighth of its slots free and a control byte for each.
         let table = |slots: usize, entry: usize| slots * (entry + 1) * 8 / 7;
         let text: usize = self.names.names.iter().map(|name| name.len()).sum();
-        self.labels.capacity() * size_of::<Label>()
+        self.labels.capacity() * (size_of::<Label>() + size_of::<u32>())
             + self.plain.capacity() * size_of::<[u32; 4]>()
             + self.names.names.capacity() * size_of::<Cow<'static, str>>()
             + table(self.index.capacity(), size_of::<(Label, u32)>())

@@ -131,6 +131,7 @@ impl History {
             Process::Nemesis => u32::MAX,
             Process::Client(id) => id,
         };
+        self.labels.count(label);
         self.records.push(Record { time_ns, value, process, label });
     }
 
@@ -174,6 +175,16 @@ impl History {
     /// Says what kind of object the operations are on.
     pub fn set_object(&mut self, object: impl Into<Box<str>>) {
         self.object = Some(object.into());
+    }
+
+    /// Every distinct type, function and error, with the number of events that have it.
+    pub(crate) fn labels(&self) -> impl ExactSizeIterator<Item = Label<'_>> {
+        (0..self.labels.len() as u32).map(|id| Label {
+            kind: self.labels.kind(id),
+            f: self.labels.f(id),
+            error: self.labels.error(id),
+            events: self.labels.events(id),
+        })
     }
 
     /// Bytes that the events take in memory.
@@ -249,7 +260,17 @@ impl Pairs {
     }
 }
 
+/// What many events have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label<'a> {
+    pub(crate) kind: Type,
+    pub(crate) f: &'a str,
+    pub(crate) error: Option<&'a str>,
+    pub(crate) events: u32,
+}
+
 impl<'a> OpRef<'a> {
+    #[inline]
     fn record(self) -> &'a Record {
         &self.history.records[self.index]
     }
@@ -265,6 +286,7 @@ impl<'a> OpRef<'a> {
     }
 
     /// Who did it.
+    #[inline]
     pub fn process(self) -> Process {
         match self.record().process {
             u32::MAX => Process::Nemesis,
@@ -280,6 +302,12 @@ impl<'a> OpRef<'a> {
     /// The function.
     pub fn f(self) -> &'a str {
         self.history.labels.f(self.record().label)
+    }
+
+    /// The number of its type, function and error in [`History::labels`].
+    #[inline]
+    pub(crate) fn label(self) -> usize {
+        self.record().label as usize
     }
 
     /// The value, decoded.

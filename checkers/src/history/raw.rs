@@ -63,6 +63,9 @@ impl<'a> Raw<'a> {
     /// The two items, if it is an array of two.
     #[inline]
     pub fn pair(self) -> Option<(Raw<'a>, Raw<'a>)> {
+        if let Raw::Pair(a, b) = self {
+            return Some((a.into(), b.into()));
+        }
         let mut items = self.items()?;
         let pair = (items.next()?, items.next()?);
         items.next().is_none().then_some(pair)

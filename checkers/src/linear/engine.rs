@@ -3,6 +3,7 @@
 use super::bags::Bags;
 use super::cache::Config;
 use super::cursor::Cursor;
+use super::foresight::Foresight;
 use super::meter::Limit;
 use super::problem::{Entry, Problem};
 use super::space::Space;
@@ -42,11 +43,18 @@ pub(crate) struct Board<'p, 'm, M: Model, const N: usize> {
     pub(crate) cursor: Cursor<'p, M::Op, N>,
     pub(crate) space: Space<'m, M>,
     pub(crate) bags: Bags,
+    foresight: Foresight,
 }
 
 impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
     pub(crate) fn new(model: &'m M, problem: &'p Problem<M::Op>) -> Board<'p, 'm, M, N> {
-        Board { problem, cursor: Cursor::new(problem), space: Space::new(model), bags: Bags::new() }
+        Board {
+            problem,
+            cursor: Cursor::new(problem),
+            space: Space::new(model),
+            bags: Bags::new(),
+            foresight: Foresight::new(model, problem),
+        }
     }
 
     /// Nothing has taken effect yet.
@@ -97,7 +105,11 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
 
     /// The configuration after the pending operation in `slot`, where that is legal.
     pub(crate) fn take(&mut self, config: &Config<N>, slot: usize) -> Option<Config<N>> {
-        let state = self.space.step(self.problem, config.state, self.cursor.kind(slot))?;
+        let kind = self.cursor.kind(slot);
+        if self.hopeless(config, kind, slot) {
+            return None;
+        }
+        let state = self.space.step(self.problem, config.state, kind)?;
         let mut next = Config { state, ..*config };
         next.window.insert(slot);
         if state != config.state {
@@ -111,13 +123,28 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
         if self.cursor.crashed(class) <= self.bags.count(config.used, class as u32) {
             return None;
         }
-        let state = self.space.step(self.problem, config.state, self.problem.classes[class])?;
+        let kind = self.problem.classes[class];
+        if self.hopeless(config, kind, usize::MAX) {
+            return None;
+        }
+        let state = self.space.step(self.problem, config.state, kind)?;
         if state == config.state {
             return None;
         }
         let mut next = Config { state, used: self.bags.with(config.used, class as u32), ..*config };
         self.observe(&mut next);
         Some(next)
+    }
+
+    /// Whether a later observation could not be made after this operation: see [`foresight`](super::foresight).
+    fn hopeless(&self, config: &Config<N>, kind: u32, slot: usize) -> bool {
+        let Some(goal) = self.foresight.goal(self.cursor.position()) else { return false };
+        let leads = |kind| self.space.leads_to(self.problem, config.state, kind, goal);
+        let other_reset = |other: usize| {
+            let kind = self.cursor.kind(other);
+            other != slot && self.foresight.resets(kind) && leads(kind)
+        };
+        !leads(kind) && !self.cursor.pending().minus(&config.window).iter().any(other_reset)
     }
 
     /// Whether the operation that returns at the frontier has taken effect. Not at the end.
@@ -136,7 +163,7 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
 
     /// Bytes that a new one takes.
     pub(crate) fn bytes(problem: &Problem<M::Op>) -> usize {
-        (problem.width + problem.classes.len()) * size_of::<u32>()
+        (problem.width + problem.classes.len()) * size_of::<u32>() + Foresight::bytes(problem)
     }
 
     /// Bytes held, with the room for the next moves.

@@ -3,7 +3,6 @@
 use super::engine::Report;
 use super::meter::Limit;
 use super::misread::{self, Misread};
-use super::portfolio::WIDTH_MAX;
 use super::problem::{Entry, NEVER, Step};
 use super::split::{self, Keys, Part};
 use super::witness::{self, Core};
@@ -64,9 +63,7 @@ impl<M: Model> Explainer<'_, M> {
     pub(crate) fn undecided(&self, part: &Part<M>, report: &Report, limit: Limit) -> String {
         let why = match limit {
             Limit::Steps => format!("no answer after {} configurations; raise the limit", report.steps),
-            Limit::Spent(spent) => spent.to_string(),
-            Limit::States => "its first operations may have left it in too many states".to_owned(),
-            Limit::Width => format!("more than {WIDTH_MAX} operations pending at once; use fewer clients"),
+            limit => limit.to_string(),
         };
         let decided = match part.problem.steps.get(report.reached) {
             Some(Step::Return(at)) if report.reached > 0 => {
@@ -76,6 +73,14 @@ impl<M: Model> Explainer<'_, M> {
             _ => "nothing is decided".to_owned(),
         };
         format!("{}: {why}, or test fewer operations a key; {decided}", subject(part))
+    }
+
+    /// How many events of the history come before the one that is not decided, or that no order passes.
+    pub(crate) fn decided_events(&self, part: &Part<M>, report: &Report) -> usize {
+        match part.problem.steps.get(report.reached) {
+            Some(Step::Return(at)) => part.problem.entries[*at as usize].complete as usize,
+            _ => 0,
+        }
     }
 
     fn misread(&self, part: &Part<M>, misread: &Misread) -> String {

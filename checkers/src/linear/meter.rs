@@ -1,5 +1,8 @@
 //! What an engine spends, against what it may.
 
+use std::fmt;
+
+use super::portfolio::WIDTH_MAX;
 use crate::{Budget, Lease, Spent};
 
 /// What an engine may spend on one object.
@@ -20,6 +23,17 @@ pub(crate) enum Limit {
     /// The beginning of a sub-problem may have left the object in too many states.
     States,
     Spent(Spent),
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Steps => f.write_str("no answer within the limit on configurations: raise it"),
+            Limit::Spent(spent) => spent.fmt(f),
+            Limit::States => f.write_str("its first operations may have left it in too many states"),
+            Limit::Width => write!(f, "more than {WIDTH_MAX} operations pending at once: use fewer clients"),
+        }
+    }
 }
 
 impl From<Spent> for Limit {

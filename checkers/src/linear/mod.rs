@@ -5,12 +5,16 @@
 //! small witness. Operations whose outcome is unknown may take effect at any time after their invocation, or never.
 
 mod bags;
+mod begun;
 mod breadth;
 mod cache;
+mod clusters;
 mod cursor;
 mod depth;
+mod direct;
 mod engine;
 mod explain;
+mod foresight;
 mod interner;
 mod meter;
 mod misread;
@@ -24,18 +28,22 @@ mod window;
 mod witness;
 mod zones;
 
+use std::fmt;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use begun::Begun;
 use engine::{Found, Report};
 use explain::Explainer;
 use meter::{Limit, Limits};
 use split::{Keys, Objects, Part, Refusal};
 
+use serde_json::Value;
+
 use crate::checker::without_real_time;
-use crate::model::{self, Counter, Kv, Model, Register, Values};
+use crate::model::{self, Counter, Kv, Model, MultiRegister, Register, Semaphore, Values};
 use crate::registry::CheckerEntry;
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
@@ -72,6 +80,16 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         about: "a counter with add and read is linearizable",
         build: || Box::new(Linearizable::new("linearizable-counter", Counter)),
     },
+    CheckerEntry {
+        name: "linearizable-semaphore",
+        about: "a semaphore with acquire and release is linearizable",
+        build: || Box::new(Linearizable::new("linearizable-semaphore", Semaphore::default())),
+    },
+    CheckerEntry {
+        name: "linearizable-multi-register",
+        about: "registers that are read and written several at a time are linearizable",
+        build: || Box::new(Linearizable::new("linearizable-multi-register", MultiRegister)),
+    },
 ];
 
 /// Checks that a history is linearizable with respect to a model.
@@ -95,12 +113,13 @@ pub struct Linearizable<M> {
     model: M,
     keys: Keys,
     steps_max: u64,
+    initial: Option<Value>,
 }
 
 impl<M: Model> Linearizable<M> {
     /// A checker of that name, of one object or of the objects into which the model partitions a history.
     pub fn new(name: impl Into<String>, model: M) -> Linearizable<M> {
-        Linearizable { name: name.into(), model, keys: Keys::Model, steps_max: STEPS_MAX }
+        Linearizable { name: name.into(), model, keys: Keys::Model, steps_max: STEPS_MAX, initial: None }
     }
 
     /// Of independent objects: every value is `[key, value]`, and the model sees `value` only.
@@ -108,16 +127,21 @@ impl<M: Model> Linearizable<M> {
         Linearizable { keys: Keys::Independent, ..self }
     }
 
+    /// Every object holds this value before the first operation: a register or a key, a counter, a semaphore's permits.
+    pub fn starting_at(self, value: impl Into<Value>) -> Linearizable<M> {
+        Linearizable { initial: Some(value.into()), ..self }
+    }
+
     /// Gives up on a key after this many configurations.
     pub fn steps_max(self, steps_max: u64) -> Linearizable<M> {
         Linearizable { steps_max, ..self }
     }
 
-    /// Every object is searched for no more than the budget, which all share. One that found too little memory because others had
-    /// it is searched again alone, so that the answer does not depend on which came first.
-    fn judge(&self, parts: &[Part<M>], budget: &Budget) -> Vec<Report> {
+    /// All objects share the budget. One that found too little memory because others had it is searched again alone,
+    /// so that the answer does not depend on which came first.
+    fn judge(&self, model: &Begun<'_, M>, parts: &[Part<Begun<'_, M>>], budget: &Budget) -> Vec<Report> {
         let limits = Limits { steps: self.steps_max, budget };
-        let solve = |part: &Part<M>| portfolio::solve(&self.model, &part.problem, &limits);
+        let solve = |part: &Part<Begun<'_, M>>| portfolio::solve(model, &part.problem, &limits);
         let mut reports = in_parallel(parts, solve);
         for (part, report) in parts.iter().zip(&mut reports).filter(|_| parts.len() > 1) {
             if let Found::Exhausted(Limit::Spent(Spent::Memory { .. })) = report.found {
@@ -137,47 +161,101 @@ impl<M: Model> Checker for Linearizable<M> {
         if let Some(unknown) = without_real_time(&self.name, history) {
             return unknown;
         }
+        let model = Begun { model: &self.model, initial: self.initial.as_ref() };
+        let initial = self.initial.clone().unwrap_or_default();
+        if self.initial.is_some() && self.model.starting_at(&initial).is_none() {
+            return Verdict::unknown(&self.name, format!("this object cannot hold {initial} at first"));
+        }
+        let nothing =
+            |limit: &dyn fmt::Display| Verdict::unknown(&self.name, format!("{limit}; nothing is decided"));
         let mut objects = Objects::default();
-        let values = Values::default();
-        let split = split::split(&self.model, self.keys, history, values, |_| true, &mut objects, budget);
-        let (parts, values) = match &split {
-            Ok(split) => (&split.parts, &split.values),
-            Err(Refusal::Malformed(why)) => return Verdict::unknown(&self.name, why),
-            Err(Refusal::Spent(spent)) => {
-                return Verdict::unknown(&self.name, format!("{spent}; nothing is decided"));
-            }
+        let direct = match model.register_names() {
+            Some(names) => direct::judge(&names, self.keys, &initial, history, &mut objects, budget),
+            None => Ok(None),
         };
-        let reports = self.judge(parts, budget);
-        let model = &self.model;
-        let explainer = Explainer { model, keys: self.keys, history, pairs: history.pairs(), values, budget };
-        let judged = || parts.iter().zip(&reports);
+        let direct = match direct {
+            Ok(direct) => direct,
+            Err(spent) => return nothing(&spent),
+        };
+        let decided = |object: usize| direct.as_ref().is_some_and(|d| d.decided.get(object) == Some(&true));
+        if let Some(direct) = direct.as_ref().filter(|direct| direct.decided.iter().all(|&decided| decided)) {
+            let found = Found::Linearizable;
+            let report = Report { memory_bytes: direct.memory_bytes, ..Report::new(found) };
+            return self.valid(direct.keys, direct.ops, &[report]);
+        }
+        let values = Values::starting_at(&initial);
+        let wanted = |object| !decided(object);
+        let split = match split::split(&model, self.keys, history, values, wanted, &mut objects, budget) {
+            Ok(split) => split,
+            Err(Refusal::Malformed(why)) => return Verdict::unknown(&self.name, why),
+            Err(Refusal::Spent(spent)) => return nothing(&spent),
+        };
+        let reports = self.judge(&model, &split.parts, budget);
+        let searched: usize = split.parts.iter().map(|part| part.problem.entries.len()).sum();
+        let (keys, ops) = match &direct {
+            Some(direct) => (direct.keys, direct.ops + searched),
+            None => (split.parts.len(), searched),
+        };
+        if reports.iter().all(|report| report.found == Found::Linearizable) {
+            return self.valid(keys, ops, &reports);
+        }
+        let Ok(_pairs) = budget.lease(history.len() * size_of::<u32>()) else {
+            return nothing(&"no memory is left to say what was found");
+        };
+        let pairs = history.pairs();
+        let explainer =
+            Explainer { model: &model, keys: self.keys, history, pairs, values: &split.values, budget };
+        self.explain(&explainer, &split.parts, &reports, keys, ops)
+    }
+}
+
+impl<M: Model> Linearizable<M> {
+    fn valid(&self, keys: usize, ops: usize, reports: &[Report]) -> Verdict {
+        let summary = format!("{} on {} linearizable", count(ops, "op"), count(keys, "key"));
+        with_stats(Verdict::valid(&self.name, summary), keys, ops, reports)
+    }
+
+    /// The verdict where some objects have no order or are not decided.
+    fn explain<'m>(
+        &self,
+        explainer: &Explainer<'_, Begun<'m, M>>,
+        parts: &[Part<Begun<'m, M>>],
+        reports: &[Report],
+        keys: usize,
+        ops: usize,
+    ) -> Verdict {
+        let judged = || parts.iter().zip(reports);
         let failing: Vec<_> = judged().filter(|(_, report)| report.found == Found::Illegal).collect();
+        let explained = &failing[..failing.len().min(EXPLAINED_MAX)];
         let anomalies: Vec<Anomaly> =
-            in_parallel(&failing[..failing.len().min(EXPLAINED_MAX)], |(part, report)| {
-                explainer.anomaly(part, report)
-            });
+            in_parallel(explained, |(part, report)| explainer.anomaly(part, report));
         let undecided = judged().find_map(|(part, report)| match report.found {
             Found::Exhausted(limit) => Some(explainer.undecided(part, report, limit)),
             _ => None,
         });
-        let ops: usize = parts.iter().map(|part| part.problem.entries.len()).sum();
-        let verdict = if !anomalies.is_empty() {
-            let summary = format!("{} of {} not linearizable", failing.len(), count(parts.len(), "key"));
-            Verdict::invalid(&self.name, summary, anomalies)
-        } else if let Some(reason) = undecided {
+        let prefix = judged()
+            .filter(|(_, report)| report.found != Found::Linearizable)
+            .map(|(part, report)| explainer.decided_events(part, report))
+            .min();
+        let verdict = if let Some(reason) = undecided.filter(|_| anomalies.is_empty()) {
             Verdict::unknown(&self.name, reason)
         } else {
-            let summary = format!("{} on {} linearizable", count(ops, "op"), count(parts.len(), "key"));
-            Verdict::valid(&self.name, summary)
+            let summary = format!("{} of {} not linearizable", failing.len(), count(keys, "key"));
+            Verdict::invalid(&self.name, summary, anomalies)
         };
-        verdict
-            .stat("keys", parts.len())
-            .stat("ops", ops)
-            .stat("keys_invalid", failing.len())
-            .stat("keys_unknown", judged().filter(|(_, r)| matches!(r.found, Found::Exhausted(_))).count())
-            .stat("configurations", reports.iter().map(|report| report.steps).sum::<u64>())
-            .stat("search_bytes_max", reports.iter().map(|report| report.memory_bytes).max().unwrap_or(0))
+        with_stats(verdict, keys, ops, reports).stat("valid_prefix_events", prefix.unwrap_or(0))
     }
+}
+
+fn with_stats(verdict: Verdict, keys: usize, ops: usize, reports: &[Report]) -> Verdict {
+    let number = |wanted: fn(&Found) -> bool| reports.iter().filter(|report| wanted(&report.found)).count();
+    verdict
+        .stat("keys", keys)
+        .stat("ops", ops)
+        .stat("keys_invalid", number(|found| *found == Found::Illegal))
+        .stat("keys_unknown", number(|found| matches!(found, Found::Exhausted(_))))
+        .stat("configurations", reports.iter().map(|report| report.steps).sum::<u64>())
+        .stat("search_bytes_max", reports.iter().map(|report| report.memory_bytes).max().unwrap_or(0))
 }
 
 fn count(n: usize, what: &str) -> String {

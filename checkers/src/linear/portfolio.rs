@@ -55,9 +55,10 @@ pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limi
 }
 
 fn zones<O>(unique: &UniqueWrites, problem: &Problem<O>, limits: &Limits<'_>) -> Report {
-    let illegal = match limits.budget.lease(unique.memory_bytes()) {
-        Ok(_held) => unique.first_illegal(problem),
-        Err(spent) => return Report::new(Found::Exhausted(spent.into())),
+    let held = limits.budget.lease(unique.memory_bytes()).map_err(Limit::from);
+    let illegal = match held.and_then(|_held| unique.first_illegal(problem, limits.budget)) {
+        Ok(illegal) => illegal,
+        Err(limit) => return Report::new(Found::Exhausted(limit)),
     };
     Report {
         found: if illegal.is_some() { Found::Illegal } else { Found::Linearizable },
@@ -76,10 +77,10 @@ pub(crate) fn run<M: Model>(
 ) -> Report {
     match problem.width {
         0..=64 => run_wide::<M, 1>(engine, model, problem, limits),
-        65..=128 => run_wide::<M, 2>(engine, model, problem, limits),
-        129..=512 => run_wide::<M, 8>(engine, model, problem, limits),
-        513..=4096 => run_wide::<M, 64>(engine, model, problem, limits),
-        4097..=WIDTH_MAX => run_wide::<M, { WIDTH_MAX / 64 }>(engine, model, problem, limits),
+        65..=256 => run_wide::<M, 4>(engine, model, problem, limits),
+        257..=4096 => run_wide::<M, 64>(engine, model, problem, limits),
+        // All moves of one configuration at once would take too much memory: one by one.
+        4097..=WIDTH_MAX => depth::search::<M, { WIDTH_MAX / 64 }>(model, problem, limits),
         _ => Report::new(Found::Exhausted(Limit::Width)),
     }
 }

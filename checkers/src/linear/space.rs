@@ -53,6 +53,11 @@ impl<'m, M: Model> Space<'m, M> {
         number
     }
 
+    /// Whether the state that the operation leaves can grow into what the goal saw.
+    pub(crate) fn leads_to(&self, problem: &Problem<M::Op>, state: u32, kind: u32, goal: u32) -> bool {
+        self.model.leads_to(self.states.at(state), problem.kinds.at(kind), problem.kinds.at(goal))
+    }
+
     /// Bytes held, with the room for the next ones.
     pub(crate) fn memory_bytes(&self) -> usize {
         let slots = self.steps.capacity() * 8 / 7;

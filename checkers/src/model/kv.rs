@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Model, Operation, Outcome, RawCall, RegisterOp, Symbol, Values};
+use super::{Growth, Model, Operation, Outcome, RawCall, RegisterNames, RegisterOp, Symbol, Values};
 use crate::history::Raw;
 
 /// One key of a map: `get`, `put v`, `append s`, `delete`. Check a whole map with independent keys.
@@ -85,6 +85,31 @@ impl Model for Kv {
             KvValue::Text(text) => shared_bytes(text),
             KvValue::Json(_) => 0,
         }
+    }
+
+    fn growth(&self, op: &KvOp) -> Growth {
+        match op {
+            KvOp::Get(..) => Growth::Observes,
+            KvOp::Put(..) => Growth::Resets,
+            KvOp::Append(_) => Growth::Extends,
+        }
+    }
+
+    fn leads_to(&self, state: &KvValue, op: &KvOp, goal: &KvOp) -> bool {
+        let KvOp::Get(seen, _) = goal else { return true };
+        match (op, state, seen) {
+            (KvOp::Put(KvValue::Text(put), _), _, KvValue::Text(seen)) => seen.starts_with(&**put),
+            (KvOp::Put(put, _), _, seen) => put == seen,
+            (KvOp::Append(end), KvValue::Text(text), KvValue::Text(seen)) => {
+                seen.as_bytes().get(text.len()..).is_some_and(|rest| rest.starts_with(end.as_bytes()))
+            }
+            (KvOp::Append(_), ..) => false,
+            (KvOp::Get(..), ..) => true,
+        }
+    }
+
+    fn register_names(&self) -> Option<RegisterNames> {
+        Some(RegisterNames { read: "get", write: "put", cas: None })
     }
 
     fn as_register(&self, op: &KvOp) -> Option<RegisterOp> {

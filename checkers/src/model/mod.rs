@@ -29,11 +29,15 @@
 mod call;
 pub(crate) mod container;
 mod counter;
+mod growth;
 mod kv;
+mod multi_register;
 mod mutex;
+mod nondeterministic;
 mod priority_queue;
 mod queue;
 mod register;
+mod semaphore;
 pub(crate) mod set;
 mod stack;
 mod values;
@@ -43,11 +47,15 @@ use std::hash::Hash;
 pub use call::{Call, Outcome, RawCall};
 pub use container::ContainerOp;
 pub use counter::{Counter, CounterOp};
+pub use growth::Growth;
 pub use kv::{Kv, KvOp, KvValue};
+pub use multi_register::{MultiRegister, MultiRegisterOp};
 pub use mutex::{Mutex, MutexOp};
+pub use nondeterministic::{Nondeterministic, PowerSet};
 pub use priority_queue::PriorityQueue;
 pub use queue::Queue;
-pub use register::{Register, RegisterOp};
+pub use register::{Register, RegisterNames, RegisterOp};
+pub use semaphore::{Semaphore, SemaphoreOp};
 use serde_json::Value;
 pub use set::{Set, SetOp};
 pub use stack::{Pile, Stack};
@@ -93,6 +101,26 @@ pub trait Model: Send + Sync {
     /// Bytes that a state owns elsewhere, such as those of a string: without them a cap on memory does not hold.
     fn state_bytes(&self, _state: &Self::State) -> usize {
         0
+    }
+
+    /// How an operation bears on a state that grows. Optional: with [`leads_to`](Model::leads_to) it lets the checker
+    /// drop an order as soon as a later observation contradicts it.
+    fn growth(&self, _op: &Self::Op) -> Growth {
+        Growth::Other
+    }
+
+    /// Whether operations that extend the state which `op` leaves in `state` can make `goal` legal, which observes.
+    /// `op` extends or resets; `true` is always right.
+    fn leads_to(&self, _state: &Self::State, _op: &Self::Op, _goal: &Self::Op) -> bool {
+        true
+    }
+
+    /// The names under which a history records reads and writes of the object, where it is a register and values
+    /// stand in the history as they are: a read's result, a write's argument, a cas's `[old, new]`. Optional: it saves
+    /// building operations where writes are unique. Not for a model that partitions, nor without
+    /// [`as_register`](Model::as_register).
+    fn register_names(&self) -> Option<RegisterNames> {
+        None
     }
 
     /// The operation as one on a read-write register, where it is one. Optional: it opens the near-linear check of

@@ -23,6 +23,17 @@ pub enum RegisterOp {
     Mismatch(Symbol),
 }
 
+/// What the operations of a register are called: see [`Model::register_names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisterNames {
+    /// Returns the value.
+    pub read: &'static str,
+    /// Sets a value.
+    pub write: &'static str,
+    /// Sets a value where another was found.
+    pub cas: Option<&'static str>,
+}
+
 /// The error of a failed cas that proves a different value.
 const CAS_MISMATCH: &str = "cas-mismatch";
 
@@ -94,6 +105,10 @@ impl Model for Register {
             RegisterOp::Cas(old, new) => old == new,
             RegisterOp::Write(_) => false,
         }
+    }
+
+    fn register_names(&self) -> Option<RegisterNames> {
+        Some(RegisterNames { read: "read", write: "write", cas: Some("cas") })
     }
 
     fn as_register(&self, op: &RegisterOp) -> Option<RegisterOp> {

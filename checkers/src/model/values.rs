@@ -35,6 +35,11 @@ impl Values {
         Symbol(self.0.intern_raw(value))
     }
 
+    /// The symbol of a value that was built.
+    pub(crate) fn intern_value(&mut self, value: &Value) -> Symbol {
+        Symbol(self.0.intern(value))
+    }
+
     /// The value of a symbol that came from here.
     pub fn value(&self, symbol: Symbol) -> Value {
         self.0.value(symbol.0)

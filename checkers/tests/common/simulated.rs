@@ -47,7 +47,11 @@ pub(crate) fn simulate(shape: Shape, seed: u64) -> Vec<Op> {
         match &mut running[client] {
             None if started < shape.ops => {
                 started += 1;
-                let op = start(&mut random, shape, started);
+                let mut op = start(&mut random, shape, started);
+                if op.f == "cas" && shape.values == 0 {
+                    // What is set once is replaced only by who saw it.
+                    op.input[0] = registers[op.key].clone();
+                }
                 ops.push(event(op.f, Type::Invoke, json!([op.key, op.input])));
                 running[client] = Some(op);
             }

@@ -1,6 +1,7 @@
 //! The engines and the witnesses against brute force, and the engines against each other.
 
 mod brute;
+mod generate;
 mod oracle;
 
 use super::problem::{Draft, NEVER, Problem};

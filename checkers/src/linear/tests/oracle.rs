@@ -1,15 +1,21 @@
 //! Every small history, and many random ones, against brute force.
 
+use serde_json::json;
+
+use super::generate::{Shape, interval_orders, random, timed};
 use super::{Timed, brute, problem};
-use crate::Budget;
 use crate::linear::engine::{Found, Report};
 use crate::linear::meter::Limits;
 use crate::linear::portfolio::{self, Engine};
 use crate::linear::problem::{NEVER, Problem, Step};
 use crate::linear::zones::UniqueWrites;
 use crate::linear::{misread, witness};
-use crate::model::{Kv, KvOp, KvValue, Model, Mutex, MutexOp, Register, RegisterOp, Symbol};
+use crate::model::{
+    Counter, CounterOp, Kv, KvOp, KvValue, Model, MultiRegister, MultiRegisterOp, Mutex, MutexOp, Register,
+    RegisterOp, Semaphore, SemaphoreOp, Symbol,
+};
 use crate::testing::Random;
+use crate::{Budget, Checker, History, Linearizable, Op, Process, Type, Valid};
 
 const STEPS: u64 = 1 << 20;
 
@@ -38,50 +44,44 @@ where
     expected
 }
 
-/// Every way in which `count` operations can be called, in order, and return: pairs of times.
-fn intervals(count: usize, open_max: usize) -> Vec<Vec<(u32, u32)>> {
-    let mut all = Vec::new();
-    let mut stack = vec![(0, Vec::<(u32, u32)>::new())];
-    while let Some((time, ops)) = stack.pop() {
-        let open: Vec<usize> = (0..ops.len()).filter(|&at| ops[at].1 == NEVER).collect();
-        if ops.len() == count && open.is_empty() {
-            all.push(ops);
-            continue;
-        }
-        if ops.len() < count && open.len() < open_max {
-            let mut more = ops.clone();
-            more.push((time, NEVER));
-            stack.push((time + 1, more));
-        }
-        for at in open {
-            let mut more = ops.clone();
-            more[at].1 = time;
-            stack.push((time + 1, more));
-        }
-    }
-    all
-}
-
-/// Runs all histories of `count` operations of these kinds (operation, whether it returns), and counts the legal ones.
-fn exhaust<M: Model>(model: &M, count: usize, kinds: &[(M::Op, bool)]) -> (usize, usize)
+/// Runs all histories of so many operations of these kinds (operation, whether it returns), up to symmetry.
+fn exhaust<M: Model>(name: &str, model: &M, count: usize, kinds: &[(M::Op, bool)])
 where
     M::Op: std::fmt::Debug,
 {
     let (mut legal, mut all) = (0, 0);
-    for times in intervals(count, 3) {
+    let orders = interval_orders(count);
+    assert_eq!(orders.len(), [1, 1, 2, 5, 15, 53, 217][count], "Fishburn's numbers");
+    for order in orders {
         for mut choice in 0..kinds.len().pow(count as u32) {
-            let mut raw: Vec<Timed<M::Op>> = Vec::new();
-            for &(invoke, complete) in &times {
-                let (op, returns) = &kinds[choice % kinds.len()];
-                choice /= kinds.len();
-                raw.push(Timed { op: op.clone(), invoke, complete: if *returns { complete } else { NEVER } });
+            let mut digits = [0; 6];
+            for digit in &mut digits[..count] {
+                (*digit, choice) = (choice % kinds.len(), choice / kinds.len());
             }
-            legal += usize::from(agree(model, &raw));
+            // Operations with one interval are interchangeable.
+            if (1..count).any(|at| order[at - 1] == order[at] && digits[at - 1] > digits[at]) {
+                continue;
+            }
+            let ops: Vec<(M::Op, bool)> = digits[..count].iter().map(|&digit| kinds[digit].clone()).collect();
+            legal += usize::from(agree(model, &timed(&order, &ops)));
             all += 1;
         }
     }
-    (legal, all)
+    println!("{name}: all {all} histories of {count} operations, {legal} linearizable");
+    assert!(0 < legal && legal < all, "{legal} of {all}");
 }
+
+/// All histories of these many operations, with fewer kinds the more there are.
+fn exhaust_each<M: Model>(name: &str, model: &M, kinds: &[(M::Op, bool)], kinds_max: [usize; 7])
+where
+    M::Op: std::fmt::Debug,
+{
+    for count in 2..=6 {
+        exhaust(name, model, count, &kinds[..kinds_max[count].min(kinds.len())]);
+    }
+}
+
+const FEW: [usize; 7] = [0, 0, 20, 20, 8, 4, 3];
 
 const A: Symbol = Symbol(1);
 const B: Symbol = Symbol(2);
@@ -110,40 +110,100 @@ fn kv_ops() -> Vec<KvOp> {
     ops
 }
 
-#[test]
-fn all_registers_of_up_to_three_operations() {
-    let mut kinds: Vec<(RegisterOp, bool)> = register_ops().into_iter().map(|op| (op, true)).collect();
-    kinds.extend([RegisterOp::Write(A), RegisterOp::Cas(Symbol::NIL, A)].map(|op| (op, false)));
-    for count in 1..=3 {
-        let (legal, all) = exhaust(&Register, count, &kinds);
-        assert!(0 < legal && legal < all, "{legal} of {all}");
-    }
+fn returning<O>(op: O) -> (O, bool) {
+    (op, true)
+}
+
+fn crashing<O>(op: O) -> (O, bool) {
+    (op, false)
 }
 
 #[test]
-fn all_registers_of_four_operations() {
+fn all_small_registers() {
+    let nil = Symbol::NIL;
     let kinds = [
-        (RegisterOp::Read(Symbol::NIL), true),
-        (RegisterOp::Read(A), true),
-        (RegisterOp::Write(A), true),
-        (RegisterOp::Write(B), true),
-        (RegisterOp::Write(A), false),
-        (RegisterOp::Cas(A, B), true),
+        returning(RegisterOp::Write(A)),
+        returning(RegisterOp::Read(A)),
+        returning(RegisterOp::Cas(A, B)),
+        crashing(RegisterOp::Write(A)),
+        returning(RegisterOp::Read(B)),
+        returning(RegisterOp::Write(B)),
+        returning(RegisterOp::Read(nil)),
+        crashing(RegisterOp::Cas(nil, A)),
+        returning(RegisterOp::Cas(B, A)),
+        returning(RegisterOp::Cas(A, A)),
+        returning(RegisterOp::Mismatch(A)),
+        crashing(RegisterOp::Cas(A, B)),
     ];
-    let (legal, all) = exhaust(&Register, 4, &kinds);
-    assert!(0 < legal && legal < all, "{legal} of {all}");
+    exhaust_each("register", &Register, &kinds, FEW);
 }
 
 #[test]
-fn all_locks_of_four_operations() {
-    let kinds = [
-        (MutexOp::Acquire, true),
-        (MutexOp::Release, true),
-        (MutexOp::Acquire, false),
-        (MutexOp::Release, false),
+fn all_small_kvs() {
+    let ops = kv_ops();
+    let append = |end: &str| KvOp::Append(end.into());
+    let mut kinds = vec![returning(append("x")), returning(ops[3].clone()), returning(append("y"))];
+    kinds.extend([crashing(append("x")), returning(ops[4].clone()), returning(ops[8].clone())]);
+    kinds.extend([crashing(ops[8].clone()), returning(ops[9].clone())]);
+    kinds.extend(ops.into_iter().map(returning));
+    exhaust_each("kv", &Kv, &kinds, FEW);
+}
+
+#[test]
+fn all_small_locks() {
+    let (acquire, release) = (MutexOp::Acquire, MutexOp::Release);
+    let kinds = [returning(acquire), returning(release), crashing(release), crashing(acquire)];
+    exhaust_each("mutex", &Mutex, &kinds, [0, 0, 4, 4, 4, 4, 3]);
+}
+
+fn semaphore_kinds() -> Vec<(SemaphoreOp, bool)> {
+    use SemaphoreOp::{Acquire, Release};
+    let mut kinds = vec![returning(Acquire(1)), returning(Release(1)), returning(Acquire(2))];
+    kinds.extend([crashing(Release(1)), crashing(Acquire(1)), returning(Release(2)), returning(Acquire(0))]);
+    kinds
+}
+
+#[test]
+fn all_small_semaphores() {
+    exhaust_each("semaphore", &Semaphore { permits: 2 }, &semaphore_kinds(), FEW);
+}
+
+fn counter_kinds() -> Vec<(CounterOp, bool)> {
+    use CounterOp::{Add, Read};
+    let mut kinds = vec![returning(Add(1)), returning(Read(1)), returning(Read(2)), crashing(Add(1))];
+    kinds.extend([
+        returning(Add(2)),
+        returning(Read(3)),
+        returning(Read(0)),
+        crashing(Add(-1)),
+        returning(Add(-1)),
+    ]);
+    kinds
+}
+
+#[test]
+fn all_small_counters() {
+    exhaust_each("counter", &Counter, &counter_kinds(), FEW);
+}
+
+fn multi_kinds() -> Vec<(MultiRegisterOp, bool)> {
+    let nil = Symbol::NIL;
+    let op = |micros: &[(bool, Symbol, Symbol)]| MultiRegisterOp::new(micros.iter().copied());
+    let mut kinds = vec![
+        returning(op(&[(true, A, A), (true, B, B)])),
+        returning(op(&[(false, A, A), (false, B, nil)])),
+        returning(op(&[(true, A, A)])),
+        crashing(op(&[(true, B, B)])),
+        returning(op(&[(false, A, A), (false, B, B)])),
+        returning(op(&[(true, A, B), (false, B, B)])),
     ];
-    let (legal, all) = exhaust(&Mutex, 4, &kinds);
-    assert!(0 < legal && legal < all, "{legal} of {all}");
+    kinds.extend([returning(op(&[(false, A, nil)])), crashing(op(&[(true, A, nil), (true, B, A)]))]);
+    kinds
+}
+
+#[test]
+fn all_small_multi_registers() {
+    exhaust_each("multi-register", &MultiRegister, &multi_kinds(), FEW);
 }
 
 /// A random history of these operations; about one in five never returns.
@@ -166,56 +226,182 @@ fn random_history<O: Clone>(random: &mut Random, ops: &[O], count: usize, width:
     raw
 }
 
-fn random_agreement<M: Model>(model: &M, ops: &[M::Op], seed: u64, histories: usize)
+/// Random executions of up to 10 operations, half of them with one replaced, against brute force.
+fn agree_at_random<M: Model>(name: &str, model: &M, ops: &[M::Op], seed: u64)
 where
     M::Op: std::fmt::Debug,
 {
-    let mut random = Random(seed);
+    const HISTORIES: usize = 100_000;
+    let mut source = Random(seed);
     let mut legal = 0;
-    for _ in 0..histories {
-        let (count, width) = (2 + random.below(7), 1 + random.below(4));
-        let raw = random_history(&mut random, ops, count, width);
-        legal += usize::from(agree(model, &raw));
+    for _ in 0..HISTORIES {
+        let (ops_max, processes) = (2 + source.below(9), 1 + source.below(4));
+        let shape = Shape { ops: ops_max, processes, crash_every: 6 };
+        legal += usize::from(agree(model, &random(model, ops, shape, &mut source)));
     }
-    assert!(histories / 20 < legal && legal < histories * 19 / 20, "{legal} of {histories}");
+    println!("{name}: {HISTORIES} random histories of up to 10 operations, {legal} linearizable");
+    assert!(HISTORIES / 20 < legal && legal < HISTORIES * 19 / 20, "{legal} of {HISTORIES}");
+}
+
+fn ops<O: Clone>(kinds: &[(O, bool)]) -> Vec<O> {
+    kinds.iter().map(|(op, _)| op.clone()).collect()
 }
 
 #[test]
 fn random_registers_agree_with_brute_force() {
-    random_agreement(&Register, &register_ops()[..5], 1, 10_000);
+    agree_at_random("register", &Register, &register_ops()[..5], 1);
 }
 
 #[test]
 fn random_cas_registers_agree_with_brute_force() {
-    random_agreement(&Register, &register_ops(), 2, 10_000);
+    agree_at_random("cas-register", &Register, &register_ops(), 2);
 }
 
 #[test]
 fn random_kvs_agree_with_brute_force() {
-    random_agreement(&Kv, &kv_ops(), 3, 10_000);
+    agree_at_random("kv", &Kv, &kv_ops(), 3);
 }
 
-/// Registers whose writes are unique go to the zones, and these to brute force and both engines.
 #[test]
-fn random_unique_writes_agree_with_brute_force() {
-    let mut random = Random(4);
+fn random_multi_registers_agree_with_brute_force() {
+    agree_at_random("multi-register", &MultiRegister, &ops(&multi_kinds()), 8);
+}
+
+#[test]
+fn random_counters_agree_with_brute_force() {
+    agree_at_random("counter", &Counter, &ops(&counter_kinds()), 9);
+}
+
+#[test]
+fn random_locks_and_semaphores_agree_with_brute_force() {
+    agree_at_random("mutex", &Mutex, &[MutexOp::Acquire, MutexOp::Release], 10);
+    agree_at_random("semaphore", &Semaphore { permits: 2 }, &ops(&semaphore_kinds()), 11);
+}
+
+/// Larger ones, on which the engines agree.
+fn engines_agree<M: Model>(name: &str, model: &M, ops: &[M::Op], seed: u64)
+where
+    M::Op: std::fmt::Debug,
+{
+    const HISTORIES: usize = 20_000;
+    let mut source = Random(seed);
+    let mut legal = 0;
+    for _ in 0..HISTORIES {
+        let (count, processes) = (20 + source.below(21), 3 + source.below(6));
+        let raw = random(model, ops, Shape { ops: count, processes, crash_every: 20 }, &mut source);
+        let problem = problem(model, &raw);
+        let depth = run(Engine::Depth, model, &problem);
+        let breadth = run(Engine::Breadth, model, &problem);
+        assert_eq!((depth.found, depth.reached), (breadth.found, breadth.reached), "{raw:?}");
+        assert_eq!(depth.found, solve(model, &problem).found, "{raw:?}");
+        legal += usize::from(depth.found == Found::Linearizable);
+    }
+    println!(
+        "{name}: the engines agree on {HISTORIES} histories of 20 to 40 operations, {legal} linearizable"
+    );
+    assert!(HISTORIES / 20 < legal && legal < HISTORIES * 19 / 20, "{legal} of {HISTORIES}");
+}
+
+#[test]
+fn engines_agree_on_registers() {
+    engines_agree("cas-register", &Register, &register_ops(), 12);
+    engines_agree("kv", &Kv, &kv_ops(), 13);
+}
+
+#[test]
+fn engines_agree_on_other_objects() {
+    engines_agree("counter", &Counter, &ops(&counter_kinds()), 14);
+    engines_agree("semaphore", &Semaphore { permits: 2 }, &ops(&semaphore_kinds()), 15);
+    engines_agree("multi-register", &MultiRegister, &ops(&multi_kinds()), 16);
+}
+
+/// Registers whose values are set once: the clusters, on the problem and straight from a history, against brute force.
+#[test]
+fn random_unique_values_agree_with_brute_force() {
+    const HISTORIES: usize = 100_000;
+    let mut source = Random(4);
     let (mut legal, mut unique) = (0, 0);
-    let ops = [0, 1, 2, 3].map(|v| RegisterOp::Read(Symbol(v)));
-    let all = [ops.to_vec(), vec![RegisterOp::Write(A); 4]].concat();
-    for _ in 0..20_000 {
-        let (count, width) = (2 + random.below(7), 1 + random.below(4));
-        let mut raw = random_history(&mut random, &all, count, width);
-        let mut next = 0;
-        for op in raw.iter_mut().filter(|raw| raw.op == RegisterOp::Write(A)) {
-            next += 1;
-            op.op = RegisterOp::Write(Symbol(next));
-        }
-        raw.retain(|raw| raw.complete != NEVER || !Register.read_only(&raw.op));
+    for round in 0..HISTORIES {
+        let (ops, processes) = (2 + source.below(9), 1 + source.below(4));
+        let raw = unique_values(&mut source, Shape { ops, processes, crash_every: 6 });
         let problem = problem(&Register, &raw);
         unique += usize::from(UniqueWrites::new(&Register, &problem).is_some());
-        legal += usize::from(agree(&Register, &raw));
+        let expected = agree(&Register, &raw);
+        legal += usize::from(expected);
+        if round % 4 == 0 {
+            let checker = Linearizable::new("register", Register);
+            let verdict = checker.check(&history(&raw));
+            assert_eq!(verdict.valid == Valid::True, expected, "{} {verdict:?}", show(&raw));
+            assert!(!expected || verdict.stats["configurations"] == 0, "it is not searched: {}", show(&raw));
+        }
     }
-    assert!(unique == 20_000 && 2_000 < legal && legal < 18_000, "{legal} legal, {unique} unique");
+    println!(
+        "unique values: {HISTORIES} random histories, {legal} linearizable, a fourth straight from events"
+    );
+    assert_eq!(unique, HISTORIES);
+    assert!(HISTORIES / 20 < legal && legal < HISTORIES * 19 / 20, "{legal} of {HISTORIES}");
+}
+
+/// A random execution of a register in which every setter sets another value; half the time one read is then changed.
+fn unique_values(source: &mut Random, shape: Shape) -> Vec<Timed<RegisterOp>> {
+    let mut raw = random(&Counter, &[CounterOp::Add(0)], shape, source);
+    raw.iter_mut().for_each(|timed| timed.op = CounterOp::Add(0));
+    // Effects at random moments of the intervals, in order.
+    let end =
+        raw.iter().map(|t| if t.complete == NEVER { t.invoke + 2 } else { t.complete }).max().unwrap_or(0);
+    let mut moments: Vec<(u32, usize)> = Vec::new();
+    for (at, timed) in raw.iter().enumerate() {
+        let last = if timed.complete == NEVER { end } else { timed.complete - 1 };
+        moments.push((timed.invoke + source.below((last - timed.invoke.min(last) + 1) as usize) as u32, at));
+    }
+    moments.sort_unstable();
+    let (mut value, mut next) = (Symbol::NIL, 0);
+    let mut set = vec![RegisterOp::Read(Symbol::NIL); raw.len()];
+    for (_, at) in moments {
+        let op = match source.below(5) {
+            0 | 1 => RegisterOp::Read(value),
+            2 => RegisterOp::Cas(value, value),
+            kind => {
+                next += 1;
+                if kind == 3 { RegisterOp::Write(Symbol(next)) } else { RegisterOp::Cas(value, Symbol(next)) }
+            }
+        };
+        // A crashed one may not have taken effect.
+        if raw[at].complete != NEVER || source.below(2) == 0 {
+            value = op.sets().unwrap_or(value);
+        }
+        set[at] = op;
+    }
+    if source.below(2) == 0 {
+        let (at, other) = (source.below(set.len()), Symbol(source.below(next as usize + 1) as u32));
+        set[at] = match set[at] {
+            RegisterOp::Cas(old, new) if old != new && new != other => RegisterOp::Cas(other, new),
+            RegisterOp::Write(value) => RegisterOp::Write(value),
+            _ => RegisterOp::Read(other),
+        };
+    }
+    raw.into_iter().zip(set).map(|(t, op)| Timed { op, invoke: t.invoke, complete: t.complete }).collect()
+}
+
+/// The events of these operations, each by a process of its own.
+fn history(raw: &[Timed<RegisterOp>]) -> History {
+    let mut events: Vec<(u32, Op)> = Vec::new();
+    for (at, timed) in raw.iter().enumerate() {
+        let value = |symbol: Symbol| if symbol == Symbol::NIL { json!(null) } else { json!(symbol.0) };
+        let (f, asked, returned) = match timed.op {
+            RegisterOp::Read(v) => ("read", json!(null), value(v)),
+            RegisterOp::Write(v) => ("write", value(v), value(v)),
+            RegisterOp::Cas(a, b) => ("cas", json!([value(a), value(b)]), json!([value(a), value(b)])),
+            RegisterOp::Mismatch(_) => unreachable!("no execution of unique values has one"),
+        };
+        let event = |kind, value| Op::new(f).process(Process::Client(at as u32)).kind(kind).value(value);
+        events.push((timed.invoke, event(Type::Invoke, asked)));
+        if timed.complete != NEVER {
+            events.push((timed.complete, event(Type::Ok, returned)));
+        }
+    }
+    events.sort_by_key(|&(time, _)| time);
+    events.into_iter().map(|(_, op)| op).collect()
 }
 
 /// Cores of random failing histories, judged by brute force.
