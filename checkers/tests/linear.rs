@@ -8,7 +8,7 @@ mod simulated;
 use random::Random;
 use serde_json::{Value, json};
 use simulated::{Shape, simulate};
-use squall_checkers::model::Register;
+use squall_checkers::model::{Counter, Kv, Register};
 use squall_checkers::{Budget, Checker, History, Linearizable, Op, Process, Type, Valid, Verdict};
 
 fn check(ops: &[Op]) -> Verdict {
@@ -278,4 +278,73 @@ fn what_a_register_does_not_have_is_unknown_and_says_where() {
     let orphan = check(&[Op::new("read").kind(Type::Ok)]);
     assert_eq!(orphan.reason.as_deref(), Some("event 0 completes what was never invoked"));
     assert_eq!(check(&[]).valid, Valid::True);
+}
+
+fn done(process: u32, f: &'static str, asked: Value, returned: Value) -> [Op; 2] {
+    let by = |kind, value| Op::new(f).process(Process::Client(process)).kind(kind).value(value);
+    [by(Type::Invoke, asked), by(Type::Ok, returned)]
+}
+
+#[test]
+fn an_object_holds_its_initial_value_at_first() {
+    let null = Value::Null;
+    let read = |f, value: Value| -> History { done(0, f, Value::Null, value).into_iter().collect() };
+    let valid = |checker: &dyn Checker, history: &History| checker.check(history).valid;
+    let register = Linearizable::new("register", Register);
+    assert_eq!(valid(&register, &read("read", null.clone())), Valid::True);
+    assert_eq!(valid(&register, &read("read", json!(0))), Valid::False);
+    let register = register.starting_at(0);
+    assert_eq!(valid(&register, &read("read", json!(0))), Valid::True);
+    assert_eq!(valid(&register, &read("read", null)), Valid::False);
+    // The same where writes are not unique, and the search decides.
+    let twice = [done(0, "write", json!(1), json!(1)), done(0, "write", json!(1), json!(1))].concat();
+    let first = |value: Value| -> History {
+        done(0, "read", Value::Null, value).into_iter().chain(twice.clone()).collect()
+    };
+    assert_eq!(valid(&register, &first(json!(0))), Valid::True);
+    assert_eq!(valid(&register, &first(json!(null))), Valid::False);
+    for initial in [json!("a"), json!(7)] {
+        let kv = Linearizable::new("kv", Kv).starting_at(initial.clone());
+        assert_eq!(valid(&kv, &read("get", initial)), Valid::True);
+        assert_eq!(valid(&kv, &read("get", json!(null))), Valid::False);
+    }
+    let counter = Linearizable::new("counter", Counter).starting_at(3);
+    assert_eq!(valid(&counter, &read("read", json!(3))), Valid::True);
+    let lock = Linearizable::new("mutex", squall_checkers::model::Mutex).starting_at(3);
+    assert_eq!(valid(&lock, &History::new()), Valid::Unknown);
+}
+
+#[test]
+fn keys_that_events_decide_and_keys_that_are_searched_are_counted_together() {
+    let mut ops = simulate(Shape { ops: 2_000, ..UNIQUE }, 8);
+    ops.extend(simulate(Shape { ops: 2_000, ..SMALL }, 9).into_iter().map(|mut op| {
+        let process = if let Process::Client(id) = op.process { id + 100 } else { 0 };
+        op.process = Process::Client(process);
+        op.value[0] = json!(format!("small {}", op.value[0]));
+        op
+    }));
+    let verdict = check(&ops);
+    assert_eq!(verdict.valid, Valid::True, "{verdict:?}");
+    assert_eq!(verdict.stats["keys"], 8);
+    let mut wrong = ops.clone();
+    let reader = a_read(&ops, 1_000, 2, |_| true);
+    wrong[reader.1].value = json!([2, "ghost"]);
+    let verdict = check(&wrong);
+    assert_eq!((verdict.valid, &verdict.stats["keys_invalid"]), (Valid::False, &json!(1)));
+    assert_eq!(verdict.stats["valid_prefix_events"], reader.1);
+}
+
+#[test]
+fn thousands_of_operations_pending_at_once_are_decided() {
+    let by =
+        |p: u32, f: &'static str, kind, value| Op::new(f).process(Process::Client(p)).kind(kind).value(value);
+    let all = |kind| (0..5_000).map(move |p| by(p, "write", kind, json!([0, p % 7])));
+    let mut ops: Vec<Op> = all(Type::Invoke).chain(all(Type::Ok)).collect();
+    assert_eq!(check(&ops).valid, Valid::True);
+    ops.extend(done(0, "read", json!([0, null]), json!([0, "ghost"])));
+    // To refute every order takes more than there is: the answer says how far it came.
+    let (history, budget) = (ops.into_iter().collect(), Budget::default().memory_bytes(64 << 20));
+    let verdict = Linearizable::new("register", Register).independent().check_within(&history, &budget);
+    assert_eq!(verdict.valid, Valid::Unknown, "{verdict:?}");
+    assert!(verdict.reason.is_some_and(|reason| reason.contains("it is linearizable before event")));
 }

@@ -10,7 +10,7 @@ use squall_checkers::{Checker, History, Linearizable, Op, Process, Type, Valid};
 
 use crate::case::{Case, Input};
 use crate::random::Random;
-use crate::simulated::{Shape, simulate};
+use crate::simulated::{Shape, simulate, simulate_each};
 
 pub(crate) fn cases() -> Vec<Case> {
     let base = Case {
@@ -119,7 +119,9 @@ fn independent<M: Model + 'static>(model: M) -> Box<dyn Checker> {
 const UNIQUE: Shape = Shape { ops: 0, clients: 10, keys: 1, values: 0, crash_every: 0, cas: false };
 
 fn registers(shape: Shape) -> Input {
-    Input::of(simulate(shape, 1).into_iter().collect())
+    let mut history = History::new();
+    simulate_each(shape, 1, |op| history.push(&op));
+    Input::of(history)
 }
 
 fn unique(ops: usize) -> Input {

@@ -1,8 +1,13 @@
 //! Linearizability (Herlihy & Wing 1990): whether some order of the operations, one that respects real time, is legal
 //! for a sequential model.
 //!
-//! A history is split into independent objects, each is judged alone and in parallel, and a failure is explained by a
-//! small witness. Operations whose outcome is unknown may take effect at any time after their invocation, or never.
+//! Operations whose outcome is unknown may take effect at any time after their invocation, or never.
+//!
+//! Registers whose values are set once each are judged straight from the events, in near-linear time ([`direct`],
+//! [`clusters`]: Gibbons & Korach 1997). What these do not decide is split into independent objects ([`split`]), and
+//! each is searched alone and in parallel, by two engines in turns ([`portfolio`]): depth first (Wing & Gong 1993, Lowe
+//! 2017) and just in time, return by return (Lowe 2017). That is exponential in the operations that are pending at once
+//! and linear in the length of the history. A failure is explained by a small witness.
 
 mod bags;
 mod begun;

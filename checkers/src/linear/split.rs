@@ -186,8 +186,8 @@ pub(crate) fn call<'h>(
 
 /// The key and the value, where there is a key.
 pub(crate) fn strip(value: Raw<'_>, independent: bool) -> (Option<Raw<'_>>, Raw<'_>) {
-    match value.pair() {
-        Some((key, value)) if independent => (Some(key), value),
-        _ => (None, value),
+    match if independent { value.pair() } else { None } {
+        Some((key, value)) => (Some(key), value),
+        None => (None, value),
     }
 }

@@ -29,20 +29,28 @@ struct Running {
 
 /// A history of clients on linearizable registers: each operation takes effect at a random moment of its interval.
 pub(crate) fn simulate(shape: Shape, seed: u64) -> Vec<Op> {
+    let mut ops = Vec::new();
+    simulate_each(shape, seed, |op| ops.push(op));
+    ops
+}
+
+/// The same, event by event.
+pub(crate) fn simulate_each(shape: Shape, seed: u64, mut emit: impl FnMut(Op)) {
     let mut random = Random(seed);
     let mut registers = vec![Value::Null; shape.keys];
     let mut running: Vec<Option<Running>> = (0..shape.clients).map(|_| None).collect();
     let mut process: Vec<u32> = (0..shape.clients as u32).collect();
-    let mut ops = Vec::new();
+    let mut events = 0;
     let mut started = 0;
     while started < shape.ops || running.iter().any(Option::is_some) {
         let client = random.below(shape.clients);
+        let time = events * 1_000_000;
         let event = |f, kind, value| {
-            Op::new(f)
-                .process(Process::Client(process[client]))
-                .kind(kind)
-                .value(value)
-                .at(ops.len() as u64 * 1_000_000)
+            Op::new(f).process(Process::Client(process[client])).kind(kind).value(value).at(time)
+        };
+        let mut push = |op| {
+            emit(op);
+            events += 1;
         };
         match &mut running[client] {
             None if started < shape.ops => {
@@ -52,7 +60,7 @@ pub(crate) fn simulate(shape: Shape, seed: u64) -> Vec<Op> {
                     // What is set once is replaced only by who saw it.
                     op.input[0] = registers[op.key].clone();
                 }
-                ops.push(event(op.f, Type::Invoke, json!([op.key, op.input])));
+                push(event(op.f, Type::Invoke, json!([op.key, op.input])));
                 running[client] = Some(op);
             }
             None => {}
@@ -60,18 +68,17 @@ pub(crate) fn simulate(shape: Shape, seed: u64) -> Vec<Op> {
                 op.done = Some(apply(op, &mut registers[op.key]));
             }
             Some(op) if op.crashes => {
-                ops.push(event(op.f, Type::Info, json!([op.key, op.input])));
+                push(event(op.f, Type::Info, json!([op.key, op.input])));
                 running[client] = None;
                 process[client] += shape.clients as u32;
             }
             Some(op) => {
                 let (kind, output) = op.done.take().expect("it took effect");
-                ops.push(event(op.f, kind, json!([op.key, output])));
+                push(event(op.f, kind, json!([op.key, output])));
                 running[client] = None;
             }
         }
     }
-    ops
 }
 
 fn start(random: &mut Random, shape: Shape, serial: usize) -> Running {
