@@ -36,9 +36,13 @@ struct Later {
 impl Foresight {
     pub(crate) fn new<M: Model>(model: &M, problem: &Problem<M::Op>) -> Foresight {
         let growth: Vec<Growth> = problem.kinds.items().iter().map(|op| model.growth(op)).collect();
-        let grows = growth.contains(&Growth::Extends) && !growth.contains(&Growth::Other);
-        let goals = if grows { goals(model, problem, &growth) } else { Vec::new() };
+        let goals = if grows(&growth) { goals(model, problem, &growth) } else { Vec::new() };
         Foresight { growth, goals }
+    }
+
+    /// Whether there may be goals: then a search may fail before the return that no order passes.
+    pub(crate) fn applies<M: Model>(model: &M, problem: &Problem<M::Op>) -> bool {
+        grows(&problem.kinds.items().iter().map(|op| model.growth(op)).collect::<Vec<_>>())
     }
 
     /// Bytes that a new one takes.
@@ -55,6 +59,10 @@ impl Foresight {
     pub(crate) fn resets(&self, kind: u32) -> bool {
         self.growth[kind as usize] == Growth::Resets
     }
+}
+
+fn grows(growth: &[Growth]) -> bool {
+    growth.contains(&Growth::Extends) && !growth.contains(&Growth::Other)
 }
 
 fn goals<M: Model>(model: &M, problem: &Problem<M::Op>, growth: &[Growth]) -> Vec<u32> {
@@ -81,7 +89,7 @@ fn goals<M: Model>(model: &M, problem: &Problem<M::Op>, growth: &[Growth]) -> Ve
         let later = Later { kind: entry.kind, call: position, end: ends[at as usize] };
         match growth[entry.kind as usize] {
             Growth::Resets => resets.push(later),
-            Growth::Observes if !entry.optional => {
+            Growth::Observes if !entry.optional && later.end != usize::MAX => {
                 let before = crashed.iter().take_while(|&&(call, _)| call < later.end);
                 if none_leads(&mut before.map(|&(_, reset)| reset), later.kind) {
                     observers.push(later);
@@ -99,8 +107,8 @@ fn ends<O>(problem: &Problem<O>, growth: &[Growth]) -> (Vec<usize>, Vec<(usize, 
     let mut crashed = Vec::new();
     for (position, step) in problem.steps.iter().enumerate() {
         match *step {
-            // What is called and does not return before the last return does so at the end.
-            Step::Call(at) => ends[at as usize] = problem.steps.len(),
+            // Where the schedule is cut, it need not take effect.
+            Step::Call(at) => ends[at as usize] = usize::MAX,
             Step::Return(at) => ends[at as usize] = position,
             Step::Crash(at) => {
                 let kind = problem.entries[at as usize].kind;

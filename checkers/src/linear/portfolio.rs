@@ -1,6 +1,7 @@
 //! Which engine judges an object, and for how long.
 
 use super::engine::{Found, Report};
+use super::foresight::Foresight;
 use super::meter::{Limit, Limits};
 use super::problem::Problem;
 use super::zones::UniqueWrites;
@@ -33,6 +34,34 @@ pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limi
     if let Some(unique) = UniqueWrites::new(model, problem) {
         return zones(&unique, problem, limits);
     }
+    let report = search(model, problem, limits);
+    if report.found == Found::Illegal && Foresight::applies(model, problem) {
+        return first_illegal(model, problem, limits, report);
+    }
+    report
+}
+
+/// The answer with the return that no order passes, which a search with foresight need not have reached. A prefix of a
+/// linearizable history is linearizable, so it is found by halving.
+fn first_illegal<M: Model>(
+    model: &M,
+    problem: &Problem<M::Op>,
+    limits: &Limits<'_>,
+    mut report: Report,
+) -> Report {
+    // An order passes what comes before `low`, and none all that comes before `high`.
+    let (mut low, mut high) = (report.reached, problem.steps.len());
+    while low + 1 < high {
+        let middle = low + (high - low) / 2;
+        let part = search(model, &problem.prefix(middle), limits);
+        report.steps += part.steps;
+        if part.found == Found::Illegal { high = middle } else { low = middle }
+    }
+    report.reached = high - 1;
+    report
+}
+
+fn search<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limits<'_>) -> Report {
     let mut turn = FIRST_TURN.max(problem.returns as u64 * 4);
     let mut total = Report::new(Found::Illegal);
     loop {

@@ -120,6 +120,14 @@ impl<O: Clone + Eq + Hash> Problem<O> {
         sub
     }
 
+    /// The first steps alone: what is then pending need not take effect.
+    pub(crate) fn prefix(&self, end: usize) -> Problem<O> {
+        let mut steps = self.steps[..end].to_vec();
+        let returns = steps.iter().rposition(|step| matches!(step, Step::Return(_))).map_or(0, |at| at + 1);
+        steps.truncate(returns);
+        Problem { steps, ..self.clone() }
+    }
+
     fn schedule(&mut self) {
         let all = || self.entries.iter().zip(0u32..);
         let mut returns: Vec<(u32, u32)> = all()
