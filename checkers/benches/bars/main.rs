@@ -8,7 +8,6 @@
 
 mod case;
 mod collection;
-mod counting;
 mod domain;
 mod isolation;
 mod linear;
@@ -18,10 +17,10 @@ mod weak;
 
 #[path = "../../tests/common/collections.rs"]
 mod collections;
-#[path = "../../tests/common/isolated.rs"]
-mod isolated;
 #[path = "../../tests/common/counting.rs"]
 mod counting;
+#[path = "../../tests/common/isolated.rs"]
+mod isolated;
 #[path = "../../tests/common/random.rs"]
 mod random;
 #[path = "../../tests/common/registers.rs"]
