@@ -36,8 +36,12 @@ fn checker(model: &str, claim: &str) -> Option<&'static str> {
 }
 
 fn entry(name: &str) -> Option<&'static CheckerEntry> {
-    registry::all().find(|entry| entry.name == name)
+    let named = |name: &str| registry::all().find(|entry| entry.name == name);
+    named(name).or_else(|| named(name.strip_suffix("-full")?))
 }
+
+/// Checkers that may be missing yet.
+const COMING: [&str; 2] = ["linearizable-queue", "linearizable-stack"];
 
 /// Nothing is read there. Jepsen calls that valid; squall says that it does not know.
 const UNREAD: &str = "elle-cli/jepsen/counter.edn";
@@ -91,6 +95,8 @@ fn foreign_histories_get_their_expected_verdicts() {
         bad.extend(found.into_iter().map(|what| format!("{file}, {name}: {what}")));
     }
     println!("{judged} of {} rows judged", rows.len());
+    let missing: Vec<&&str> = waiting.iter().filter(|name| !COMING.contains(name)).collect();
+    assert!(missing.is_empty(), "there are no checkers {missing:?}");
     waiting.iter().for_each(|name| println!("waiting for the checker {name}"));
     assert!(bad.is_empty(), "{} of {judged}:\n{}", bad.len(), bad.join("\n"));
 }
