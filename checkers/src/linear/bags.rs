@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::interner::Interner;
-use super::meter::growing_by;
+use super::meter::growing_map;
 use crate::intern::FastBuild;
 
 /// Interned bags (multisets) of crashed classes. The empty bag is number 0.
@@ -56,8 +56,7 @@ impl Bags {
 
     /// Bytes held, with the room for the next ones.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let with =
-            growing_by(self.with.len(), self.with.capacity() * 8 / 7, size_of::<((u32, u32), u32)>() + 1);
+        let with = growing_map(self.with.capacity(), size_of::<((u32, u32), u32)>());
         self.bags.memory_bytes() + self.bytes + with
     }
 }

@@ -115,3 +115,9 @@ pub(crate) fn growing_by(len: usize, capacity: usize, item_bytes: usize) -> usiz
     let next = if grows { (2 * capacity).max(len + INTERVAL + 1) } else { 0 };
     (capacity + next) * item_bytes
 }
+
+/// The bytes of a hash map and of one twice as large beside it: a configuration may add many entries at once.
+pub(crate) fn growing_map(capacity: usize, entry_bytes: usize) -> usize {
+    // An eighth of the slots stays free, and each has a control byte.
+    3 * (capacity * 8 / 7) * (entry_bytes + 1)
+}

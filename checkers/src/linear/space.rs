@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::interner::Interner;
-use super::meter::growing_by;
+use super::meter::growing_map;
 use super::problem::Problem;
 use crate::intern::FastBuild;
 use crate::model::Model;
@@ -60,8 +60,7 @@ impl<'m, M: Model> Space<'m, M> {
 
     /// Bytes held, with the room for the next ones.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let slots = self.steps.capacity() * 8 / 7;
-        let steps = growing_by(self.steps.len(), slots, size_of::<((u32, u32), u32)>() + 1);
+        let steps = growing_map(self.steps.capacity(), size_of::<((u32, u32), u32)>());
         self.states.memory_bytes() + self.owned_bytes + steps
     }
 }
