@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::clusters::{self, BYTES_PER_CLUSTER, Cluster, NONE};
-use super::meter::{Limit, growing, growing_by};
+use super::meter::{Limit, growing, growing_map};
 use super::split::{Keys, Objects, strip};
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
@@ -177,9 +177,7 @@ impl<'h> Pass<'h> {
 
     /// Takes the memory that the next events may need, and the judgement of the clusters.
     fn hold(&self, lease: &mut Lease<'_>, objects: &Objects) -> Result<(), Limit> {
-        let slots = self.others.capacity() * 8 / 7;
-        let others =
-            growing_by(self.others.len() + INTERVAL, slots, size_of::<((u32, bool, i64), u32)>() + 1);
+        let others = growing_map(self.others.capacity(), size_of::<((u32, bool, i64), u32)>());
         // An event adds at most an object and two values.
         let (set, capacity) = (self.clusters.len(), self.clusters.capacity().max(self.setters + INTERVAL));
         let grows = set + 3 * INTERVAL > capacity && capacity == self.clusters.capacity();
