@@ -17,8 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         valid: Valid::True,
         bar_ms: Some(250.0),
         bar_mib: None,
-        quick_bytes_per_op: 8_000,
-        quick_steps_per_op: None,
+        quick_bytes_per_op: 2_000,
+        quick_steps_per_op: Some(10.0),
     };
     vec![
         Case { ..base },
@@ -35,6 +35,8 @@ pub(crate) fn cases() -> Vec<Case> {
             input: values,
             checker: || Box::new(RwRegister::default()),
             bar_ms: None,
+            quick_bytes_per_op: 2_600,
+            quick_steps_per_op: Some(16.0),
             ..base
         },
     ]

@@ -176,7 +176,12 @@ impl Teller<'_> {
 
     /// The anomaly that a cycle is.
     pub(super) fn cycle(&self, cycle: &Cycle) -> Anomaly {
-        let txns: Vec<u32> = cycle.arcs.iter().map(|arc| arc.from).collect();
+        let mut txns: Vec<u32> = cycle.arcs.iter().map(|arc| arc.from).collect();
+        if let Known::Lists(orders) = self.known {
+            // Who read the longest list tells the order of its elements.
+            let ordered = cycle.arcs.iter().filter(|arc| arc.label & (WW | RW) != 0);
+            txns.extend(ordered.map(|arc| orders.keys[arc.via as usize].reader));
+        }
         let steps: Vec<String> = cycle.arcs.iter().map(|arc| self.step(arc)).collect();
         let told = steps[..steps.len().min(TOLD)].join("; ");
         let more = match steps.len().saturating_sub(TOLD) {

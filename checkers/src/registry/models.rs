@@ -130,7 +130,7 @@ pub const MODELS: &[ModelEntry] = &[
         "causal",
         &["cc", "tcc", "causal-consistency", "causal+"],
         "what is causally related is seen in that order",
-        &["txn-causal", "append-causal", "causal"],
+        &["txn-causal", "append-causal-cerone", "causal"],
     ),
     model(
         "causal-convergence",

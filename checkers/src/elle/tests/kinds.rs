@@ -113,7 +113,7 @@ fn a_stale_read_is_told_as_a_cycle_with_its_keys_and_times() {
             "process 0's transaction of 0.200 s had completed before process 1's transaction of 0.400 s began",
         ]
     );
-    assert_eq!(anomaly.witness, [1, 3]);
+    assert_eq!(anomaly.witness, [1, 3, 5], "with the read that tells the order");
     let edges: Vec<_> = anomaly.edges.iter().map(|e| (e.from, e.to, e.kind.as_str())).collect();
     assert_eq!(edges, [(3, 1, "rw"), (1, 3, "real time")]);
 }
