@@ -104,9 +104,8 @@ pub(crate) fn cases() -> Vec<Case> {
             size: 100_000,
             input: registers_at_once,
             checker: || Box::new(Linearizable::new("multi-register", MultiRegister).starting_at(0)),
-            bar_ms: Some(300.0),
-            quick_steps_per_op: Some(20.0),
-            quick_bytes_per_op: 4_000,
+            quick_steps_per_op: Some(50.0),
+            quick_bytes_per_op: 6_000,
             ..base
         },
     ]
