@@ -221,14 +221,6 @@ pub(crate) static TOPICS: &[Topic] = &[
         source: "Adya, PhD thesis 1999",
     },
     Topic {
-        name: "lost-update",
-        kind: "anomaly",
-        about: "two transactions read the same version of a key and both overwrote it",
-        text: "One of them never saw what the other wrote. Snapshot isolation and parallel snapshot isolation forbid it: \
-               of two concurrent writers of a key, one must fail.",
-        source: "Berenson et al., A critique of ANSI SQL isolation levels, SIGMOD 1995",
-    },
-    Topic {
         name: "write-skew",
         kind: "anomaly",
         about: "two transactions each read what the other then overwrote, and wrote different keys",
@@ -243,13 +235,6 @@ pub(crate) static TOPICS: &[Topic] = &[
         text: "Their snapshots are not prefixes of one order. Parallel snapshot isolation allows it; snapshot isolation \
                and prefix consistency do not.",
         source: "Sovran et al., Transactional storage for geo-replicated systems, SOSP 2011",
-    },
-    Topic {
-        name: "G-nonadjacent",
-        kind: "anomaly",
-        about: "a cycle with several anti-dependencies, no two of which follow one another",
-        text: "Such a cycle breaks snapshot isolation too. The simplest is a long fork.",
-        source: "Cerone & Gotsman, Analysing snapshot isolation, JACM 2018; Elle, VLDB 2020",
     },
     Topic {
         name: "no-version-order",
