@@ -40,11 +40,9 @@ fn entry(name: &str) -> Option<&'static CheckerEntry> {
     named(name).or_else(|| named(name.strip_suffix("-full")?))
 }
 
-/// Checkers that may be missing yet.
-const COMING: [&str; 2] = ["linearizable-queue", "linearizable-stack"];
-
-/// Nothing is read there. Jepsen calls that valid; squall says that it does not know.
-const UNREAD: &str = "elle-cli/jepsen/counter.edn";
+/// The table says that this file is not snapshot isolated. Elle's own test of it (`intermediate-sequential-extension-test`) says
+/// that it is, and only breaks repeatable read: start 4, commit 2, start 7, start 9, and the other commits explain it.
+const MISTAKEN: (&str, &str) = ("elle/si-without-g-single.edn", "snapshot-isolation");
 
 /// What is wrong with the verdict, and with the witnesses of its anomalies.
 fn wrong(checker: &dyn Checker, history: &History, expected: Valid) -> Vec<String> {
@@ -65,7 +63,7 @@ fn wrong(checker: &dyn Checker, history: &History, expected: Valid) -> Vec<Strin
 #[test]
 fn foreign_histories_get_their_expected_verdicts() {
     let rows = foreign::rows();
-    let (mut judged, mut bad, mut waiting) = (0, Vec::new(), BTreeSet::new());
+    let (mut judged, mut bad, mut missing) = (0, Vec::new(), BTreeSet::new());
     for (path, [file, format, model, claim, holds]) in &rows {
         let parsed = match read_file(path) {
             Ok(parsed) => parsed,
@@ -82,12 +80,12 @@ fn foreign_histories_get_their_expected_verdicts() {
             continue;
         };
         let Some(entry) = entry(name) else {
-            waiting.insert(name);
+            missing.insert(name);
             continue;
         };
         judged += 1;
         let expected = match holds.as_str() {
-            _ if file == UNREAD => Valid::Unknown,
+            _ if (file.as_str(), claim.as_str()) == MISTAKEN => Valid::True,
             "true" => Valid::True,
             _ => Valid::False,
         };
@@ -95,8 +93,6 @@ fn foreign_histories_get_their_expected_verdicts() {
         bad.extend(found.into_iter().map(|what| format!("{file}, {name}: {what}")));
     }
     println!("{judged} of {} rows judged", rows.len());
-    let missing: Vec<&&str> = waiting.iter().filter(|name| !COMING.contains(name)).collect();
     assert!(missing.is_empty(), "there are no checkers {missing:?}");
-    waiting.iter().for_each(|name| println!("waiting for the checker {name}"));
     assert!(bad.is_empty(), "{} of {judged}:\n{}", bad.len(), bad.join("\n"));
 }

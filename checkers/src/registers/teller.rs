@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Kv, NONE};
+use super::{Kv, NONE, Source};
 use crate::{Anomaly, Edge};
 
 /// Puts operations into words.
@@ -67,7 +67,8 @@ impl Teller<'_> {
     }
 
     pub(crate) fn anomaly(&self, kind: &str, op: u32, sentence: String, witness: &[u32]) -> Anomaly {
-        let mut events: Vec<usize> = witness.iter().map(|&op| self.event(op)).collect();
+        let mut events: Vec<usize> =
+            witness.iter().flat_map(|&op| self.proof(op)).map(|op| self.event(op)).collect();
         events.sort_unstable();
         events.dedup();
         Anomaly {
@@ -78,6 +79,21 @@ impl Teller<'_> {
             steps: Vec::new(),
             edges: Vec::new(),
         }
+    }
+
+    /// The operation, and where its outcome is unknown the reads by which it is known to have taken effect.
+    fn proof(&self, op: u32) -> Vec<u32> {
+        let mut proof = vec![op];
+        let mut last = op;
+        while self.kv.ops[last as usize].complete == NONE
+            && let Some(reader) =
+                (0..).zip(&self.kv.ops).find_map(|(id, op)| (op.source == Source::Write(last)).then_some(id))
+            && !proof.contains(&reader)
+        {
+            proof.push(reader);
+            last = reader;
+        }
+        proof
     }
 
     /// Adds the edge and the step by which `read` saw what `write` wrote.
