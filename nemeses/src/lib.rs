@@ -18,6 +18,7 @@ mod partition;
 mod pause;
 pub mod registry;
 mod schedule;
+mod sys;
 #[cfg(test)]
 mod testing;
 mod words;

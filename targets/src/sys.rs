@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::libc;
-use nix::sys::prctl;
+use nix::sys::{prctl, ptrace};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, fork, setsid};
 
@@ -76,6 +76,12 @@ pub(crate) fn detach(command: &mut Command) {
             Ok(())
         });
     }
+}
+
+/// Makes the process that `command` will start stop before its first instruction, traced by the thread that starts it.
+pub(crate) fn be_traced(command: &mut Command) {
+    // SAFETY: the closure makes one system call.
+    unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
 }
 
 /// A socket to the kernel's routing and link tables, bound to the network namespace of this moment.

@@ -1,5 +1,7 @@
 //! Faults as they act on one node, or on the switch between nodes: what the agent there runs.
 
+#[cfg(target_arch = "x86_64")]
+mod clock;
 mod cut;
 mod iptables;
 mod nft;
@@ -8,6 +10,7 @@ mod signal;
 #[cfg(test)]
 pub(crate) mod testnet;
 
+pub use clock::{Clock, Clocks, Skew};
 pub use cut::{At, Cut, CutArgs};
 pub use packets::{Flow, PacketArgs, Packets, Profile, Spread};
 pub use signal::Signal;
@@ -15,5 +18,5 @@ use squall_targets::agent::NodeFault;
 
 /// One of each, for an agent.
 pub fn all() -> Vec<Box<dyn NodeFault>> {
-    vec![Box::new(Cut::default()), Box::new(Packets::default()), Box::new(Signal::default())]
+    vec![Box::new(Clock::default()), Box::new(Cut::default()), Box::new(Packets::default()), Box::new(Signal::default())]
 }

@@ -19,6 +19,16 @@ pub trait NodeFault: Send {
     /// `pids` are the live processes of the node, the agent itself excluded.
     fn inject(&mut self, args: &Value, pids: &[i32]) -> anyhow::Result<Receipt>;
 
+    /// Whether [`starting`](NodeFault::starting) shall be called for each process of the target that is started.
+    fn watches_starts(&self) -> bool {
+        false
+    }
+
+    /// A process of the target is about to be started: it stands, traced by this thread, before its first instruction.
+    fn starting(&mut self, _pid: i32) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Undoes it, and reports what was measured while it lasted. Idempotent: healing what is healthy is fine.
     fn heal(&mut self, pids: &[i32]) -> anyhow::Result<Receipt>;
 }

@@ -12,6 +12,7 @@ mod protocol;
 mod serve;
 
 pub use fault::NodeFault;
+pub use process_table::target_pids;
 pub use protocol::{Numbered, Reply, Request, Setup, Spawn};
 pub use serve::run;
 

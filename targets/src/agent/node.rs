@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::sys::prctl;
+use nix::sys::{prctl, ptrace};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getpid, setsid};
@@ -68,20 +68,20 @@ impl Node {
             Request::Ping => Ok(Reply::Done),
             Request::Spawn(spawn) => Ok(Reply::Pid { pid: self.spawn(&spawn)? }),
             Request::Kill => Ok(Reply::Receipt(self.kill()?)),
-            Request::Pids => Ok(Reply::Pids { pids: live() }),
+            Request::Pids => Ok(Reply::Pids { pids: process_table::target_pids() }),
             Request::Wipe => self.wipe().map(|()| Reply::Done),
             Request::Inject { fault, args } => {
-                let pids = live();
+                let pids = process_table::target_pids();
                 Ok(Reply::Receipt(self.fault(&fault)?.inject(&args, &pids)?))
             }
-            Request::Heal { fault } => Ok(Reply::Receipt(self.fault(&fault)?.heal(&live())?)),
+            Request::Heal { fault } => Ok(Reply::Receipt(self.fault(&fault)?.heal(&process_table::target_pids())?)),
         }
     }
 
     /// Heals every fault and kills every process.
     pub(super) fn end(&mut self) {
         for mut fault in std::mem::take(&mut self.faults) {
-            if let Err(error) = fault.heal(&live()) {
+            if let Err(error) = fault.heal(&process_table::target_pids()) {
                 eprintln!("healing {}: {error:#}", fault.kind());
             }
         }
@@ -126,11 +126,33 @@ impl Node {
             .stdout(output.try_clone()?)
             .stderr(output);
         crate::sys::detach(&mut command);
+        let watched = self.faults.iter().any(|fault| fault.watches_starts());
+        if watched {
+            crate::sys::be_traced(&mut command);
+        }
         let child = command.spawn().with_context(|| self.cannot_start(program))?;
         let pid = child.id() as i32;
+        if watched {
+            self.show_to_faults(pid)?;
+        }
         eprintln!("{} started as pid {pid}: {}", spawn.name, argv.join(" "));
         self.spawned.insert(pid, spawn.name.clone());
         Ok(pid)
+    }
+
+    /// Lets the faults act on a process before its first instruction, then lets it go.
+    fn show_to_faults(&mut self, pid: i32) -> Result<()> {
+        let process = Pid::from_raw(pid);
+        match waitpid(process, None)? {
+            WaitStatus::Stopped(..) => {}
+            other => bail!("pid {pid} did not stop at its start: {other:?}"),
+        }
+        for fault in self.faults.iter_mut().filter(|fault| fault.watches_starts()) {
+            if let Err(error) = fault.starting(pid) {
+                eprintln!("{} on the new pid {pid}: {error:#}", fault.kind());
+            }
+        }
+        ptrace::detach(process, None).with_context(|| format!("letting pid {pid} go"))
     }
 
     fn cannot_start(&self, program: &str) -> String {
@@ -205,12 +227,6 @@ impl Node {
 
 fn remove(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
-}
-
-/// The live processes of the target.
-fn live() -> Vec<i32> {
-    let table = process_table::target();
-    pids(&table.into_iter().filter(|entry| !entry.is_zombie()).collect::<Vec<_>>())
 }
 
 fn pids(table: &[Entry]) -> Vec<i32> {

@@ -30,6 +30,11 @@ pub(super) fn target() -> Vec<Entry> {
     all.into_iter().filter(|entry| entry.session != own && is_ours(entry.pid)).collect()
 }
 
+/// The ids of the target's live processes, for faults that watch them.
+pub fn target_pids() -> Vec<i32> {
+    target().into_iter().filter(|entry| !entry.is_zombie()).map(|entry| entry.pid).collect()
+}
+
 fn all() -> Vec<Entry> {
     let Ok(directory) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = directory.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());

@@ -1,0 +1,177 @@
+//! What a clock shall show.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use squall_checkers::Unknown;
+
+/// How a clock differs from the true one. Text: `offset=-2s`, `drift=500ppm+clock=both`, `strobe=200ms/1s`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Skew {
+    /// How far it is ahead.
+    pub offset_ns: i64,
+    /// How much faster it runs, in millionths: -1,000,000 is a clock that stands still.
+    pub drift_ppm: i64,
+    /// How far it jumps ahead in every other period.
+    pub strobe_ns: i64,
+    /// The period.
+    pub strobe_period_ns: i64,
+    /// Which clocks.
+    pub clocks: Clocks,
+}
+
+/// The clocks of a system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clocks {
+    /// Of the day: CLOCK_REALTIME.
+    #[default]
+    Real,
+    /// Since boot: CLOCK_MONOTONIC.
+    Monotonic,
+    /// Both alike.
+    Both,
+}
+
+impl Clocks {
+    const NAMES: [(&'static str, Clocks); 3] =
+        [("real", Clocks::Real), ("monotonic", Clocks::Monotonic), ("both", Clocks::Both)];
+
+    /// Whether it means the clock of the day, and the one since boot.
+    pub(super) fn each(self) -> [bool; 2] {
+        [self != Clocks::Monotonic, self != Clocks::Real]
+    }
+
+    fn name(self) -> &'static str {
+        Clocks::NAMES.iter().find(|(_, clocks)| *clocks == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// The longest that can be asked for: 200 years.
+const NS_MAX: f64 = 200.0 * 365.25 * 86_400e9;
+
+const SETTINGS: [(&str, &str); 4] = [
+    ("offset", "a time, such as 2s, -250ms or 1h"),
+    ("drift", "a rate, such as 500ppm or -1000000ppm, which is a clock that stands still"),
+    ("strobe", "a jump and a period, such as 200ms/1s"),
+    ("clock", "real, monotonic or both"),
+];
+
+impl FromStr for Skew {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Skew> {
+        let mut skew = Skew::default();
+        for item in text.split('+') {
+            let (name, value) = item.split_once('=').with_context(|| format!("{item}: expected NAME=VALUE"))?;
+            let meaning = SETTINGS.iter().find(|(known, _)| *known == name).map_or("", |(_, meaning)| meaning);
+            skew.set(name, value).with_context(|| format!("{item}: {meaning}"))?;
+        }
+        ensure!(skew != Skew { clocks: skew.clocks, ..Skew::default() }, "{text} changes nothing");
+        Ok(skew)
+    }
+}
+
+impl Skew {
+    fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        match name {
+            "offset" => self.offset_ns = nanos(value)?,
+            "drift" => {
+                let ppm = value.strip_suffix("ppm").with_context(|| format!("{value} has no unit: ppm"))?;
+                self.drift_ppm = ppm.parse().with_context(|| format!("{ppm} is no whole number"))?;
+                ensure!((-1_000_000..=10_000_000).contains(&self.drift_ppm), "{value} is beyond -1000000 to 10000000 ppm");
+            }
+            "strobe" => {
+                let (jump, period) = value.split_once('/').context("expected JUMP/PERIOD")?;
+                (self.strobe_ns, self.strobe_period_ns) = (nanos(jump)?, nanos(period)?);
+                ensure!(self.strobe_period_ns > 0, "a period is above 0");
+            }
+            "clock" => {
+                let known = Clocks::NAMES.iter().find(|(name, _)| *name == value);
+                let unknown = || Unknown::new("clock", value, Clocks::NAMES.map(|(name, _)| name));
+                self.clocks = known.ok_or_else(unknown)?.1;
+            }
+            _ => bail!(Unknown::new("setting", name, SETTINGS.map(|(name, _)| name))),
+        }
+        Ok(())
+    }
+
+    /// What the clock shows `after_ns` after it was skewed, less what it should.
+    pub(super) fn error_ns(&self, after_ns: i64) -> i64 {
+        let drift = (i128::from(after_ns) * i128::from(self.drift_ppm) / 1_000_000) as i64;
+        let strobes = self.strobe_period_ns > 0 && after_ns / self.strobe_period_ns % 2 == 1;
+        self.offset_ns + drift + if strobes { self.strobe_ns } else { 0 }
+    }
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = [
+            (self.offset_ns != 0).then(|| format!("offset={}", time(self.offset_ns))),
+            (self.drift_ppm != 0).then(|| format!("drift={}ppm", self.drift_ppm)),
+            (self.strobe_ns != 0).then(|| format!("strobe={}/{}", time(self.strobe_ns), time(self.strobe_period_ns))),
+            (self.clocks != Clocks::Real).then(|| format!("clock={}", self.clocks.name())),
+        ];
+        f.write_str(&settings.into_iter().flatten().collect::<Vec<_>>().join("+"))
+    }
+}
+
+/// In the largest unit that needs no fraction.
+pub(super) fn time(ns: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
+    let (unit_ns, unit) = UNITS.into_iter().find(|(unit_ns, _)| ns % unit_ns == 0).unwrap_or((1, "ns"));
+    format!("{}{unit}", ns / unit_ns)
+}
+
+fn nanos(text: &str) -> Result<i64> {
+    const UNITS: [(&str, f64); 6] =
+        [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
+    let unit = UNITS.iter().find_map(|(unit, ns)| Some((text.strip_suffix(unit)?, ns)));
+    let (number, unit_ns) = unit.with_context(|| format!("{text} has no unit: ms, s, m or h"))?;
+    let number: f64 = number.parse().with_context(|| format!("{number:?} is no number"))?;
+    let ns = number * unit_ns;
+    ensure!(ns.is_finite() && ns.abs() <= NS_MAX, "{text} is more than 200 years");
+    Ok(ns.round() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_comes_back() {
+        for text in ["offset=2s", "offset=-250ms+clock=both", "drift=500ppm", "strobe=200ms/1s+clock=monotonic"] {
+            assert_eq!(text.parse::<Skew>().unwrap().to_string(), text);
+        }
+        assert_eq!("offset=1h".parse::<Skew>().unwrap().to_string(), "offset=3600s");
+        assert_eq!("offset=1.5ms".parse::<Skew>().unwrap().to_string(), "offset=1500us");
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        let error = |text: &str| format!("{:#}", text.parse::<Skew>().unwrap_err());
+        for (text, part) in [
+            ("offset", "expected NAME=VALUE"),
+            ("ofset=5s", "did you mean `offset`?"),
+            ("offset=5", "no unit: ms, s, m or h"),
+            ("offset=0s", "changes nothing"),
+            ("offset=999999h", ""),
+            ("offset=9999999h", "more than 200 years"),
+            ("drift=5", "no unit: ppm"),
+            ("drift=-1000001ppm", "beyond"),
+            ("strobe=5s", "expected JUMP/PERIOD"),
+            ("strobe=5s/0s", "above 0"),
+            ("clock=both", "changes nothing"),
+            ("offset=1s+clock=wall", "There are: real, monotonic, both"),
+        ] {
+            if part.is_empty() {
+                text.parse::<Skew>().unwrap();
+            } else {
+                assert!(error(text).contains(part), "{text}: {}", error(text));
+            }
+        }
+    }
+}
