@@ -5,6 +5,7 @@
 //! carries out the operations of those generators, and writes what happens to a [`Journal`].
 
 mod chaos;
+mod clock;
 pub mod faults;
 mod grudge;
 pub mod journal;
@@ -18,6 +19,7 @@ mod partition;
 mod pause;
 pub mod registry;
 mod schedule;
+#[cfg(target_arch = "x86_64")]
 mod sys;
 #[cfg(test)]
 mod testing;
@@ -25,6 +27,7 @@ mod words;
 mod wrappers;
 
 pub use chaos::Chaos;
+pub use clock::Clock;
 pub use grudge::{Grudge, Shape};
 pub use journal::Journal;
 pub use kill::Kill;

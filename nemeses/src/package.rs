@@ -12,7 +12,7 @@ use crate::nemesis::{Nemesis, Ops};
 use crate::nodes::{CHOICES, NodeSpec};
 use crate::registry::{self, Entry};
 use crate::schedule::{Draw, Schedule};
-use crate::{Kill, Membership, Packets, Partition, Pause, packets};
+use crate::{Clock, Kill, Membership, Packets, Partition, Pause, clock, packets};
 
 /// A nemesis with the generator that drives it, as `-n` names it.
 pub struct Package {
@@ -108,6 +108,17 @@ pub(crate) fn partition(shape: Option<&str>, setting: &Setting) -> Result<Option
         None => text(move |rng| Shape::random(nodes, primaries, rng)),
     };
     Ok(Some(Package::new(Partition, interval, draw)))
+}
+
+pub(crate) fn clock(skew: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    let draw: Draw = match skew {
+        Some(text) => {
+            clock::skew(text)?;
+            constant(text)
+        }
+        None => text(clock::random),
+    };
+    Ok(Some(Package::new(Clock::default(), setting.interval, draw)))
 }
 
 pub(crate) fn packets(profile: Option<&str>, setting: &Setting) -> Result<Option<Package>> {

@@ -14,7 +14,7 @@ use squall_checkers::{Receipt, Unknown};
 
 use crate::faults::{Flow, PacketArgs, Profile};
 use crate::nemesis::{Nemesis, Plan, Scene};
-use crate::nodes::{CHOICES, NodeSpec};
+use crate::nodes::{CHOICES, nodes_of};
 use crate::registry::Named;
 
 /// Profiles by name. Each is a profile's text.
@@ -33,7 +33,7 @@ pub(crate) static PRESETS: [Named; 8] = [
 /// clients and the controller say to nodes is left alone.
 ///
 /// `start-packets` takes a preset or a [`Profile`] as text, for random nodes, or an object: `{"profile": "loss=5%", "nodes":
-/// "one"}` with a [`NodeSpec`], or `{"flows": {"n2": {"n1": "delay=80ms"}}}`, by receiver and sender, such as a matrix of
+/// "one"}` with a [`NodeSpec`](crate::NodeSpec), or `{"flows": {"n2": {"n1": "delay=80ms"}}}`, by receiver and sender, such as a matrix of
 /// the delays between regions. Nothing is a random preset.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Packets;
@@ -46,7 +46,8 @@ type Flows = BTreeMap<String, BTreeMap<String, Profile>>;
 #[serde(deny_unknown_fields)]
 struct Asked {
     profile: Option<String>,
-    nodes: Option<String>,
+    #[serde(default)]
+    nodes: Value,
     flows: Option<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
@@ -87,23 +88,12 @@ fn around(nodes: &[String], names: &[String], profile: Profile) -> Flows {
     flows
 }
 
-impl Packets {
-    async fn chosen(
-        text: &str,
-        spec: Option<&str>,
-        on: &Scene<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<(Flows, String)> {
-        let (profile, names) = (profile(text)?, on.cluster.names());
-        let spec = match spec {
-            Some(spec) => spec.parse::<NodeSpec>()?,
-            None => NodeSpec::random(&CHOICES, names.len(), on.target.primaries().is_some(), rng),
-        };
-        let primaries = on.primaries().await;
-        let (nodes, remark) = spec.choose(&names, &primaries, rng)?;
-        let remark = remark.map_or_else(String::new, |remark| format!(" ({remark})"));
-        Ok((around(&nodes, &names, profile), format!("{profile} around {}{remark}", nodes.join(","))))
-    }
+/// The flows around the chosen nodes.
+async fn chosen(text: &str, nodes: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<(Flows, String)> {
+    let profile = profile(text)?;
+    let plan = nodes_of(nodes, &CHOICES, on, rng).await?;
+    let what = format!("{profile} around {}", plan.what);
+    Ok((around(&plan.nodes, &on.cluster.names(), profile), what))
 }
 
 #[async_trait]
@@ -114,14 +104,12 @@ impl Nemesis for Packets {
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (flows, what) = match value {
-            Value::Null => Packets::chosen(random(rng), None, on, rng).await?,
-            Value::String(text) => Packets::chosen(text, None, on, rng).await?,
+            Value::Null => chosen(random(rng), &Value::Null, on, rng).await?,
+            Value::String(text) => chosen(text, &Value::Null, on, rng).await?,
             Value::Object(_) => {
                 let asked = Asked::deserialize(value).context("a packet fault")?;
                 match (asked.profile, asked.flows) {
-                    (Some(profile), None) => {
-                        Packets::chosen(&profile, asked.nodes.as_deref(), on, rng).await?
-                    }
+                    (Some(profile), None) => chosen(&profile, &asked.nodes, on, rng).await?,
                     (None, Some(flows)) => (named(&flows, on)?, "flows by receiver and sender".to_owned()),
                     _ => bail!("a packet fault has a profile, or flows"),
                 }

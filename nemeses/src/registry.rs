@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use squall_checkers::Unknown;
 
 use crate::package::{self, Package, Setting};
-use crate::{grudge, nodes, packets};
+use crate::{clock, grudge, nodes, packets};
 
 /// A name and what it means.
 pub type Named = (&'static str, &'static str);
@@ -38,7 +38,7 @@ impl Entry {
 }
 
 /// Every nemesis.
-pub static ALL: [Entry; 6] = [
+pub static ALL: [Entry; 7] = [
     Entry {
         name: "none",
         about: "Breaks nothing.",
@@ -64,6 +64,15 @@ pub static ALL: [Entry; 6] = [
         receipt: "the senders whose packets are queued; after healing, how many packets were lost, delayed (and for how \
                   long), doubled or corrupted",
         build: package::packets,
+    },
+    Entry {
+        name: "clock",
+        about: "Skews the clocks that the target's processes see on some nodes. Takes one of these skews, or settings of \
+                one's own such as clock:offset=-5s+clock=both.",
+        ops: ("start-clock", "stop-clock"),
+        parameters: &clock::PRESETS,
+        receipt: "the time that a process of the target sees, read through its own eyes",
+        build: package::clock,
     },
     Entry {
         name: "kill",
@@ -133,7 +142,7 @@ mod tests {
         assert_eq!(
             error("partiton"),
             "there is no nemesis `partiton`, did you mean `partition`? \
-             There are: none, partition, packets, kill, pause, membership"
+             There are: none, partition, packets, clock, kill, pause, membership"
         );
         assert!(error("kill,").starts_with("there is no nemesis ``"));
         assert_eq!(error("none:one"), "none takes no parameter");

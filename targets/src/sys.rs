@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::libc;
-use nix::sys::{prctl, ptrace};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::{prctl, ptrace};
 use nix::unistd::{ForkResult, fork, setsid};
 
 /// Forks a process that has one thread; with more it is an error, since a lock that another thread holds would stay

@@ -160,6 +160,7 @@ impl fmt::Display for FaultSummary {
             let noun = match fault.as_str() {
                 "membership" => "membership change",
                 "packets" => "packet fault",
+                "clock" => "clock skew",
                 fault => fault,
             };
             let plural = if count.total() == 1 { "" } else { "s" };

@@ -1,6 +1,5 @@
 //! Faults as they act on one node, or on the switch between nodes: what the agent there runs.
 
-#[cfg(target_arch = "x86_64")]
 mod clock;
 mod cut;
 mod iptables;
@@ -18,5 +17,10 @@ use squall_targets::agent::NodeFault;
 
 /// One of each, for an agent.
 pub fn all() -> Vec<Box<dyn NodeFault>> {
-    vec![Box::new(Clock::default()), Box::new(Cut::default()), Box::new(Packets::default()), Box::new(Signal::default())]
+    vec![
+        Box::new(Clock::default()),
+        Box::new(Cut::default()),
+        Box::new(Packets::default()),
+        Box::new(Signal::default()),
+    ]
 }

@@ -72,9 +72,12 @@ fn controller() -> Result<()> {
 
         let setting =
             Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
-        let nemeses =
-            compose(packages("partition,packets,kill,pause", &setting, &squall_nemeses::registry::ALL)?)
-                .nemeses;
+        let nemeses = compose(packages(
+            "partition,packets,clock,kill,pause",
+            &setting,
+            &squall_nemeses::registry::ALL,
+        )?)
+        .nemeses;
         let path = folder.path().join("faults.jsonl");
         let journal = Journal::create(&path, Instant::now())?;
         let chaos = Chaos::new(nemeses, journal, cluster.clone(), Arc::new(Chatter), 1)?;
@@ -95,6 +98,9 @@ fn controller() -> Result<()> {
         chat(&cluster, &[]).await.context("while packets are late")?;
         perform(&chaos, "stop-packets", "").await?;
 
+        perform(&chaos, "start-clock", "hour").await?;
+        perform(&chaos, "stop-clock", "").await?;
+
         perform(&chaos, "start-partition", "majorities-ring").await?;
         perform(&chaos, "pause", "one").await?;
         perform(&chaos, "kill", "one").await?;
@@ -114,7 +120,10 @@ fn controller() -> Result<()> {
         }
         let summary = chaos.summary().await.to_string();
         println!("{summary}");
-        ensure!(summary == "2 kills, 1 packet fault, 2 partitions, 2 pauses, all confirmed", "{summary}");
+        ensure!(
+            summary == "1 clock skew, 2 kills, 1 packet fault, 2 partitions, 2 pauses, all confirmed",
+            "{summary}"
+        );
         cluster.close().await;
         Ok(())
     })

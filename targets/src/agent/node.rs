@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::sys::{prctl, ptrace};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::{prctl, ptrace};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getpid, setsid};
 use serde_json::json;
 use squall_checkers::{Receipt, Unknown};
@@ -74,7 +74,9 @@ impl Node {
                 let pids = process_table::target_pids();
                 Ok(Reply::Receipt(self.fault(&fault)?.inject(&args, &pids)?))
             }
-            Request::Heal { fault } => Ok(Reply::Receipt(self.fault(&fault)?.heal(&process_table::target_pids())?)),
+            Request::Heal { fault } => {
+                Ok(Reply::Receipt(self.fault(&fault)?.heal(&process_table::target_pids())?))
+            }
         }
     }
 

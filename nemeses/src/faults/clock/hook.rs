@@ -55,7 +55,10 @@ impl<'a> Hook<'a> {
             Err(_) if is_gone(pid) => return Ok(None),
             Err(error) => return Err(error),
         };
-        ensure!(range.end - range.start == vdso.image.len() as u64, "pid {pid} has another vDSO than this program");
+        ensure!(
+            range.end - range.start == vdso.image.len() as u64,
+            "pid {pid} has another vDSO than this program"
+        );
         Ok(Some(Hook { pid, vdso, memory, base: range.start }))
     }
 
@@ -87,7 +90,11 @@ impl<'a> Hook<'a> {
             return Ok(Found::Hooked);
         }
         let genuine = &self.vdso.image[self.vdso.functions[0].clone()];
-        ensure!(code[..params.min(genuine.len())] == genuine[..params.min(genuine.len())], "pid {} has a changed vDSO", self.pid);
+        ensure!(
+            code[..params.min(genuine.len())] == genuine[..params.min(genuine.len())],
+            "pid {} has a changed vDSO",
+            self.pid
+        );
         Ok(Found::Genuine)
     }
 
@@ -168,7 +175,8 @@ impl<'a> Hook<'a> {
     }
 
     fn stop(&self) -> Result<()> {
-        kill(Pid::from_raw(self.pid), Signal::SIGSTOP).with_context(|| format!("stopping pid {}", self.pid))?;
+        kill(Pid::from_raw(self.pid), Signal::SIGSTOP)
+            .with_context(|| format!("stopping pid {}", self.pid))?;
         let start = Instant::now();
         while !states(self.pid)?.iter().all(|state| matches!(state, 'T' | 'Z' | 'X')) {
             if start.elapsed() > STOP_TIMEOUT {
@@ -187,7 +195,11 @@ impl<'a> Hook<'a> {
             // `NUMBER ARGUMENTS… STACK PROGRAM-COUNTER` of a system call, or `-1 STACK PROGRAM-COUNTER` outside of one.
             let path = format!("/proc/{}/task/{thread}/syscall", self.pid);
             let Ok(text) = fs::read_to_string(&path) else { continue };
-            let counter = text.trim().rsplit(' ').next().and_then(|hex| u64::from_str_radix(hex.strip_prefix("0x")?, 16).ok());
+            let counter = text
+                .trim()
+                .rsplit(' ')
+                .next()
+                .and_then(|hex| u64::from_str_radix(hex.strip_prefix("0x")?, 16).ok());
             match counter {
                 Some(counter) if vdso.contains(&counter) => return Ok(false),
                 Some(_) => {}
@@ -213,7 +225,8 @@ fn states(pid: i32) -> Result<Vec<char>> {
 }
 
 pub(super) fn is_gone(pid: i32) -> bool {
-    states(pid).is_ok_and(|states| states.iter().all(|state| matches!(state, 'Z' | 'X'))) || threads(pid).is_err()
+    states(pid).is_ok_and(|states| states.iter().all(|state| matches!(state, 'Z' | 'X')))
+        || threads(pid).is_err()
 }
 
 /// What the two clocks show to this process.

@@ -66,8 +66,10 @@ impl FromStr for Skew {
     fn from_str(text: &str) -> Result<Skew> {
         let mut skew = Skew::default();
         for item in text.split('+') {
-            let (name, value) = item.split_once('=').with_context(|| format!("{item}: expected NAME=VALUE"))?;
-            let meaning = SETTINGS.iter().find(|(known, _)| *known == name).map_or("", |(_, meaning)| meaning);
+            let (name, value) =
+                item.split_once('=').with_context(|| format!("{item}: expected NAME=VALUE"))?;
+            let meaning =
+                SETTINGS.iter().find(|(known, _)| *known == name).map_or("", |(_, meaning)| meaning);
             skew.set(name, value).with_context(|| format!("{item}: {meaning}"))?;
         }
         ensure!(skew != Skew { clocks: skew.clocks, ..Skew::default() }, "{text} changes nothing");
@@ -82,7 +84,10 @@ impl Skew {
             "drift" => {
                 let ppm = value.strip_suffix("ppm").with_context(|| format!("{value} has no unit: ppm"))?;
                 self.drift_ppm = ppm.parse().with_context(|| format!("{ppm} is no whole number"))?;
-                ensure!((-1_000_000..=10_000_000).contains(&self.drift_ppm), "{value} is beyond -1000000 to 10000000 ppm");
+                ensure!(
+                    (-1_000_000..=10_000_000).contains(&self.drift_ppm),
+                    "{value} is beyond -1000000 to 10000000 ppm"
+                );
             }
             "strobe" => {
                 let (jump, period) = value.split_once('/').context("expected JUMP/PERIOD")?;
@@ -112,7 +117,8 @@ impl fmt::Display for Skew {
         let settings = [
             (self.offset_ns != 0).then(|| format!("offset={}", time(self.offset_ns))),
             (self.drift_ppm != 0).then(|| format!("drift={}ppm", self.drift_ppm)),
-            (self.strobe_ns != 0).then(|| format!("strobe={}/{}", time(self.strobe_ns), time(self.strobe_period_ns))),
+            (self.strobe_ns != 0)
+                .then(|| format!("strobe={}/{}", time(self.strobe_ns), time(self.strobe_period_ns))),
             (self.clocks != Clocks::Real).then(|| format!("clock={}", self.clocks.name())),
         ];
         f.write_str(&settings.into_iter().flatten().collect::<Vec<_>>().join("+"))
@@ -143,7 +149,9 @@ mod tests {
 
     #[test]
     fn text_comes_back() {
-        for text in ["offset=2s", "offset=-250ms+clock=both", "drift=500ppm", "strobe=200ms/1s+clock=monotonic"] {
+        for text in
+            ["offset=2s", "offset=-250ms+clock=both", "drift=500ppm", "strobe=200ms/1s+clock=monotonic"]
+        {
             assert_eq!(text.parse::<Skew>().unwrap().to_string(), text);
         }
         assert_eq!("offset=1h".parse::<Skew>().unwrap().to_string(), "offset=3600s");

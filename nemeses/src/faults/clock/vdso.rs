@@ -25,17 +25,26 @@ impl Vdso {
         let functions = NAMES.map(|name| symbol(&image, name));
         let [clock_gettime, timeofday, time] = functions;
         let missing = || format!("this kernel's vDSO has not all of {}", NAMES.join(", "));
-        let functions = [clock_gettime.with_context(missing)?, timeofday.with_context(missing)?, time.with_context(missing)?];
+        let functions = [
+            clock_gettime.with_context(missing)?,
+            timeofday.with_context(missing)?,
+            time.with_context(missing)?,
+        ];
         Ok(Vdso { image, functions })
     }
 }
 
 /// Where the vDSO of a process lies.
 pub(super) fn find(process: &str) -> Result<Range<u64>> {
-    let maps = fs::read_to_string(format!("/proc/{process}/maps")).with_context(|| format!("reading the maps of {process}"))?;
-    let line = maps.lines().find(|line| line.ends_with("[vdso]")).with_context(|| format!("process {process} has no vDSO"))?;
+    let maps = fs::read_to_string(format!("/proc/{process}/maps"))
+        .with_context(|| format!("reading the maps of {process}"))?;
+    let line = maps
+        .lines()
+        .find(|line| line.ends_with("[vdso]"))
+        .with_context(|| format!("process {process} has no vDSO"))?;
     let address = |text: &str| u64::from_str_radix(text, 16).context("an address");
-    let (start, end) = line.split_whitespace().next().and_then(|range| range.split_once('-')).context("a range")?;
+    let (start, end) =
+        line.split_whitespace().next().and_then(|range| range.split_once('-')).context("a range")?;
     let range = address(start)?..address(end)?;
     ensure!(range.end > range.start && range.end - range.start <= 1 << 20, "a vDSO of {range:x?}");
     Ok(range)
@@ -45,7 +54,8 @@ pub(super) fn find(process: &str) -> Result<Range<u64>> {
 /// section of dynamic symbols.
 fn symbol(image: &[u8], wanted: &str) -> Option<Range<usize>> {
     const DYNAMIC_SYMBOLS: u32 = 11;
-    let sections = Table { image, at: word(image, 0x28)?, size: half(image, 0x3a)?, count: half(image, 0x3c)? };
+    let sections =
+        Table { image, at: word(image, 0x28)?, size: half(image, 0x3a)?, count: half(image, 0x3c)? };
     let symbols = sections.entries().find(|section| int(section, 4) == Some(DYNAMIC_SYMBOLS))?;
     let names = word(sections.entries().nth(int(symbols, 0x28)? as usize)?, 0x18)?;
     let (at, bytes, size) = (word(symbols, 0x18)?, word(symbols, 0x20)?, word(symbols, 0x38)?);

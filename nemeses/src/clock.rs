@@ -1,0 +1,112 @@
+//! Clock skew: the clocks of some nodes are ahead, behind, fast, slow, jumping, or stand still.
+
+use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
+use rand::seq::IndexedRandom as _;
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use serde_json::Value;
+use squall_checkers::{Receipt, Unknown};
+
+use crate::faults::Skew;
+use crate::nemesis::{Nemesis, Plan, Scene};
+use crate::nodes::{CHOICES, nodes_of};
+use crate::registry::Named;
+
+/// Skews by name. Each is a skew's text.
+pub(crate) static PRESETS: [Named; 8] = [
+    ("ahead", "offset=2s"),
+    ("behind", "offset=-2s"),
+    ("hour", "offset=1h"),
+    ("hour-behind", "offset=-1h"),
+    ("fast", "drift=200000ppm"),
+    ("slow", "drift=-200000ppm"),
+    ("strobe", "strobe=500ms/200ms"),
+    ("frozen", "drift=-1000000ppm"),
+];
+
+/// Skews the clocks of some nodes.
+///
+/// `start-clock` takes a preset or a [`Skew`] as text, for random nodes, or an object: `{"skew": "offset=1h", "nodes":
+/// "one"}` with a [`NodeSpec`](crate::NodeSpec). Nothing is a random preset.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    skewed: Vec<String>,
+}
+
+/// What is asked for, as an object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    skew: String,
+    #[serde(default)]
+    nodes: Value,
+}
+
+/// The skew of that name, or the text of one.
+pub(crate) fn skew(text: &str) -> Result<Skew> {
+    if let Some((_, skew)) = PRESETS.iter().find(|(name, _)| *name == text) {
+        return skew.parse();
+    }
+    if !text.contains('=') {
+        let unknown = Unknown::new("skew", text, PRESETS.map(|(name, _)| name));
+        bail!("{unknown}, or settings such as offset=-5s+clock=both");
+    }
+    text.parse()
+}
+
+/// A random preset.
+pub(crate) fn random(rng: &mut ChaCha8Rng) -> &'static str {
+    PRESETS.choose(rng).map_or("ahead", |(name, _)| name)
+}
+
+#[async_trait]
+impl Nemesis for Clock {
+    fn fault(&self) -> &str {
+        "clock"
+    }
+
+    async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
+        let (text, nodes) = match value {
+            Value::Null => (random(rng).to_owned(), Value::Null),
+            Value::String(text) => (text.clone(), Value::Null),
+            Value::Object(_) => {
+                let Asked { skew, nodes } = Asked::deserialize(value).context("a clock fault")?;
+                (skew, nodes)
+            }
+            other => bail!("a clock fault is a skew, not {other}"),
+        };
+        let skew = skew(&text)?;
+        let plan = nodes_of(&nodes, &CHOICES, on, rng).await?;
+        Ok(Plan { what: format!("{skew} on {}", plan.what), args: serde_json::to_value(skew)?, ..plan })
+    }
+
+    async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
+        // Nodes without a process too: what starts there is skewed as well.
+        self.skewed.clone_from(&plan.nodes);
+        on.each(&plan.nodes, |node| node.inject("clock", plan.args.clone())).await
+    }
+
+    async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
+        let receipt = on.each(&self.skewed, |node| node.heal("clock")).await?;
+        self.skewed.clear();
+        Ok(receipt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_skews_and_mistakes_are_explained() {
+        for (_, text) in PRESETS {
+            skew(text).unwrap();
+        }
+        assert_eq!(
+            skew("frosen").unwrap_err().to_string(),
+            "there is no skew `frosen`, did you mean `frozen`? There are: ahead, behind, hour, hour-behind, fast, slow, \
+             strobe, frozen, or settings such as offset=-5s+clock=both"
+        );
+    }
+}
