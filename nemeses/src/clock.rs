@@ -1,16 +1,15 @@
 //! Clock skew: the clocks of some nodes are ahead, behind, fast, slow, jumping, or stand still.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use async_trait::async_trait;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize;
 use serde_json::Value;
 use squall_checkers::{Receipt, Unknown};
 
 use crate::faults::Skew;
 use crate::nemesis::{Nemesis, Plan, Scene};
-use crate::nodes::{CHOICES, nodes_of};
+use crate::nodes::{CHOICES, at_nodes, nodes_of};
 use crate::registry::Named;
 
 /// Skews by name. Each is a skew's text.
@@ -27,20 +26,11 @@ pub(crate) static PRESETS: [Named; 8] = [
 
 /// Skews the clocks of some nodes.
 ///
-/// `start-clock` takes a preset or a [`Skew`] as text, for random nodes, or an object: `{"skew": "offset=1h", "nodes":
-/// "one"}` with a [`NodeSpec`](crate::NodeSpec). Nothing is a random preset.
+/// `start-clock` takes a preset or a [`Skew`] as text, for random nodes or, as in `offset=1h@one`, those of a
+/// [`NodeSpec`](crate::NodeSpec). Nothing is a random preset.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     skewed: Vec<String>,
-}
-
-/// What is asked for, as an object.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    skew: String,
-    #[serde(default)]
-    nodes: Value,
 }
 
 /// The skew of that name, or the text of one.
@@ -68,15 +58,11 @@ impl Nemesis for Clock {
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (text, nodes) = match value {
-            Value::Null => (random(rng).to_owned(), Value::Null),
-            Value::String(text) => (text.clone(), Value::Null),
-            Value::Object(_) => {
-                let Asked { skew, nodes } = Asked::deserialize(value).context("a clock fault")?;
-                (skew, nodes)
-            }
+            Value::Null => (random(rng), Value::Null),
+            Value::String(text) => at_nodes(text),
             other => bail!("a clock fault is a skew, not {other}"),
         };
-        let skew = skew(&text)?;
+        let skew = skew(text)?;
         let plan = nodes_of(&nodes, &CHOICES, on, rng).await?;
         Ok(Plan { what: format!("{skew} on {}", plan.what), args: serde_json::to_value(skew)?, ..plan })
     }

@@ -119,6 +119,14 @@ impl NodeSpec {
     }
 }
 
+/// Splits `loss=5%@primaries` into what to do and a [`NodeSpec`] as text, or nothing for random nodes.
+pub(crate) fn at_nodes(text: &str) -> (&str, Value) {
+    match text.split_once('@') {
+        Some((what, nodes)) => (what, nodes.into()),
+        None => (text, Value::Null),
+    }
+}
+
 /// The plan of a fault whose value is a [`NodeSpec`] as text, or nothing for a random one of these.
 pub(crate) async fn nodes_of(
     value: &Value,

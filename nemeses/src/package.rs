@@ -9,7 +9,7 @@ use squall_workloads::generator::{any, nemesis, once, seq};
 
 use crate::grudge::Shape;
 use crate::nemesis::{Nemesis, Ops};
-use crate::nodes::{CHOICES, NodeSpec};
+use crate::nodes::{CHOICES, NodeSpec, at_nodes};
 use crate::registry::{self, Entry};
 use crate::schedule::{Draw, Schedule};
 use crate::{Clock, Kill, Membership, Packets, Partition, Pause, clock, packets};
@@ -113,7 +113,9 @@ pub(crate) fn partition(shape: Option<&str>, setting: &Setting) -> Result<Option
 pub(crate) fn clock(skew: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
     let draw: Draw = match skew {
         Some(text) => {
-            clock::skew(text)?;
+            let (skew, nodes) = at_nodes(text);
+            clock::skew(skew)?;
+            checked(&nodes, setting)?;
             constant(text)
         }
         None => text(clock::random),
@@ -127,7 +129,9 @@ pub(crate) fn packets(profile: Option<&str>, setting: &Setting) -> Result<Option
     }
     let draw: Draw = match profile {
         Some(text) => {
-            packets::profile(text)?;
+            let (profile, nodes) = at_nodes(text);
+            packets::profile(profile)?;
+            checked(&nodes, setting)?;
             constant(text)
         }
         None => text(packets::random),
@@ -165,6 +169,14 @@ fn node_spec(parameter: Option<&str>, among: &'static [NodeSpec], setting: &Sett
         Some(spec) => constant(spec.parse::<NodeSpec>()?.checked(nodes)?),
         None => text(move |rng| NodeSpec::random(among, nodes, primaries, rng)),
     })
+}
+
+/// Whether it names nodes that there are, or none.
+fn checked(nodes: &Value, setting: &Setting) -> Result<()> {
+    match nodes.as_str() {
+        Some(spec) => spec.parse::<NodeSpec>()?.checked(setting.nodes).map(drop),
+        None => Ok(()),
+    }
 }
 
 fn constant(value: impl ToString) -> Draw {

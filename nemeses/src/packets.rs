@@ -14,7 +14,7 @@ use squall_checkers::{Receipt, Unknown};
 
 use crate::faults::{Flow, PacketArgs, Profile};
 use crate::nemesis::{Nemesis, Plan, Scene};
-use crate::nodes::{CHOICES, nodes_of};
+use crate::nodes::{CHOICES, at_nodes, nodes_of};
 use crate::registry::Named;
 
 /// Profiles by name. Each is a profile's text.
@@ -32,9 +32,9 @@ pub(crate) static PRESETS: [Named; 8] = [
 /// Makes what some nodes say to the others, and hear from them, late, rare, double, disordered, damaged or slow. What
 /// clients and the controller say to nodes is left alone.
 ///
-/// `start-packets` takes a preset or a [`Profile`] as text, for random nodes, or an object: `{"profile": "loss=5%", "nodes":
-/// "one"}` with a [`NodeSpec`](crate::NodeSpec), or `{"flows": {"n2": {"n1": "delay=80ms"}}}`, by receiver and sender, such as a matrix of
-/// the delays between regions. Nothing is a random preset.
+/// `start-packets` takes a preset or a [`Profile`] as text, for random nodes or, as in `loss=5%@one`, those of a
+/// [`NodeSpec`](crate::NodeSpec); or an object, `{"flows": {"n2": {"n1": "delay=80ms"}}}`, by receiver and sender, such as
+/// a matrix of the delays between regions. Nothing is a random preset.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Packets;
 
@@ -45,10 +45,7 @@ type Flows = BTreeMap<String, BTreeMap<String, Profile>>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
-    profile: Option<String>,
-    #[serde(default)]
-    nodes: Value,
-    flows: Option<BTreeMap<String, BTreeMap<String, String>>>,
+    flows: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// What a plan holds.
@@ -105,14 +102,13 @@ impl Nemesis for Packets {
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (flows, what) = match value {
             Value::Null => chosen(random(rng), &Value::Null, on, rng).await?,
-            Value::String(text) => chosen(text, &Value::Null, on, rng).await?,
+            Value::String(text) => {
+                let (profile, nodes) = at_nodes(text);
+                chosen(profile, &nodes, on, rng).await?
+            }
             Value::Object(_) => {
                 let asked = Asked::deserialize(value).context("a packet fault")?;
-                match (asked.profile, asked.flows) {
-                    (Some(profile), None) => chosen(&profile, &asked.nodes, on, rng).await?,
-                    (None, Some(flows)) => (named(&flows, on)?, "flows by receiver and sender".to_owned()),
-                    _ => bail!("a packet fault has a profile, or flows"),
-                }
+                (named(&asked.flows, on)?, "flows by receiver and sender".to_owned())
             }
             other => bail!("a packet fault is a profile or flows, not {other}"),
         };

@@ -58,7 +58,7 @@ pub static ALL: [Entry; 7] = [
     Entry {
         name: "packets",
         about: "Makes packets between some nodes and the others late, lost, double, overtaken, damaged or slow. \
-                Takes one of these profiles, or settings of one's own such as packets:delay=50ms+loss=5%.",
+                Takes one of these profiles, or settings of one's own such as packets:delay=50ms+loss=5%, and after an @ the nodes: packets:loss@one.",
         ops: ("start-packets", "stop-packets"),
         parameters: &packets::PRESETS,
         receipt: "the senders whose packets are queued; after healing, how many packets were lost, delayed (and for how \
@@ -68,7 +68,7 @@ pub static ALL: [Entry; 7] = [
     Entry {
         name: "clock",
         about: "Skews the clocks that the target's processes see on some nodes. Takes one of these skews, or settings of \
-                one's own such as clock:offset=-5s+clock=both.",
+                one's own such as clock:offset=-5s+clock=both, and after an @ the nodes: clock:hour@primaries.",
         ops: ("start-clock", "stop-clock"),
         parameters: &clock::PRESETS,
         receipt: "the time that a process of the target sees, read through its own eyes",

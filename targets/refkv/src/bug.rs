@@ -16,12 +16,22 @@ pub struct Design {
 }
 
 /// The designs, in the order in which they are listed.
-pub static DESIGNS: &[Design] = &[Design {
-    name: "raft",
-    summary: "Raft with pre-vote, check-quorum, snapshots, single-server membership change, ReadIndex reads and \
-              sessions",
-    claims: "every operation is linearizable; a retried write takes effect at most once",
-}];
+pub static DESIGNS: &[Design] = &[
+    Design {
+        name: "raft",
+        summary: "Raft with pre-vote, check-quorum, snapshots, single-server membership change, ReadIndex reads and \
+                  sessions",
+        claims: "every operation is linearizable; a retried write takes effect at most once",
+    },
+    Design {
+        name: LEASE,
+        summary: "the same, where a leader answers reads by its lease and asks nobody",
+        claims: "the same, as long as no clock (CLOCK_MONOTONIC) drifts by more than --lease-drift-ppm or jumps",
+    },
+];
+
+/// The design whose leaders have leases.
+pub const LEASE: &str = "raft-lease";
 
 /// Which mistake. One variant a row of [`BUGS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +55,8 @@ pub enum BugKind {
     TwoChangesAtOnce,
     /// Retries are applied again.
     DoubleApply,
+    /// A lease lasts as long as the promise that it stands on.
+    LeaseWithoutBound,
 }
 
 /// A mistake that can be switched on, with where and how it shows.
@@ -188,6 +200,19 @@ pub static BUGS: &[Bug] = &[
         args: &[],
         section: "paper §8; thesis §6.3",
     },
+    Bug {
+        kind: BugKind::LeaseWithoutBound,
+        name: "lease-without-bound",
+        design: LEASE,
+        breaks: "a leader trusts its lease for as long as the others keep their promise, as if all clocks ran alike",
+        anomalies: &["stale-read"],
+        workload: "register",
+        nemesis: "clock:drift=-100000ppm+clock=both@primaries,partition:primaries",
+        recipe: "let the leader's clock be slow, within the stated bound, and cut it off: another is elected before its \
+                 lease ends",
+        args: &["--lease-drift-ppm", "150000"],
+        section: "thesis §6.4.1",
+    },
 ];
 
 /// The bugs that are on in one node. Empty by default: the correct design.
@@ -224,7 +249,7 @@ mod tests {
             for nemesis in bug.nemesis.split(',').map(|nemesis| nemesis.split(':').next().unwrap_or_default())
             {
                 assert!(
-                    ["partition", "kill", "pause", "membership"].contains(&nemesis),
+                    ["partition", "kill", "pause", "membership", "clock"].contains(&nemesis),
                     "{}: {nemesis}",
                     bug.name
                 );

@@ -4,14 +4,16 @@
 //! and only then speaks. So one fsync serves all inputs that came while the one before was under way (group commit).
 
 use crate::args::Args;
-use crate::bug::{BugKind, Bugs};
+use crate::bug::{BugKind, Bugs, LEASE};
 use crate::http::{self, Api};
 use crate::peer::{Hello, Links, read_link};
-use crate::raft::{Answer, Config, Durable, Input, Members, Message, Node, Output, Request};
-use crate::wal::Wal;
+use crate::raft::{Answer, Config, Durable, Input, Leases, Members, Message, Node, Output, Request};
+use crate::wal::{Wal, replace};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -53,6 +55,7 @@ async fn serve(args: Args, cluster: Members, bugs: Bugs) -> Result<()> {
     let peers = bind(own_addr.as_deref(), None, args.peer_port).await?;
     let clients = bind(own_addr.as_deref(), Some(args.client_port), args.client_port).await?;
     let (wal, durable) = Wal::open(&args.data)?;
+    let boot = next_boot(&args.data)?;
     eprintln!(
         "refkv {}: design {}, peers at {}, clients at {}, data in {}{}",
         args.id,
@@ -64,13 +67,25 @@ async fn serve(args: Args, cluster: Members, bugs: Bugs) -> Result<()> {
     );
     let (events, inbox) = mpsc::channel(QUEUE_EVENTS_MAX);
     let hello = Hello { id: args.id.clone(), addr: own_addr };
-    let (driver, view) = Driver::new(&args, cluster, bugs, hello, wal, durable);
+    let (driver, view) = Driver::new(&args, cluster, bugs, hello, wal, durable, boot);
     spawn_local(accept_peers(peers, events.clone()));
     let api = Api { events, view, peer_port: args.peer_port };
     tokio::select! {
         end = driver.run(inbox) => end,
         end = axum::serve(clients, http::router(api)) => Ok(end?),
     }
+}
+
+/// A number that is larger than that of every earlier start by far, even if the clock was set back meanwhile.
+fn next_boot(data: &Path) -> Result<u64> {
+    const BETWEEN: u64 = 1 << 21;
+    let path = data.join("boot");
+    let last = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    let boot = last.map_or(now, |last| now.max(last + BETWEEN));
+    replace(&path, boot.to_string().as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(boot)
 }
 
 /// Listens on loopback if the node's address is there, and on every interface otherwise. The port is `port`, or that of
@@ -130,9 +145,8 @@ impl Driver {
         hello: Hello,
         wal: Wal,
         durable: Durable,
+        boot: u64,
     ) -> (Driver, watch::Receiver<View>) {
-        // Nanoseconds: later starts of the same node have larger numbers.
-        let boot = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let mut links = Links::new(hello);
         for (id, addr) in &cluster {
             links.learn(id, addr);
@@ -146,6 +160,7 @@ impl Driver {
             request_timeout_ms: args.request_timeout_ms,
             seed: args.seed.unwrap_or(boot ^ u64::from(std::process::id())),
             boot,
+            leases: (args.design == LEASE).then_some(Leases { drift_ppm_max: args.lease_drift_ppm }),
             bugs,
         };
         let begin = Instant::now();
@@ -254,5 +269,21 @@ impl Driver {
             connects: links.connects.get(),
         };
         self.view.send_replace(view);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node whose clock was set back by an hour took a smaller number than in its life before, and its writes were
+    /// taken for repetitions of old ones.
+    #[test]
+    fn a_later_start_has_a_larger_number_whatever_the_clock_says() {
+        let data = tempfile::tempdir().unwrap();
+        let first = next_boot(data.path()).unwrap();
+        let ahead = first + 3_600_000_000_000;
+        fs::write(data.path().join("boot"), ahead.to_string()).unwrap();
+        assert!(next_boot(data.path()).unwrap() >= ahead + (1 << 21));
     }
 }

@@ -133,7 +133,7 @@ impl WalStats {
 }
 
 /// Puts a file with these bytes at `path`, durably: the file first, then its name.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(bytes)?;

@@ -5,7 +5,7 @@ mod sim;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use sim::{Covered, Plan, run};
-use squall_refkv::bug::{BUGS, Bug, Bugs};
+use squall_refkv::bug::{BUGS, Bug, Bugs, LEASE};
 
 const SEEDS: u64 = 2000;
 /// Each bug must show in one of these.
@@ -17,6 +17,16 @@ fn plan(seed: u64) -> Plan {
 
 #[test]
 fn the_correct_design_keeps_every_property() {
+    keeps_every_property(plan);
+}
+
+/// With clocks that drift as far as the leases allow.
+#[test]
+fn leases_keep_every_property_while_clocks_keep_to_their_bound() {
+    keeps_every_property(|seed| Plan { drift_ppm_max: Some(150_000), ..plan(seed) });
+}
+
+fn keeps_every_property(plan: impl Fn(u64) -> Plan) {
     let mut total = Covered::default();
     for seed in 0..SEEDS {
         match run(seed, plan(seed)) {
@@ -40,7 +50,8 @@ fn the_correct_design_keeps_every_property() {
 /// The first seed in which `bug` shows, and how.
 fn first_violation(bug: &Bug, inspect: bool) -> Option<(u64, &'static str)> {
     (0..BUG_SEEDS).find_map(|seed| {
-        let plan = Plan { bugs: Bugs::only(bug.kind), inspect, ..plan(seed) };
+        let drift_ppm_max = (bug.design == LEASE).then_some(150_000);
+        let plan = Plan { bugs: Bugs::only(bug.kind), inspect, drift_ppm_max, ..plan(seed) };
         Some((seed, run(seed, plan).err()?.kind))
     })
 }

@@ -42,7 +42,10 @@ impl Node {
 
     /// A node says yes if it hears no leader itself and the sender could win its vote.
     pub(super) fn on_pre_vote(&mut self, from: NodeId, next_term: u64, last: LogPos) {
-        let granted = next_term > self.vote.term && !self.hears_a_leader() && last.covers(self.log.last());
+        let granted = next_term > self.vote.term
+            && !self.hears_a_leader()
+            && !self.has_promised()
+            && last.covers(self.log.last());
         self.send(from, Body::PreVoteReply { next_term, granted });
     }
 

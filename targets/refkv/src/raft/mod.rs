@@ -12,6 +12,7 @@
 //! | [`election`] | pre-vote, votes, check-quorum |
 //! | [`replication`] | AppendEntries at both ends, the commit rule, applying |
 //! | [`read_index`] | linearizable reads without a log entry |
+//! | [`lease`] | linearizable reads without a message, as long as clocks keep to a bound |
 //! | [`membership`] | changes of the members by one server |
 //! | [`snapshot`] | taking, sending and installing snapshots |
 //! | [`client`] | requests of clients: forwarding, retries, deadlines, answers |
@@ -19,6 +20,7 @@
 
 pub mod client;
 pub mod election;
+pub mod lease;
 pub mod log;
 pub mod membership;
 pub mod message;
@@ -28,5 +30,6 @@ pub mod replication;
 pub mod snapshot;
 
 pub use client::{Answer, Op, Request};
+pub use lease::Leases;
 pub use message::{Body, Change, Durable, Entry, LogPos, Members, Message, NodeId, Payload, Record, Vote};
 pub use node::{Config, Input, Node, Output, Status};

@@ -1,6 +1,7 @@
 //! The node: its state, its roles, its inputs and outputs.
 
 use super::client::{Answer, Gateway, Request};
+use super::lease::Leases;
 use super::log::Log;
 use super::membership::MemberLog;
 use super::message::{
@@ -34,6 +35,8 @@ pub struct Config {
     /// A number that no earlier start of this node had, and at least 2^20 above those: it names the node's own
     /// session and keeps answers to an earlier life apart.
     pub boot: u64,
+    /// Whether a leader answers reads by its lease, and what that relies on.
+    pub leases: Option<Leases>,
     /// The mistakes that are on.
     pub bugs: Bugs,
 }
@@ -112,6 +115,7 @@ pub struct Node {
     pub(super) role: Role,
     pub(super) leader: Option<NodeId>,
     pub(super) leader_heard_ms: Option<u64>,
+    pub(super) started_ms: u64,
     pub(super) election_deadline_ms: u64,
     pub(super) commit: u64,
     pub(super) applied: u64,
@@ -145,6 +149,7 @@ impl Node {
             role: Role::Follower,
             leader: None,
             leader_heard_ms: None,
+            started_ms: now_ms,
             election_deadline_ms: 0,
             members,
             out: Output::default(),
@@ -199,7 +204,7 @@ impl Node {
 
     fn receive(&mut self, message: Message) {
         let Message { from, term, body, .. } = message;
-        if matches!(body, Body::RequestVote { .. }) && self.hears_a_leader() {
+        if matches!(body, Body::RequestVote { .. }) && (self.hears_a_leader() || self.has_promised()) {
             // A server that was removed, or cut off, must not disturb a working cluster (thesis, §4.2.3).
             return;
         }

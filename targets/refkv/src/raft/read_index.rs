@@ -51,6 +51,9 @@ impl Node {
         // first entry. Broken under the bug: the index may be older than writes that clients know to be done.
         let knows = self.knows_what_is_committed() || self.bugs().has(BugKind::CommitOldTerm);
         let index = knows.then_some(self.commit);
+        if knows && self.holds_a_lease() {
+            return self.answer_batch(from, batch, self.commit);
+        }
         match self.leadership() {
             Some(leadership) => {
                 leadership.reads.push_back(RemoteBatch { from, batch, index, round: None });
@@ -85,11 +88,17 @@ impl Node {
             }
         });
         for (from, batch, index) in done {
-            if from == me {
-                self.on_read_index_reply(&me, batch, Some(index));
-            } else {
-                self.send(from, Body::ReadIndexReply { batch, index: Some(index) });
-            }
+            self.answer_batch(from, batch, index);
+        }
+        self.extend_lease(confirmed);
+    }
+
+    /// Leader: the reads of a batch may be answered from a state that is as new as `index`.
+    fn answer_batch(&mut self, from: NodeId, batch: u64, index: u64) {
+        if self.is_me(&from) {
+            self.on_read_index_reply(&from, batch, Some(index));
+        } else {
+            self.send(from, Body::ReadIndexReply { batch, index: Some(index) });
         }
     }
 

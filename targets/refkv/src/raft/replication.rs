@@ -1,5 +1,6 @@
 //! Log replication: AppendEntries at both ends, the commit rule, applying (paper, §5.3 and §5.4; thesis, §3.5, §3.6).
 
+use super::lease::Lease;
 use super::message::{Body, Entry, LogPos, NodeId, Payload};
 use super::node::{Node, Role};
 use super::read_index::RemoteBatch;
@@ -21,6 +22,7 @@ pub(super) struct Leadership {
     /// Counts rounds of messages: a peer that answers round r was a follower when r began or later.
     pub(super) round: u64,
     pub(super) reads: VecDeque<RemoteBatch>,
+    pub(super) lease: Lease,
 }
 
 /// What a leader knows about one peer.
@@ -40,7 +42,8 @@ pub(super) struct Progress {
 impl Leadership {
     pub(super) fn new(peers: Vec<NodeId>, last: u64, now: u64) -> Leadership {
         let progress = peers.into_iter().map(|id| (id, Progress::new(last, now))).collect();
-        Leadership { progress, heartbeat_due_ms: now, broadcast: true, round: 0, reads: VecDeque::new() }
+        let (reads, lease) = Default::default();
+        Leadership { progress, heartbeat_due_ms: now, broadcast: true, round: 0, reads, lease }
     }
 }
 
@@ -63,6 +66,9 @@ impl Node {
         let broadcast = std::mem::take(&mut leadership.broadcast);
         if broadcast {
             leadership.heartbeat_due_ms = self.now + self.config.heartbeat_ms;
+            if self.config.leases.is_some() {
+                leadership.begin_lease_round(self.now);
+            }
         }
         for peer in self.peers() {
             if let Some(body) = self.next_message_for(&peer, broadcast) {

@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use squall_refkv::bug::Bugs;
 use squall_refkv::raft::message::Proposal;
 use squall_refkv::raft::{
-    Change, Config, Durable, Input, Members, Node, NodeId, Op, Output, Record, Request,
+    Change, Config, Durable, Input, Leases, Members, Node, NodeId, Op, Output, Record, Request,
 };
 use std::collections::BTreeMap;
 
@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) weather: Weather,
     pub(crate) clients: usize,
     pub(crate) snapshot_every: u64,
+    /// Leaders have leases, and the nodes' clocks drift by up to this and no more.
+    pub(crate) drift_ppm_max: Option<u64>,
     /// One node crashes.
     pub(crate) crash: f64,
     /// All nodes crash.
@@ -82,6 +84,7 @@ impl Plan {
             weather,
             clients: 4,
             snapshot_every: *[5, 20, 1000].choose(rng).unwrap_or(&20),
+            drift_ppm_max: None,
             crash,
             power_failure,
             partition,
@@ -110,6 +113,8 @@ struct Server {
     /// Written but not synced: lost in a crash.
     unsynced: Vec<Record>,
     boots: u64,
+    /// How much faster than the true time its clock runs.
+    drift_ppm: i64,
     starts_ms: u64,
     paused_until_ms: u64,
     held_up: Vec<Input>,
@@ -173,8 +178,10 @@ impl World {
             covered: Covered::default(),
             plan,
         };
+        let drift_ppm_max = world.plan.drift_ppm_max.unwrap_or(0) as i64;
         for id in NAMES {
-            world.servers.insert(id.into(), Server::new());
+            let drift_ppm = drift_ppm_max * world.rng.random_range(-1..=1);
+            world.servers.insert(id.into(), Server::new(drift_ppm));
             world.start(id);
         }
         world
@@ -194,9 +201,10 @@ impl World {
             request_timeout_ms: 700,
             seed: self.rng.random(),
             boot: server.boots << 20,
+            leases: self.plan.drift_ppm_max.map(|drift_ppm_max| Leases { drift_ppm_max }),
             bugs: self.plan.bugs,
         };
-        let node = Node::new(config, server.durable.clone(), self.now);
+        let node = Node::new(config, server.durable.clone(), clock(self.now, server.drift_ppm));
         server.before = Before::note(&node.status());
         server.node = Some(node);
     }
@@ -238,10 +246,11 @@ impl World {
             }
             return;
         }
+        let now = clock(self.now, server.drift_ppm);
         for held in server.held_up.drain(..) {
-            node.step(self.now, held);
+            node.step(now, held);
         }
-        node.step(self.now, input);
+        node.step(now, input);
         server.dirty = true;
     }
 
@@ -383,9 +392,15 @@ impl World {
     }
 }
 
+/// What a clock shows that drifts.
+fn clock(now: u64, drift_ppm: i64) -> u64 {
+    now * (1_000_000 + drift_ppm).unsigned_abs() / 1_000_000
+}
+
 impl Server {
-    fn new() -> Server {
+    fn new(drift_ppm: i64) -> Server {
         Server {
+            drift_ppm,
             node: None,
             before: Before::default(),
             durable: Durable::default(),
