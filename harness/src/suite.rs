@@ -15,6 +15,7 @@ use crate::exit::Exit;
 /// One row of the matrix.
 #[derive(Clone, Debug)]
 struct Row {
+    design: &'static str,
     workload: String,
     nemesis: String,
     nodes: u8,
@@ -25,7 +26,7 @@ struct Row {
 /// What came of a row.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RowResult {
-    /// The bug, or `correct`.
+    /// The bug, or the design where it is correct.
     subject: String,
     workload: String,
     nemesis: String,
@@ -41,25 +42,31 @@ pub(crate) struct RowResult {
 }
 
 /// The workloads and nemeses under which a correct design must stay valid.
-const CORRECT: &[(&str, &str, u8)] = &[
-    ("register", "partition,kill,pause", 5),
-    ("set", "partition,kill", 3),
-    ("append", "partition,kill,pause", 5),
-    ("register", "partition:primaries", 3),
-    ("append", "membership,kill", 5),
+const CORRECT: &[(&str, &str, &str, u8)] = &[
+    ("raft", "register", "partition,kill,pause", 5),
+    ("raft", "set", "partition,kill", 3),
+    ("raft", "append", "partition,kill,pause", 5),
+    ("raft", "register", "partition:primaries", 3),
+    ("raft", "append", "membership,kill", 5),
+    ("raft", "register", "packets,kill", 5),
+    ("raft", "set", "clock,kill", 3),
+    // Clocks that keep to the bound of its leases, which is 10 %.
+    ("raft-lease", "register", "clock:drift=-90000ppm+clock=both,partition:primaries", 3),
 ];
 
 /// What brings a bug out soon, beside its nemeses: much is under way when a fault strikes, and faults strike often.
 pub(crate) const BUG_ARGS: [&str; 4] = ["--rate", "2000", "--interval", "1s"];
 
 fn rows(only: Option<SuitePart>) -> Vec<Row> {
-    let correct = CORRECT.iter().map(|&(workload, nemesis, nodes)| Row {
+    let correct = CORRECT.iter().map(|&(design, workload, nemesis, nodes)| Row {
+        design,
         workload: workload.to_owned(),
         nemesis: nemesis.to_owned(),
         nodes,
         bug: None,
     });
     let bugs = squall_refkv::BUGS.iter().map(|bug| Row {
+        design: bug.design,
         workload: bug.workload.to_owned(),
         nemesis: bug.nemesis.to_owned(),
         nodes: 3,
@@ -115,7 +122,7 @@ pub(crate) fn run(args: &SuiteArgs, results: &std::path::Path, json: bool, seed:
 /// A correct row is run once and must be valid; a bug is tried until it is found or the tries are used up.
 fn run_row(row: &Row, args: &SuiteArgs, results: &std::path::Path, seed: u64) -> Result<RowResult> {
     let mut result = RowResult {
-        subject: row.bug.map_or("correct", |bug| bug.name).to_owned(),
+        subject: row.bug.map_or(row.design, |bug| bug.name).to_owned(),
         workload: row.workload.clone(),
         nemesis: row.nemesis.clone(),
         nodes: row.nodes,
@@ -180,6 +187,7 @@ fn run_test(row: &Row, time_limit: Duration, results: &std::path::Path, seed: u6
     command.args(["test", "--json", "-t", "refkv", "-w", &row.workload, "-n", &row.nemesis]);
     command.args(["--nodes", &row.nodes.to_string(), "--seed", &seed_hex(seed)]);
     command.args(["--time-limit", &humantime::format_duration(time_limit).to_string()]);
+    command.args(["--option", &format!("design={}", row.design)]);
     command.arg("--results").arg(results);
     if let Some(bug) = row.bug {
         command.args(["--bug", bug.name]).args(BUG_ARGS);

@@ -101,6 +101,9 @@ fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan
     for name in &args.bug {
         let bug = find_bug(name)?;
         target_options.push("bug", bug.name);
+        if target_options.last("design").is_none() {
+            target_options.push("design", bug.design);
+        }
         bug.args.iter().for_each(|arg| target_options.push("flag", *arg));
     }
     let target = squall.find_target(&args.target).map_err(|error| bad(&error))?;
