@@ -5,6 +5,7 @@
 //! This crate is pure: no clock, no network, no threads that outlive a call. A verdict is a function of the bytes of
 //! a history. It is useful alone, without the rest of squall.
 
+pub mod atomicity;
 mod budget;
 pub mod causal;
 pub mod checker;
@@ -32,6 +33,7 @@ mod txn;
 pub mod unknown;
 pub mod verdict;
 
+pub use atomicity::{DeltaAtomicity, KAtomicity};
 pub use budget::{Budget, Lease, Spent};
 pub use causal::{Causal, CausalModel};
 pub use checker::{Checker, from_fn};

@@ -34,6 +34,7 @@ pub fn all() -> impl Iterator<Item = &'static CheckerEntry> {
         causal::CHECKERS,
         crate::sequential::CHECKERS,
         crate::regular::CHECKERS,
+        crate::atomicity::CHECKERS,
         crate::eventual::CHECKERS,
         session::CHECKERS,
         elle::CHECKERS,
