@@ -16,7 +16,7 @@ mod search;
 mod tests;
 
 use order::Order;
-use search::{Found, Guess, Search};
+use search::{Found, Search};
 
 use crate::registers::{self, Kv, Sessions, Source, Teller};
 use crate::registry::CheckerEntry;
@@ -87,17 +87,9 @@ impl Sequential {
         if kv.ops.iter().any(|op| op.source == Source::Several) {
             return Ok(Outcome { found: Found::Capped, placed: 0, steps: order.steps });
         }
-        let mut outcome = Outcome { found: Found::Capped, placed: 0, steps: order.steps };
-        for (guess, steps) in [(Guess::Time, self.steps_max / 16), (Guess::Progress, self.steps_max)] {
-            let mut search = Search::new(kv, &order, guess);
-            outcome.found = search.run(steps, budget)?;
-            outcome.placed = outcome.placed.max(search.most);
-            outcome.steps += search.steps;
-            if outcome.found != Found::Capped {
-                break;
-            }
-        }
-        Ok(outcome)
+        let mut search = Search::new(kv, &order);
+        let found = search.run(self.steps_max, budget)?;
+        Ok(Outcome { found, placed: search.most, steps: order.steps + search.steps })
     }
 
     fn explain(self, kv: &Kv, budget: &Budget) -> Anomaly {

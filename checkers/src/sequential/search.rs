@@ -15,15 +15,6 @@ pub(super) enum Found {
     Capped,
 }
 
-/// Which of the operations that can be next is tried first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guess {
-    /// The one that ended first: real time is mostly right.
-    Time,
-    /// That of the session that is furthest behind: where sessions are recorded late, each is about equally busy.
-    Progress,
-}
-
 /// A depth-first search over the window of the next operation of each session.
 ///
 /// A read that can be next is taken at once: it changes nothing, so whatever could follow still can. A write cannot
@@ -32,7 +23,6 @@ pub(super) enum Guess {
 pub(super) struct Search<'a> {
     kv: &'a Sessions,
     order: &'a Order<'a>,
-    guess: Guess,
     /// By session: the operations placed.
     placed: Vec<u32>,
     /// By key: the last write placed, or `NONE`.
@@ -57,7 +47,7 @@ struct Frame {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(kv: &'a Sessions, order: &'a Order<'a>, guess: Guess) -> Search<'a> {
+    pub(super) fn new(kv: &'a Sessions, order: &'a Order<'a>) -> Search<'a> {
         let (mut reads, mut initial) = (vec![0; kv.ops.len()], vec![0; kv.keys]);
         for op in &kv.ops {
             match op.source {
@@ -69,7 +59,6 @@ impl<'a> Search<'a> {
         Search {
             kv,
             order,
-            guess,
             placed: vec![0; kv.sessions()],
             store: vec![NONE; kv.keys],
             reads,
@@ -149,19 +138,9 @@ impl<'a> Search<'a> {
         if choices.len() != 1 && self.dead.contains(&self.state()) {
             choices.clear();
         }
-        choices.sort_unstable_by_key(|&op| self.rank(op));
+        // Real time is mostly right.
+        choices.sort_unstable_by_key(|&op| self.kv.ops[op as usize].event());
         Frame { choices, next: 0, mark }
-    }
-
-    fn rank(&self, op: u32) -> u64 {
-        let it = &self.kv.ops[op as usize];
-        let session = it.session as usize;
-        match self.guess {
-            Guess::Time => it.event().into(),
-            Guess::Progress => {
-                (u64::from(self.placed[session]) << 32) / self.kv.session(session).len() as u64
-            }
-        }
     }
 
     fn next(&self, session: usize) -> Option<u32> {
