@@ -70,7 +70,8 @@ impl Budget {
 
     /// Which ends so long from now. The one cap that makes a verdict depend on more than the history.
     pub fn time(self, time: Duration) -> Budget {
-        Budget { deadline: Some((time, Instant::now() + time)), ..self }
+        // A time that is beyond all clocks is no cap.
+        Budget { deadline: Instant::now().checked_add(time).map(|end| (time, end)), ..self }
     }
 
     /// Ends it now: whoever works with it stops within 100 ms.

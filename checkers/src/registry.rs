@@ -7,7 +7,7 @@ mod models;
 
 pub use facts::Facts;
 pub use fitting::{fitting, keyed};
-pub use initial::with_initial;
+pub use initial::{mind_initial, with_initial};
 pub use models::{MODELS, ModelEntry, find_model};
 
 use crate::{

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use cluster::{Conflict, Key, Times};
 
+use crate::checker::without_real_time;
 use crate::registers::{self, Kv, NONE, Source, Stop, Teller};
 use crate::registry::CheckerEntry;
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
@@ -98,6 +99,9 @@ impl Checker for KAtomicity {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        if let Some(unknown) = without_real_time(self.name(), history) {
+            return unknown;
+        }
         registers::judge(self, history, budget, |kv| {
             if let Some(verdict) = unreadable(self.name(), kv)? {
                 return Ok(verdict);
@@ -199,6 +203,9 @@ impl Checker for DeltaAtomicity {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        if let Some(unknown) = without_real_time(self.name(), history) {
+            return unknown;
+        }
         registers::judge(self, history, budget, |kv| {
             if let Some(verdict) = unreadable(self.name(), kv)? {
                 return Ok(verdict);

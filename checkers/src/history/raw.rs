@@ -133,10 +133,10 @@ impl<'a> Raw<'a> {
     }
 
     fn half(self) -> Option<Option<i32>> {
-        const BELOW: i64 = 1 << 30;
+        const BELOW: u64 = 1 << 30;
         match self {
             Raw::Null => Some(None),
-            Raw::Int(n) if n.abs() < BELOW => Some(Some(n as i32)),
+            Raw::Int(n) if n.unsigned_abs() < BELOW => Some(Some(n as i32)),
             _ => None,
         }
     }
@@ -257,6 +257,7 @@ mod tests {
             json!("a\"],[\\"),
             json!([1, null]),
             json!([1 << 30, 1]),
+            json!([i64::MIN, 1]),
             json!([]),
             json!([[]]),
             json!([["append", "x]", 1], ["r", "x", [1, 2]]]),

@@ -58,20 +58,16 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(op: OpRef) -> Result<Option<Kind>, Stop> {
-        Ok(match op.f() {
-            "read" | "get" => Some(Kind::Read),
-            "write" | "put" => Some(Kind::Write),
-            "cas" => Some(Kind::Cas),
-            "delete" => Some(Kind::Delete),
-            "append" => {
-                return Err(Stop::Unfit(format!(
-                    "event {}: a register has no append: check it as linearizable-kv",
-                    op.index()
-                )));
-            }
-            _ => None,
-        })
+    fn of(op: OpRef) -> Result<Kind, Stop> {
+        let hint = match op.f() {
+            "read" | "get" => return Ok(Kind::Read),
+            "write" | "put" => return Ok(Kind::Write),
+            "cas" => return Ok(Kind::Cas),
+            "delete" => return Ok(Kind::Delete),
+            "append" => "check it as linearizable-kv",
+            _ => "it has read, write, cas, get, put and delete",
+        };
+        Err(Stop::Unfit(format!("event {}: a register has no `{}`: {hint}", op.index(), op.f())))
     }
 }
 
@@ -93,10 +89,8 @@ impl<'a> Registers<'a> {
             if event.index() % STRIDE == 0 {
                 budget.ask()?;
             }
-            if event.is_client()
-                && let Some(kind) = Kind::of(event)?
-            {
-                reader.event(&mut registers, event, kind)?;
+            if event.is_client() {
+                reader.event(&mut registers, event, Kind::of(event)?)?;
             }
         }
         // A read that returned nothing says nothing.

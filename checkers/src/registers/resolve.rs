@@ -182,7 +182,8 @@ pub(crate) fn resolve<'a>(
     let tables = registers.values.len() * 16;
     let (before, after) = (size_of::<RawOp>() + size_of::<Source>() + 9, size_of::<KvOp>());
     registers.lease.resize(tables + raw.capacity() * before + raw.len() * after)?;
-    let versions = Versions::new(&raw, registers.initial, registers.values.len());
+    let mut versions = Versions::new(&raw, registers.initial, registers.values.len());
+    versions.real_time = history.has_real_time();
     let mut ambiguous = None;
     let (sources, performed) = settle(&raw, &versions, &mut |reader, writers: &[u32]| {
         ambiguous.get_or_insert_with(|| describe_ambiguity(&registers, &raw, reader, writers));
@@ -200,6 +201,8 @@ pub(crate) fn resolve<'a>(
 /// Who wrote each version. A version is a key and a value.
 struct Versions {
     initial: u32,
+    /// Whether the order of events says that what began later cannot have been seen.
+    real_time: bool,
     /// By value: the first writer that did not fail, of whatever key.
     first: Vec<u32>,
     /// The first writer of a version, where `first` holds one of another key.
@@ -213,6 +216,7 @@ impl Versions {
     fn new(raw: &[RawOp], initial: u32, values: usize) -> Versions {
         let mut versions = Versions {
             initial,
+            real_time: true,
             first: vec![NONE; values],
             others: HashMap::default(),
             several: HashMap::default(),
@@ -271,7 +275,8 @@ impl Versions {
             _ => {}
         }
         // Of several, those that began only after the read had ended are out.
-        let ended = |end: u32| op.outcome == Outcome::Ok && raw[end as usize].invoke > op.complete;
+        let ended =
+            |end: u32| self.real_time && op.outcome == Outcome::Ok && raw[end as usize].invoke > op.complete;
         let possible: Vec<u32> = writers.into_iter().filter(|&w| !ended(w)).collect();
         match possible.as_slice() {
             [] if initial => Source::Initial,

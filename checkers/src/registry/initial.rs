@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::Facts;
-use crate::{History, Op, Process, Type};
+use crate::{Checker, History, Op, Process, Type};
 
 /// The history of an object that held `initial` before its first operation, told so that checkers, for which that is null,
 /// judge it right: a write before all others, or in transactions a null for each read of `initial` that nobody had written.
@@ -25,6 +25,27 @@ pub fn with_initial(history: &History, facts: &Facts, initial: &Value) -> Result
         writes("add", false)
     } else {
         Err("--initial is for registers, maps, counters and transactions over registers".to_owned())
+    }
+}
+
+/// Checkers for which the write that [`with_initial`] puts in front of single operations comes before them: those that
+/// respect real time.
+const RESPECT_REAL_TIME: [&str; 7] =
+    ["linearizable-", "regular-", "safe-", "k-atomicity", "delta-atomicity", "counter", "stats"];
+
+/// Whether these checkers judge such a history right.
+///
+/// # Errors
+/// If one does not, says which.
+pub fn mind_initial(checkers: &[Box<dyn Checker>], facts: &Facts) -> Result<(), String> {
+    let minds = |name: &str| RESPECT_REAL_TIME.iter().any(|beginning| name.starts_with(beginning));
+    match checkers.iter().find(|checker| !facts.registers && !minds(checker.name())) {
+        Some(checker) => Err(format!(
+            "--initial is for models that respect real time, such as linearizable-register, and {} does not: write null \
+             where the history has the initial value",
+            checker.name()
+        )),
+        None => Ok(()),
     }
 }
 

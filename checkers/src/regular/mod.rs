@@ -19,6 +19,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use crate::checker::without_real_time;
 use crate::intern::FastBuild;
 use crate::registers::{self, Kv, KvOp, NONE, Source, Teller};
 use crate::registry::CheckerEntry;
@@ -79,6 +80,9 @@ impl Checker for LamportRegister {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        if let Some(unknown) = without_real_time(self.name(), history) {
+            return unknown;
+        }
         registers::judge(self, history, budget, |kv| {
             let misreads = Sweep::new(kv).misreads(*self, budget)?;
             let anomalies: Vec<Anomaly> =

@@ -126,6 +126,9 @@ impl Judge<'_> {
             history = registry::with_initial(&history, &facts, initial).map_err(BadArgument)?;
         }
         let chosen = self.choice.checkers(&facts)?;
+        if self.args.initial.is_some() {
+            registry::mind_initial(&chosen.checkers, &facts).map_err(BadArgument)?;
+        }
         let verdict = check_all(name, &chosen.checkers, &history, &self.budget());
         let parts = verdict.parts.into_iter().map(|part| registry::unless_empty(part, &facts)).collect();
         let (id, verdict) = (name.to_owned(), Some(Verdict::compose(name, parts)));
