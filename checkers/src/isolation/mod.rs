@@ -26,7 +26,7 @@
 //! let txn = |process, mops| Op::new("txn").process(Process::Client(process)).value(mops);
 //! let history: History = [
 //!     (0, json!([["w", "x", 1], ["w", "y", 1]])),
-//!     (1, json!([["r", "x", 1], ["r", "y", null]])),
+//!     (1, json!([["r", "y", null], ["r", "x", 1]])),
 //! ]
 //! .into_iter()
 //! .flat_map(|(process, mops)| [txn(process, mops.clone()), txn(process, mops).kind(Type::Ok)])
