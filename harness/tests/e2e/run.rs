@@ -156,11 +156,7 @@ fn anomalies(verdict: &Value) -> Vec<Value> {
 fn bugs_are_found_and_their_witnesses_are_in_the_history() {
     for (bug, said_of_it, explained) in [
         ("--bug stale-read -w register -n partition --interval 500ms", "is not linearizable", "stale-read"),
-        (
-            "--bug ack-before-fsync -w set -n kill:all --interval 500ms",
-            "was acknowledged to process",
-            "lost-write",
-        ),
+        ("--bug ack-before-fsync -w set -n kill:all --interval 500ms", "was added by process", "lost-write"),
     ] {
         let folder = Folder::new();
         let said = find_bug(&folder, &format!("test --nodes 3 --time-limit 3s {bug}"));
