@@ -135,11 +135,9 @@ impl NodeFault for Clock {
         let last = pids.iter().find_map(|&pid| lasted.read_back(pid).ok());
         let restored = self.end()?;
         let evidence = match last {
-            Some((error_ns, ..)) => format!(
-                "{} ahead at last, {} right again",
-                seconds(error_ns),
-                count(restored as u64, "clock")
-            ),
+            Some((error_ns, ..)) => {
+                format!("{} at last, {} right again", ahead(error_ns), count(restored as u64, "clock"))
+            }
             None => format!("{} right again", count(restored as u64, "clock")),
         };
         let receipt = Receipt { confirmed, ..Receipt::confirmed(evidence) }.with("processes", restored);
@@ -171,7 +169,7 @@ impl Acting {
         let strobe_ns = self.shared.skew.strobe_ns.unsigned_abs();
         let off_ns = error_ns.abs_diff(asked_ns);
         self.read_back = off_ns.min(off_ns.abs_diff(strobe_ns)) <= (TOLERANCE + took).as_nanos() as u64;
-        let evidence = format!("pid {pid} sees {} of the true time", ahead(error_ns));
+        let evidence = format!("pid {pid} is {}", ahead(error_ns));
         Ok(Receipt { confirmed: self.read_back, ..Receipt::confirmed(evidence) }
             .with("offset_ns", error_ns)
             .with("asked_ns", asked_ns)
