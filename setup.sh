@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs what squall needs from Debian or Ubuntu: `nft` (partitions), and `ip`, which only the tests use.
+# Installs what squall needs from Debian or Ubuntu: `nft` (partitions), `iptables` (packet faults), and `ip`, which only
+# the tests use.
 # Everything else is in the binary. Run it as root, or with sudo at hand.
 set -eu
 
 need=""
-for path in "ip iproute2" "nft nftables"; do
+for path in "ip iproute2" "nft nftables" "iptables iptables"; do
     set -- $path
     PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || need="$need $2"
 done
