@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use squall_checkers::{FaultEvent, History};
-use squall_nemeses::{Chaos, Composition, Journal, Package, compose};
+use squall_nemeses::{Chaos, Composition, Journal, Package, compose, preparations};
 use squall_results::{Run, RunConfig};
 use squall_targets::cluster::local::LocalCluster;
 use squall_targets::{Cluster, Target};
@@ -62,7 +62,8 @@ pub(crate) struct Ran {
 pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> Result<Ran> {
     let mut display = Display::new(Duration::from_secs_f64(plan.config.time_limit_s), plan.quiet);
     display.event(Event::Phase("starting the cluster"));
-    let cluster = LocalCluster::start(plan.config.nodes.len(), &run.dir().join("nodes")).await?;
+    let prepare = preparations(&plan.packages);
+    let cluster = LocalCluster::start(plan.config.nodes.len(), &run.dir().join("nodes"), &prepare).await?;
     display.event(Event::Phase("starting the target"));
     let mut stopped = stop.clone();
     tokio::select! {

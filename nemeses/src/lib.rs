@@ -34,7 +34,7 @@ pub use kill::Kill;
 pub use membership::Membership;
 pub use nemesis::{Nemesis, Ops, Plan, Scene};
 pub use nodes::NodeSpec;
-pub use package::{Composition, Package, Setting, compose, packages};
+pub use package::{Composition, Package, Setting, compose, packages, preparations};
 pub use packets::Packets;
 pub use partition::Partition;
 pub use pause::Pause;

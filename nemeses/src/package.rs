@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -24,6 +25,8 @@ pub struct Package {
     pub generator: Box<dyn Generator>,
     /// What heals it before the final phase.
     pub final_generator: Box<dyn Generator>,
+    /// The kinds of node faults that must be prepared on the nodes before the target starts.
+    pub prepare: &'static [&'static str],
 }
 
 /// What packages are made for.
@@ -48,6 +51,7 @@ impl Package {
             final_generator: Box::new(once(Op::new(ops.heal.clone()))),
             generator: Box::new(Schedule::new(ops, interval, draw)),
             nemesis: Box::new(nemesis),
+            prepare: &[],
         }
     }
 }
@@ -69,6 +73,12 @@ pub fn packages(text: &str, setting: &Setting, known: &[Entry]) -> Result<Vec<Pa
     // Healed last: nodes can only join again when nothing else is broken.
     packages.sort_by_key(|package| package.name == "membership");
     Ok(packages)
+}
+
+/// The kinds of node faults that these packages need to be prepared on the nodes before the target starts.
+pub fn preparations(packages: &[Package]) -> Vec<String> {
+    let kinds: BTreeSet<&str> = packages.iter().flat_map(|package| package.prepare).copied().collect();
+    kinds.into_iter().map(str::to_owned).collect()
 }
 
 /// Several packages as one. Both generators use the nemesis thread alone.

@@ -64,7 +64,7 @@ impl Target for Chatter {
 fn controller() -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let folder = tempfile::tempdir()?;
-        let cluster = LocalCluster::start(3, folder.path()).await?;
+        let cluster = LocalCluster::start(3, folder.path(), &[]).await?;
         for node in &cluster.nodes {
             Chatter.start(&cluster, node).await?;
         }

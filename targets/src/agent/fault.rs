@@ -1,3 +1,6 @@
+use std::path::Path;
+
+use anyhow::bail;
 use serde_json::Value;
 use squall_checkers::Receipt;
 
@@ -14,6 +17,18 @@ use squall_checkers::Receipt;
 pub trait NodeFault: Send {
     /// Its kind, as requests name it: `signal`, `cut` …
     fn kind(&self) -> &'static str;
+
+    /// Called once, in the node, before any process of the target: `data` is the node's data directory. If the run is
+    /// going to need this fault ([`Setup::prepare`](super::Setup)) it makes what must be there before the target, such as
+    /// a file system under its data.
+    fn settle(&mut self, _data: &Path, _needed: bool) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// What a helper process of this fault does, until its standard input ends: see [`helper`](super::helper).
+    fn help(&mut self) -> anyhow::Result<()> {
+        bail!("the fault {} has no helper", self.kind())
+    }
 
     /// Applies it, replacing what an earlier call applied, and measures that it took effect.
     /// `pids` are the live processes of the node, the agent itself excluded.

@@ -5,6 +5,7 @@
 //! everything it did, ends what it spawned, and exits.
 
 mod fault;
+mod helper;
 mod lines;
 mod node;
 mod process_table;
@@ -12,6 +13,7 @@ mod protocol;
 mod serve;
 
 pub use fault::NodeFault;
+pub use helper::helper;
 pub use process_table::target_pids;
 pub use protocol::{Numbered, Reply, Request, Setup, Spawn};
 pub use serve::run;

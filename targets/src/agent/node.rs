@@ -41,7 +41,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn set_up(setup: Setup, faults: Vec<Box<dyn NodeFault>>) -> Result<Node> {
+    pub(super) fn set_up(setup: Setup, mut faults: Vec<Box<dyn NodeFault>>) -> Result<Node> {
         fs::create_dir_all(&setup.logs).with_context(|| format!("making {}", setup.logs.display()))?;
         let logs = File::open(&setup.logs).with_context(|| format!("opening {}", setup.logs.display()))?;
         let own_log = log(&logs, "agent")?;
@@ -57,6 +57,7 @@ impl Node {
         prctl::set_child_subreaper(true)?;
         let _ = setsid();
         eprintln!("agent of {} up as pid {}", setup.node, getpid());
+        settle(&setup, &mut faults)?;
         let (spawned, ended) = Default::default();
         Ok(Node { name: setup.node, data: setup.data, logs, spawned, ended, faults })
     }
@@ -80,9 +81,9 @@ impl Node {
         }
     }
 
-    /// Heals every fault and kills every process.
+    /// Heals every fault, kills every process, and then takes away what the faults were made of.
     pub(super) fn end(&mut self) {
-        for mut fault in std::mem::take(&mut self.faults) {
+        for fault in &mut self.faults {
             if let Err(error) = fault.heal(&process_table::target_pids()) {
                 eprintln!("healing {}: {error:#}", fault.kind());
             }
@@ -90,6 +91,7 @@ impl Node {
         if let Err(error) = self.kill() {
             eprintln!("ending the target: {error:#}");
         }
+        self.faults.clear();
     }
 
     /// Reaps the target's processes that ended, orphans too. Those of the faults are left to the faults.
@@ -215,7 +217,8 @@ impl Node {
             let path = entry?.path();
             remove(&path).with_context(|| format!("deleting {}", path.display()))?;
         }
-        Ok(())
+        // So that no power failure brings it back.
+        File::open(&self.data).and_then(|data| data.sync_all()).context("saving that the data is gone")
     }
 
     fn fault(&mut self, kind: &str) -> Result<&mut Box<dyn NodeFault>> {
@@ -225,6 +228,19 @@ impl Node {
             None => bail!(Unknown::new("fault", kind, known)),
         }
     }
+}
+
+/// Shows the faults their node.
+fn settle(setup: &Setup, faults: &mut [Box<dyn NodeFault>]) -> Result<()> {
+    let known: Vec<&str> = faults.iter().map(|fault| fault.kind()).collect();
+    if let Some(unknown) = setup.prepare.iter().find(|kind| !known.contains(&kind.as_str())) {
+        bail!(Unknown::new("fault", unknown, known));
+    }
+    for fault in faults {
+        let needed = setup.prepare.iter().any(|kind| kind == fault.kind());
+        fault.settle(&setup.data, needed).with_context(|| format!("preparing the fault {}", fault.kind()))?;
+    }
+    Ok(())
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -27,6 +27,10 @@ pub struct Setup {
     pub data: PathBuf,
     /// Where the logs go, made if it is not there: `<name>.log` for each process, `agent.log` for the agent itself.
     pub logs: PathBuf,
+    /// Kinds of faults that the run needs and that must be prepared before the target starts, such as a file system
+    /// under its data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<String>,
     /// The namespaces to make and to become the init of; without, the agent acts where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enter: Option<LocalNode>,

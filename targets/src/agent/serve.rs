@@ -11,13 +11,16 @@ use nix::sys::signal::Signal;
 
 use super::lines::Lines;
 use super::node::Node;
-use super::{NodeFault, Numbered, Reply, Request};
+use super::{NodeFault, Numbered, Reply, Request, helper};
 use crate::cluster::Unavailable;
 use crate::sys;
 
 /// Runs the agent: settles in, serves requests, and returns when its input closes or SIGTERM, SIGHUP or SIGINT asks it
 /// to end, with everything healed and every process of the target gone. The process must have one thread.
-pub fn run(faults: Vec<Box<dyn NodeFault>>) -> Result<()> {
+pub fn run(mut faults: Vec<Box<dyn NodeFault>>) -> Result<()> {
+    if let Some(helped) = helper::help(&mut faults) {
+        return helped;
+    }
     let mut lines = Lines::take().context("taking standard input and output")?;
     let (Some(mut node), early) = settle(&mut lines, faults)? else { return Ok(()) };
     let signals = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT];

@@ -63,7 +63,7 @@ fn play(scenario: &str, logs: &Path) -> Result<()> {
 async fn bring_up(logs: &Path) -> Result<()> {
     for _ in 0..5 {
         let start = Instant::now();
-        let cluster = LocalCluster::start(5, logs).await?;
+        let cluster = LocalCluster::start(5, logs, &[]).await?;
         println!("5 nodes: {:?}", start.elapsed());
         cluster.close().await;
     }
@@ -72,7 +72,7 @@ async fn bring_up(logs: &Path) -> Result<()> {
 
 /// Starts three nodes with a process each, says so, and stays.
 async fn hold(logs: &Path) -> Result<()> {
-    let cluster = LocalCluster::start(3, logs).await?;
+    let cluster = LocalCluster::start(3, logs, &[]).await?;
     for node in &cluster.nodes {
         node.spawn(squall("breed", &["breed"])).await?;
     }
@@ -97,7 +97,7 @@ async fn count_interrupts() -> Result<()> {
 }
 
 async fn tour(logs: &Path) -> Result<()> {
-    let cluster = LocalCluster::start(5, logs).await?;
+    let cluster = LocalCluster::start(5, logs, &[]).await?;
     ensure!(cluster.names() == ["n1", "n2", "n3", "n4", "n5"], "{:?}", cluster.names());
     for node in &cluster.nodes {
         node.spawn(squall("listen", &["listen", "7000"])).await?;
@@ -134,7 +134,7 @@ fn controller_reaches(cluster: &Cluster) -> Result<()> {
 }
 
 async fn processes(logs: &Path) -> Result<()> {
-    let cluster = LocalCluster::start(2, logs).await?;
+    let cluster = LocalCluster::start(2, logs, &[]).await?;
     let [node, other] = cluster.nodes.as_slice() else { anyhow::bail!("two nodes") };
     ensure!(node.kill().await? == squall_targets::Receipt::unconfirmed("no process was running"));
 
@@ -184,7 +184,7 @@ async fn data(node: &NodeHandle, logs: &Path) -> Result<()> {
 }
 
 async fn faults(logs: &Path) -> Result<()> {
-    let cluster = LocalCluster::start(1, logs).await?;
+    let cluster = LocalCluster::start(1, logs, &[]).await?;
     let switch = cluster.switch.as_ref().context("a switch")?;
     for node in [&cluster.nodes[0], switch] {
         node.spawn(sh("sleeper", "exec sleep 1000")).await?;
@@ -220,7 +220,7 @@ fn commands() -> Result<Vec<String>> {
 }
 
 async fn agent_death(logs: &Path) -> Result<()> {
-    let cluster = LocalCluster::start(2, logs).await?;
+    let cluster = LocalCluster::start(2, logs, &[]).await?;
     // As PID 1 an agent is safe from its own node, but not from the cell.
     for entry in fs::read_dir("/proc")?.flatten() {
         let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
@@ -241,11 +241,11 @@ async fn agent_death(logs: &Path) -> Result<()> {
 
 async fn twice(logs: &Path) -> Result<()> {
     for _ in 0..3 {
-        let cluster = LocalCluster::start(3, logs).await?;
+        let cluster = LocalCluster::start(3, logs, &[]).await?;
         cluster.nodes[2].spawn(sh("sleeper", "exec sleep 1000")).await?;
         cluster.close().await;
     }
-    let error = LocalCluster::start(10, logs).await.err().context("ten nodes came up")?;
+    let error = LocalCluster::start(10, logs, &[]).await.err().context("ten nodes came up")?;
     ensure!(format!("{error:#}").contains("1 to 9 nodes"), "{error:#}");
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(crate) fn serve() -> Result<()> {
 }
 
 pub(crate) async fn scenario(logs: &Path) -> Result<()> {
-    let cluster = LocalCluster::start(3, logs).await?;
+    let cluster = LocalCluster::start(3, logs, &[]).await?;
     let options = TargetOptions::parse(["design=raft", "flag=--snapshot-every=50", "flag=--seed=1"])?;
     let refkv = target::find("refkv")?.make(&options)?;
     for node in &cluster.nodes {

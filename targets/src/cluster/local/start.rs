@@ -48,9 +48,11 @@ impl LocalCluster {
     /// A node resolves the names of all nodes (`n1`, and `n1-v6` for the second address) and `controller`. `/tmp`,
     /// `/run`, `/dev/shm` and the data directory are its own, in memory, and gone with it.
     ///
+    /// The faults of the kinds in `prepare` are prepared on every node: see [`Setup`].
+    ///
     /// # Errors
     /// [`Unavailable`](crate::cluster::Unavailable) where the machine cannot do it. What was made is unmade.
-    pub async fn start(nodes: usize, log_dir: &Path) -> Result<Cluster> {
+    pub async fn start(nodes: usize, log_dir: &Path, prepare: &[String]) -> Result<Cluster> {
         if !cell::inside() {
             bail!("a local cluster needs the cell: call local::enter first thing in main");
         }
@@ -66,7 +68,7 @@ impl LocalCluster {
         let hosts = hosts(numbers.clone());
         starting.spawn(start_agent(CONTROLLER_IP.into(), switch(&log_dir)));
         for number in numbers {
-            starting.spawn(start_agent(ip(number).into(), node(number, &hosts, &log_dir)));
+            starting.spawn(start_agent(ip(number).into(), node(number, &hosts, &log_dir, prepare)));
         }
         let mut handles = Vec::new();
         while let Some(started) = starting.join_next().await {
@@ -111,15 +113,17 @@ async fn start_agent(ip: IpAddr, setup: Setup) -> Result<NodeHandle> {
 }
 
 fn switch(log_dir: &Path) -> Setup {
-    Setup { node: "switch".into(), data: SWITCH_DATA.into(), logs: log_dir.join("switch"), enter: None }
+    let logs = log_dir.join("switch");
+    Setup { node: "switch".into(), data: SWITCH_DATA.into(), logs, prepare: Vec::new(), enter: None }
 }
 
-fn node(number: u8, hosts: &str, log_dir: &Path) -> Setup {
+fn node(number: u8, hosts: &str, log_dir: &Path, prepare: &[String]) -> Setup {
     let name = name(number);
     Setup {
         node: name.clone(),
         data: PathBuf::from(NODE_DATA),
         logs: log_dir.join(&name),
+        prepare: prepare.to_vec(),
         enter: Some(LocalNode {
             name,
             ip: ip(number),
