@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::checker::without_real_time;
 use crate::registers::{self, Kv, NONE, Source, Stop, Teller};
-use crate::registry::CheckerEntry;
+use crate::registry::{CheckerEntry, Order};
 use crate::{Anomaly, Budget, Checker, History, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
@@ -26,6 +27,7 @@ const SHOWN: usize = 10;
 pub(crate) const CHECKERS: &[CheckerEntry] = &[CheckerEntry {
     name: "eventual-consistency",
     about: "once writes have ended, the final reads of all processes agree on each key",
+    order: Order::RealTime,
     build: || Box::new(EventualConsistency),
 }];
 
@@ -67,6 +69,9 @@ impl Checker for EventualConsistency {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        if let Some(unknown) = without_real_time(self.name(), history) {
+            return unknown;
+        }
         registers::judge(self, history, budget, |kv| {
             let _lease = budget.lease(kv.keys * size_of::<End>() + kv.ops.len() * size_of::<u64>())?;
             judge(self.name(), kv, &ends(kv))

@@ -44,6 +44,10 @@ const LONG: &[Row] = &[
     ("linearizable-register", || simulate_register(0)),
     ("linearizable-register", || simulate_register(5)),
     ("linearizable-mutex", long_mutex),
+    // Processes whose numbers are far apart had a table of 64 MiB before it was asked whether there is so much.
+    ("linearizable-register", || far_processes(60_000, 40_000)),
+    ("linearizable-register", || far_processes(100, 400_000)),
+    ("sequential", || far_processes(100, 100_000)),
 ];
 
 fn checker(name: &str) -> Box<dyn Checker> {
@@ -119,13 +123,27 @@ fn many_registers() -> History {
     ops.into_iter().collect()
 }
 
+fn far_processes(ops: usize, apart: u32) -> History {
+    let far = |mut op: Op| {
+        if let Process::Client(process) = &mut op.process {
+            *process *= apart;
+        }
+        op
+    };
+    register(ops, 0).map(far).collect()
+}
+
 fn simulate_register(values: usize) -> History {
-    let shape = Shape { ops: 60_000, clients: 10, keys: 1, values, crash_every: 0, cas: false };
+    register(60_000, values).collect()
+}
+
+fn register(ops: usize, values: usize) -> impl Iterator<Item = Op> {
+    let shape = Shape { ops, clients: 10, keys: 1, values, crash_every: 0, cas: false };
     let plain = |mut op: Op| {
         op.value = op.value[1].take();
         op
     };
-    simulate(shape, 1).into_iter().map(plain).collect()
+    simulate(shape, 1).into_iter().map(plain)
 }
 
 fn long_mutex() -> History {

@@ -26,7 +26,7 @@ use cluster::{Conflict, Key, Times};
 
 use crate::checker::without_real_time;
 use crate::registers::{self, Kv, NONE, Source, Stop, Teller};
-use crate::registry::CheckerEntry;
+use crate::registry::{CheckerEntry, Order};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
@@ -43,11 +43,13 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "k-atomicity",
         about: "how stale reads of registers are, in versions",
+        order: Order::RealTime,
         build: || Box::new(KAtomicity::default()),
     },
     CheckerEntry {
         name: "delta-atomicity",
         about: "how stale reads of registers are, in time",
+        order: Order::RealTime,
         build: || Box::new(DeltaAtomicity::default()),
     },
 ];
@@ -99,15 +101,7 @@ impl Checker for KAtomicity {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        if let Some(unknown) = without_real_time(self.name(), history) {
-            return unknown;
-        }
-        registers::judge(self, history, budget, |kv| {
-            if let Some(verdict) = unreadable(self.name(), kv)? {
-                return Ok(verdict);
-            }
-            self.measure(kv, budget)
-        })
+        judge(self, history, budget, |kv| self.measure(kv, budget))
     }
 }
 
@@ -203,51 +197,61 @@ impl Checker for DeltaAtomicity {
     }
 
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        if let Some(unknown) = without_real_time(self.name(), history) {
-            return unknown;
-        }
-        registers::judge(self, history, budget, |kv| {
-            if let Some(verdict) = unreadable(self.name(), kv)? {
-                return Ok(verdict);
-            }
-            let _lease = budget.lease(kv.ops.len() * cluster::BYTES + history.len() * 8)?;
-            let times = Times::clock(history);
-            let keys = cluster::keys(kv);
-            let (mut delta, mut steps, mut over) = (0, 0, Vec::new());
-            let bound = self.bound.map(|bound| u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX));
-            for key in &keys {
-                budget.ask()?;
-                let (least, tried) = cluster::least_delta(key, &times);
-                steps += tried * key.ops.len() as u64;
-                delta = delta.max(least);
-                if bound.is_some_and(|bound| least > bound) {
-                    over.push((key, least));
-                }
-            }
-            over.sort_by_key(|&(_, least)| std::cmp::Reverse(least));
-            let found = over.len();
-            let explained = over.iter().take(SHOWN).filter_map(|&(key, least)| {
-                let conflict = cluster::conflict(key, &times, bound.unwrap_or(0))?;
-                Some(explain_delta(kv, &conflict, least))
-            });
-            let anomalies: Vec<Anomaly> = explained.collect();
-            let verdict = if anomalies.is_empty() {
-                let how = match delta {
-                    0 => "no read is stale".to_owned(),
-                    delta => format!("reads are at most {} stale", millis(delta)),
-                };
-                Verdict::valid(
-                    self.name(),
-                    format!("{how}: {} operations on {} keys", kv.ops.len(), keys.len()),
-                )
-            } else {
-                let most = millis(bound.unwrap_or(0));
-                let summary = format!("{found} of {} keys are more than {most} stale", keys.len());
-                Verdict::invalid(self.name(), summary, anomalies)
-            };
-            Ok(verdict.stat("delta_ns", delta).stat("steps", steps))
-        })
+        judge(self, history, budget, |kv| self.measure(kv, budget))
     }
+}
+
+impl DeltaAtomicity {
+    fn measure(self, kv: &Kv, budget: &Budget) -> Result<Verdict, Stop> {
+        let _lease = budget.lease(kv.ops.len() * cluster::BYTES + kv.history.len() * 8)?;
+        let times = Times::clock(kv.history);
+        let keys = cluster::keys(kv);
+        let (mut delta, mut steps, mut over) = (0, 0, Vec::new());
+        let bound = self.bound.map(|bound| u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX));
+        for key in &keys {
+            budget.ask()?;
+            let (least, tried) = cluster::least_delta(key, &times);
+            steps += tried * key.ops.len() as u64;
+            delta = delta.max(least);
+            if bound.is_some_and(|bound| least > bound) {
+                over.push((key, least));
+            }
+        }
+        over.sort_by_key(|&(_, least)| std::cmp::Reverse(least));
+        let found = over.len();
+        let explained = over.iter().take(SHOWN).filter_map(|&(key, least)| {
+            let conflict = cluster::conflict(key, &times, bound.unwrap_or(0))?;
+            Some(explain_delta(kv, &conflict, least))
+        });
+        let anomalies: Vec<Anomaly> = explained.collect();
+        let verdict = if anomalies.is_empty() {
+            let how = match delta {
+                0 => "no read is stale".to_owned(),
+                delta => format!("reads are at most {} stale", millis(delta)),
+            };
+            Verdict::valid(self.name(), format!("{how}: {} operations on {} keys", kv.ops.len(), keys.len()))
+        } else {
+            let most = millis(bound.unwrap_or(0));
+            let summary = format!("{found} of {} keys are more than {most} stale", keys.len());
+            Verdict::invalid(self.name(), summary, anomalies)
+        };
+        Ok(verdict.stat("delta_ns", delta).stat("steps", steps))
+    }
+}
+
+/// What a checker measures on registers, where the history has what a measure needs.
+fn judge(
+    checker: &dyn Checker,
+    history: &History,
+    budget: &Budget,
+    measure: impl Fn(&Kv) -> Result<Verdict, Stop>,
+) -> Verdict {
+    without_real_time(checker.name(), history).unwrap_or_else(|| {
+        registers::judge(checker, history, budget, |kv| match unreadable(checker.name(), kv)? {
+            Some(verdict) => Ok(verdict),
+            None => measure(kv),
+        })
+    })
 }
 
 fn millis(ns: u64) -> String {

@@ -20,6 +20,26 @@ fn least_delta(ops: &[Timed]) -> Option<usize> {
 }
 
 #[test]
+fn every_history_of_up_to_five_operations_agrees_with_every_order() {
+    let (mut ks, mut inexact) = (std::collections::BTreeMap::new(), 0);
+    let mut visit = |ops: &[Timed], history: &History| {
+        let k = tiny::staleness(ops, &real_time).map(|k| k as u64);
+        let verdict = KAtomicity::default().check(history);
+        let stat = |name: &str| verdict.stats.get(name).and_then(|value| value.as_u64());
+        *ks.entry(k).or_insert(0) += 1;
+        let Some(k) = k else { return assert_eq!(verdict.valid, Valid::False, "{ops:?}") };
+        let (least, most) = (stat("k_at_least").unwrap(), stat("k_at_most").unwrap());
+        assert!(least <= k && k <= most && (least == most || k > 2), "{k} {least} {most} {ops:?}");
+        inexact += usize::from(least < most);
+    };
+    for n in 1..=5 {
+        tiny::every_timed(n, true, &mut visit);
+    }
+    println!("all histories of up to 5 operations, of each k {ks:?}, {inexact} not exact");
+    assert!(ks.len() == 6 && inexact < 100, "{ks:?} {inexact}");
+}
+
+#[test]
 fn random_histories_agree_with_every_order() {
     let mut rng = Random(51);
     let (mut ks, mut deltas, mut inexact) = (std::collections::BTreeMap::new(), 0, 0);

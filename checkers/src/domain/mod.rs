@@ -44,73 +44,86 @@ pub use set::SetFull;
 pub use staleness::Staleness;
 pub use unique_ids::UniqueIds;
 
-use crate::registry::CheckerEntry;
+use crate::registry::{CheckerEntry, Order};
 
 /// The ready-made checkers of this family.
 pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "set",
         about: "a set that grows is linearizable",
+        order: Order::Sessions,
         build: || Box::new(SetFull::new().linearizable()),
     },
     CheckerEntry {
         name: "set-full",
         about: "a set loses nothing that was acknowledged; reads may be stale",
+        order: Order::Sessions,
         build: || Box::new(SetFull::new()),
     },
     CheckerEntry {
         name: "counter",
         about: "every read of a counter is between what was and what may have been added",
+        order: Order::RealTime,
         build: || Box::new(Counter::new()),
     },
     CheckerEntry {
         name: "unordered-queue",
         about: "a queue gives out only what was put in, and no more often, in any order",
+        order: Order::Sessions,
         build: || Box::new(Queue::new()),
     },
     CheckerEntry {
         name: "total-queue",
         about: "what was put into a queue comes out, perhaps twice, and nothing else does",
+        order: Order::Sessions,
         build: || Box::new(Queue::total()),
     },
     CheckerEntry {
         name: "unique-ids",
         about: "no id is given out twice",
+        order: Order::Any,
         build: || Box::new(UniqueIds::new()),
     },
     CheckerEntry {
         name: "bank",
         about: "transfers keep a bank's total, and no balance is below 0",
+        order: Order::Any,
         build: || Box::new(Bank::new()),
     },
     CheckerEntry {
         name: "long-fork",
         about: "no two readers disagree on which of two writes came first",
+        order: Order::Sessions,
         build: || Box::new(LongFork::new()),
     },
     CheckerEntry {
         name: "monotonic",
         about: "a value that only grows is never seen to shrink",
+        order: Order::Sessions,
         build: || Box::new(Monotonic::new()),
     },
     CheckerEntry {
         name: "fencing",
         about: "a lock has one holder, its tokens grow, and no write with an old one is accepted",
+        order: Order::Sessions,
         build: || Box::new(Fencing::new()),
     },
     CheckerEntry {
         name: "staleness",
         about: "how long ago the values that are read were overwritten",
+        order: Order::Sessions,
         build: || Box::new(Staleness::new()),
     },
     CheckerEntry {
         name: "exactly-once",
         about: "what is submitted is processed, and not twice",
+        order: Order::Sessions,
         build: || Box::new(ExactlyOnce::new()),
     },
     CheckerEntry {
         name: "convergence",
         about: "the final reads of all processes agree and lack nothing that was acknowledged",
+        order: Order::Sessions,
         build: || Box::new(Convergence::new()),
     },
 ];

@@ -2,7 +2,7 @@
 
 use super::consistency::Consistency;
 use super::{Append, RwRegister};
-use crate::registry::CheckerEntry;
+use crate::registry::{CheckerEntry, Order};
 
 /// The name of a checker: that of strict serializability is the plain one.
 pub(super) fn name(family: &str, model: Consistency) -> String {
@@ -13,27 +13,31 @@ pub(super) fn name(family: &str, model: Consistency) -> String {
 }
 
 macro_rules! entries {
-    ($($model:ident $name:literal,)*) => {
+    ($($model:ident $name:literal $order:ident,)*) => {
         /// The ready-made checkers of this family.
         pub(crate) const CHECKERS: &[CheckerEntry] = &[
             CheckerEntry {
                 name: "append",
                 about: "list-append transactions are strict-serializable",
+                order: Order::RealTime,
                 build: || Box::new(Append::default()),
             },
             $(CheckerEntry {
                 name: concat!("append-", $name),
                 about: concat!("list-append transactions are ", $name),
+                order: Order::$order,
                 build: || Box::new(Append::new(Consistency::$model)),
             },)*
             CheckerEntry {
                 name: "rw-register",
                 about: "transactions over registers with unique writes are strict-serializable",
+                order: Order::RealTime,
                 build: || Box::new(RwRegister::default()),
             },
             $(CheckerEntry {
                 name: concat!("rw-register-", $name),
                 about: concat!("transactions over registers with unique writes are ", $name),
+                order: Order::$order,
                 build: || Box::new(RwRegister::new(Consistency::$model)),
             },)*
         ];
@@ -41,30 +45,30 @@ macro_rules! entries {
 }
 
 entries! {
-    ReadUncommitted "read-uncommitted",
-    StrongSessionReadUncommitted "strong-session-read-uncommitted",
-    StrongReadUncommitted "strong-read-uncommitted",
-    ReadCommitted "read-committed",
-    StrongSessionReadCommitted "strong-session-read-committed",
-    StrongReadCommitted "strong-read-committed",
-    MonotonicView "monotonic-view",
-    CursorStability "cursor-stability",
-    MonotonicSnapshotRead "monotonic-snapshot-read",
-    MonotonicAtomicView "monotonic-atomic-view",
-    ConsistentView "consistent-view",
-    ForwardConsistentView "forward-consistent-view",
-    UpdateSerializable "update-serializable",
-    ReadAtomic "read-atomic",
-    Rola "ROLA",
-    CausalCerone "causal-cerone",
-    ParallelSnapshotIsolation "parallel-snapshot-isolation",
-    Prefix "prefix",
-    RepeatableRead "repeatable-read",
-    SnapshotIsolation "snapshot-isolation",
-    StrongSessionSnapshotIsolation "strong-session-snapshot-isolation",
-    StrongSnapshotIsolation "strong-snapshot-isolation",
-    Serializable "serializable",
-    StrongSessionSerializable "strong-session-serializable",
+    ReadUncommitted "read-uncommitted" Sessions,
+    StrongSessionReadUncommitted "strong-session-read-uncommitted" Sessions,
+    StrongReadUncommitted "strong-read-uncommitted" RealTime,
+    ReadCommitted "read-committed" Sessions,
+    StrongSessionReadCommitted "strong-session-read-committed" Sessions,
+    StrongReadCommitted "strong-read-committed" RealTime,
+    MonotonicView "monotonic-view" Sessions,
+    CursorStability "cursor-stability" Sessions,
+    MonotonicSnapshotRead "monotonic-snapshot-read" Sessions,
+    MonotonicAtomicView "monotonic-atomic-view" Sessions,
+    ConsistentView "consistent-view" Sessions,
+    ForwardConsistentView "forward-consistent-view" Sessions,
+    UpdateSerializable "update-serializable" Sessions,
+    ReadAtomic "read-atomic" Sessions,
+    Rola "ROLA" Sessions,
+    CausalCerone "causal-cerone" Sessions,
+    ParallelSnapshotIsolation "parallel-snapshot-isolation" Sessions,
+    Prefix "prefix" Sessions,
+    RepeatableRead "repeatable-read" Sessions,
+    SnapshotIsolation "snapshot-isolation" Sessions,
+    StrongSessionSnapshotIsolation "strong-session-snapshot-isolation" Sessions,
+    StrongSnapshotIsolation "strong-snapshot-isolation" RealTime,
+    Serializable "serializable" Sessions,
+    StrongSessionSerializable "strong-session-serializable" Sessions,
 }
 
 #[cfg(test)]
@@ -75,7 +79,13 @@ mod tests {
     fn every_model_has_both_checkers() {
         assert_eq!(CHECKERS.len(), 2 * Consistency::all().count());
         for family in ["append", "rw-register"] {
-            let named = |model| CHECKERS.iter().any(|entry| entry.name == name(family, model));
+            let order = |model: Consistency| match model.needs_real_time() {
+                true => Order::RealTime,
+                false => Order::Sessions,
+            };
+            let named = |model| {
+                CHECKERS.iter().any(|entry| entry.name == name(family, model) && entry.order == order(model))
+            };
             assert!(Consistency::all().all(named));
         }
     }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 /// Ids below this have a slot in a table. Processes are numbered from 0, so nearly all do.
-const DENSE_MAX: u32 = 1 << 20;
+const DENSE_MAX: u32 = 1 << 16;
 
 /// What each process has open, by process id.
 #[derive(Clone, Debug)]

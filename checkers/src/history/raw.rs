@@ -166,7 +166,9 @@ impl<'a> Iterator for Entries<'a> {
         let (name, value) = (&rest[..=end.min(rest.len() - 1)], rest.get(end + 2..).unwrap_or_default());
         *rest = value;
         let inner = name.get(1..name.len() - 1).unwrap_or_default();
-        let name = integer(inner).map_or(Raw::Text(name), Raw::Int);
+        // As an integer is printed: `07` and `-0` are names of their own.
+        let printed = |inner: &[u8]| !matches!(inner, [b'0', _, ..] | [b'-', b'0', ..] | [b'+', ..]);
+        let name = integer(inner).filter(|_| printed(inner)).map_or(Raw::Text(name), Raw::Int);
         Some((name, self.0.next()?))
     }
 }
@@ -277,5 +279,16 @@ mod tests {
             let values: Option<Vec<_>> = value.as_object().map(|object| object.values().cloned().collect());
             assert_eq!(entries, values);
         }
+    }
+
+    #[test]
+    fn only_a_name_that_is_printed_as_an_integer_is_one() {
+        // `07` was the integer 7: two accounts of a bank were one.
+        let value = serde_json::json!({"7": 1, "07": 2, "-0": 3, "-7": 4, "0": 5, "+7": 6});
+        let history: crate::History = [crate::Op::new("read").value(value)].into_iter().collect();
+        let mut names: Vec<serde_json::Value> =
+            history.get(0).raw().entries().unwrap().map(|(name, _)| name.to_value()).collect();
+        names.sort_by_key(|name| name.to_string());
+        assert_eq!(serde_json::json!(names), serde_json::json!(["+7", "-0", "07", -7, 0, 7]));
     }
 }

@@ -56,7 +56,7 @@ use explain::Teller;
 use order::{Next, sort};
 use plan::{Drawn, Misread, Plan, draw};
 
-use crate::registry::CheckerEntry;
+use crate::registry::{CheckerEntry, Order};
 use crate::txn::{NONE, Shape, Txns};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
@@ -68,16 +68,19 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "txn-read-committed",
         about: "transactions over registers see committed writes, never older ones after newer ones",
+        order: Order::Sessions,
         build: || Box::new(Isolation::new(IsolationLevel::ReadCommitted)),
     },
     CheckerEntry {
         name: "txn-read-atomic",
         about: "transactions over registers see all of another transaction or nothing",
+        order: Order::Sessions,
         build: || Box::new(Isolation::new(IsolationLevel::ReadAtomic)),
     },
     CheckerEntry {
         name: "txn-causal",
         about: "transactions over registers see all that happened before what they see",
+        order: Order::Sessions,
         build: || Box::new(Isolation::new(IsolationLevel::Causal)),
     },
 ];

@@ -30,8 +30,10 @@ pub(crate) struct Direct {
 /// Events between two looks at the budget.
 const INTERVAL: usize = 4096;
 
-/// Processes with a higher number are left to the search.
-const PROCESSES_MAX: u32 = 1 << 22;
+/// The table of processes has this many slots at most, and where there are few events, [`PROCESSES_FEW`]. Processes with a higher
+/// number are left to the search.
+const PROCESSES_MAX: usize = 1 << 22;
+const PROCESSES_FEW: usize = 1 << 12;
 
 /// Judges the objects of a history, or gives up on all: where an event stands alone, for the search to say so.
 pub(crate) fn judge(
@@ -44,9 +46,10 @@ pub(crate) fn judge(
 ) -> Result<Option<Direct>, Limit> {
     let single: History = [crate::Op::new("initial").value(initial.clone())].into_iter().collect();
     let mut pass = Pass::new(names, keys == Keys::Independent, single.get(0).raw(), history);
-    let mut lease = budget.lease(0)?;
+    let (mut lease, mut opens) = (budget.lease(0)?, budget.lease(0)?);
     pass.hold(&mut lease, objects)?;
     pass.reserve();
+    let processes_max = history.len().saturating_mul(4).clamp(PROCESSES_FEW, PROCESSES_MAX);
     for (at, event) in history.iter().enumerate() {
         if at % INTERVAL == 0 {
             pass.hold(&mut lease, objects)?;
@@ -57,7 +60,8 @@ pub(crate) fn judge(
         let time = at as u32 + 1;
         let taken = match action {
             Action::Begin(role) => {
-                process < PROCESSES_MAX && {
+                (process as usize) < processes_max && {
+                    pass.widen(process as usize, &mut opens)?;
                     let (key, value) = strip(event.raw(), pass.independent);
                     let object = objects.number(key);
                     pass.begin(process, role, (object, key.is_some()), value, time);
@@ -182,15 +186,31 @@ impl<'h> Pass<'h> {
         let (set, capacity) = (self.clusters.len(), self.clusters.capacity().max(self.setters + INTERVAL));
         let grows = set + 3 * INTERVAL > capacity && capacity == self.clusters.capacity();
         let clusters = if grows { 3 * capacity + 3 * INTERVAL } else { capacity };
+        // One integer may make the table as long as it may get by then.
+        let dense = (4 * (set + 3 * INTERVAL) + INTERVAL).next_power_of_two();
+        let dense = if dense > self.dense.len() { dense } else { 0 };
         let bytes = clusters * size_of::<Cluster>()
             + (set + 3 * INTERVAL).max(self.setters) * BYTES_PER_CLUSTER
-            + (2 * INTERVAL + 3 * self.dense.len()) * size_of::<u32>()
+            + (2 * INTERVAL + self.dense.len() + (2 * self.dense.len()).max(dense)) * size_of::<u32>()
             + others
-            + growing(&self.opens)
             + growing(&self.initials)
             + 2 * self.texts.memory_bytes()
             + 2 * objects.memory_bytes();
         Ok(lease.resize(bytes)?)
+    }
+
+    /// Makes room for a process, whose number may be far beyond those before it.
+    #[inline]
+    fn widen(&mut self, process: usize, lease: &mut Lease<'_>) -> Result<(), Limit> {
+        if process < self.opens.len() {
+            return Ok(());
+        }
+        let (before, after) = (self.opens.capacity(), (process + 1).next_power_of_two());
+        // Both, while one is copied to the other.
+        lease.resize((before + after) * size_of::<Open>())?;
+        self.opens.reserve_exact(after - self.opens.len());
+        self.opens.resize(after, NOTHING);
+        Ok(lease.resize(self.opens.capacity() * size_of::<Open>())?)
     }
 
     fn begin(
@@ -207,10 +227,6 @@ impl<'h> Pass<'h> {
             self.undecided.push(false);
             self.ops.push(0);
         }
-        let process = process as usize;
-        if process >= self.opens.len() {
-            self.opens.resize(process + 1, NOTHING);
-        }
         self.keyless |= object == 0;
         let mut open = Open { role, keyed, object: object as u32, called, cluster: NONE };
         match role {
@@ -220,7 +236,7 @@ impl<'h> Pass<'h> {
             Role::Cas => self.cas(&mut open, value),
             Role::Other => self.undecided[object] = true,
         }
-        self.opens[process] = open;
+        self.opens[process as usize] = open;
     }
 
     /// A cas begins. One that leaves the value as it was is a read of it.

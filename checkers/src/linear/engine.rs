@@ -33,6 +33,9 @@ pub(crate) struct Report {
     /// The farthest position in the schedule that an order reached: the history up to the return there is
     /// linearizable, and, when nothing is, not with it.
     pub(crate) reached: usize,
+    /// Up to here in the schedule the history is linearizable; less than `reached` only where steps did not suffice to
+    /// find out more.
+    pub(crate) legal: usize,
     /// Most bytes held.
     pub(crate) memory_bytes: usize,
 }
@@ -175,6 +178,6 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
 impl Report {
     /// That nothing was found yet.
     pub(crate) fn new(found: Found) -> Report {
-        Report { found, steps: 0, reached: 0, memory_bytes: 0 }
+        Report { found, steps: 0, reached: 0, legal: 0, memory_bytes: 0 }
     }
 }

@@ -77,10 +77,9 @@ impl<M: Model> Explainer<'_, M> {
 
     /// How many events of the history come before the one that is not decided, or that no order passes.
     pub(crate) fn decided_events(&self, part: &Part<M>, report: &Report) -> usize {
-        match part.problem.steps.get(report.reached) {
-            Some(Step::Return(at)) => part.problem.entries[*at as usize].complete as usize,
-            _ => 0,
-        }
+        let next = part.problem.steps.get(report.legal..).into_iter().flatten();
+        let mut returns = next.filter_map(|step| if let Step::Return(at) = step { Some(*at) } else { None });
+        returns.next().map_or(0, |at| part.problem.entries[at as usize].complete as usize)
     }
 
     fn misread(&self, part: &Part<M>, misread: &Misread) -> String {
@@ -153,10 +152,18 @@ impl<M: Model> Explainer<'_, M> {
         let Step::Return(at) = part.problem.steps[report.reached] else { return Vec::new() };
         let blocked = part.problem.entries[at as usize];
         let event = blocked.complete as usize;
-        let mut steps = vec![format!(
-            "Everything before event {event} at {} is linearizable; with it nothing is.",
-            self.time(event)
-        )];
+        let mut steps = vec![if report.legal == report.reached {
+            format!(
+                "Everything before event {event} at {} is linearizable; with it nothing is.",
+                self.time(event)
+            )
+        } else {
+            format!(
+                "With event {event} at {} nothing is linearizable. Whether all before it is was not found within the limit \
+                 on configurations.",
+                self.time(event)
+            )
+        }];
         steps.extend(witness.iter().map(|entry| format!("{}.", self.says(entry))));
         let pending = part.problem.entries.iter().filter(|entry| {
             entry.invoke < blocked.complete && entry.complete > blocked.complete && entry.complete != NEVER

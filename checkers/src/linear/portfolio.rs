@@ -34,7 +34,8 @@ pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limi
     if let Some(unique) = UniqueWrites::new(model, problem) {
         return zones(&unique, problem, limits);
     }
-    let report = search(model, problem, limits);
+    let mut report = search(model, problem, limits);
+    report.legal = report.reached;
     if report.found == Found::Illegal && Foresight::applies(model, problem) {
         return first_illegal(model, problem, limits, report);
     }
@@ -42,22 +43,30 @@ pub(crate) fn solve<M: Model>(model: &M, problem: &Problem<M::Op>, limits: &Limi
 }
 
 /// The answer with the return that no order passes, which a search with foresight need not have reached. A prefix of a
-/// linearizable history is linearizable, so it is found by halving.
+/// linearizable history is linearizable, so it is found by halving. The probes share the steps that are left; one that
+/// gives up says nothing, and then the answer is the first return that is known to fail.
 fn first_illegal<M: Model>(
     model: &M,
     problem: &Problem<M::Op>,
     limits: &Limits<'_>,
     mut report: Report,
 ) -> Report {
-    // An order passes what comes before `low`, and none all that comes before `high`.
+    // An order passes what comes before `low`, and none all that comes before `high`, which follows a return.
     let (mut low, mut high) = (report.reached, problem.steps.len());
     while low + 1 < high {
         let middle = low + (high - low) / 2;
-        let part = search(model, &problem.prefix(middle), limits);
+        let probe = problem.prefix(middle);
+        let left = limits.steps.saturating_sub(report.steps);
+        let probes = u64::from((high - low).ilog2()) + 1;
+        let part = search(model, &probe, &Limits { steps: left / probes, ..*limits });
         report.steps += part.steps;
-        if part.found == Found::Illegal { high = middle } else { low = middle }
+        match part.found {
+            Found::Illegal => high = probe.steps.len(),
+            Found::Linearizable => low = middle,
+            Found::Exhausted(_) => break,
+        }
     }
-    report.reached = high - 1;
+    (report.reached, report.legal) = (high - 1, low);
     report
 }
 
@@ -93,6 +102,7 @@ fn zones<O>(unique: &UniqueWrites, problem: &Problem<O>, limits: &Limits<'_>) ->
         found: if illegal.is_some() { Found::Illegal } else { Found::Linearizable },
         steps: 0,
         reached: illegal.unwrap_or(problem.steps.len()),
+        legal: illegal.unwrap_or(problem.steps.len()),
         memory_bytes: unique.memory_bytes(),
     }
 }

@@ -32,10 +32,10 @@ pub enum KvValue {
 }
 
 impl KvValue {
-    /// The value and its symbol. `null` and the empty string are the same.
+    /// The value and its symbol. `null` and the empty string are the same: that of the initial value, if it is one of them.
     fn new(value: Raw<'_>, values: &mut Values) -> (KvValue, Symbol) {
         match value.string() {
-            _ if value == Raw::Null => (KvValue::Text("".into()), values.intern(Raw::Null)),
+            _ if value == Raw::Null => (KvValue::Text("".into()), values.missing()),
             Some(text) if text.is_empty() => KvValue::new(Raw::Null, values),
             Some(text) => (KvValue::Text(text.as_ref().into()), values.intern(value)),
             None => {
@@ -151,4 +151,31 @@ impl Operation for KvOp {
 /// With the two counts of an [`Arc`].
 fn shared_bytes(text: &Arc<str>) -> usize {
     text.len() + 2 * size_of::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Checker, History, Linearizable, Op, Type, Valid};
+
+    #[test]
+    fn the_empty_string_is_null_at_first_too() {
+        // A map that held "" at first was said never to have held it: its symbol was not that of a key that is missing.
+        let got = |value: Value| [Op::new("get"), Op::new("get").value(value).kind(Type::Ok)];
+        let put =
+            |value: Value| [Op::new("put").value(value.clone()), Op::new("put").value(value).kind(Type::Ok)];
+        for initial in [json!(""), json!(null)] {
+            for value in [json!(""), json!(null)] {
+                let judge = |ops: &[[Op; 2]]| {
+                    let history: History = ops.iter().flatten().cloned().collect();
+                    Linearizable::new("kv", Kv).starting_at(initial.clone()).check(&history).valid
+                };
+                assert_eq!(judge(&[got(value.clone())]), Valid::True, "{initial} {value}");
+                assert_eq!(judge(&[put(json!("x")), got(value.clone())]), Valid::False, "{initial} {value}");
+                assert_eq!(judge(&[put(json!("x")), put(value.clone()), got(initial.clone())]), Valid::True);
+            }
+        }
+    }
 }

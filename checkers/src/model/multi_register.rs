@@ -107,9 +107,10 @@ fn map(value: Raw<'_>, writes: bool, values: &mut Values) -> Result<Vec<Micro>, 
     let Value::Object(map) = &built else {
         return Err(format!("a multi-register takes a map from register to value, not {built}"));
     };
-    // A register's name is text here and may be a number in a micro-operation.
+    // A register's name is text here and may be a number in a micro-operation. `07` is no number.
     let micro = |(name, value): (&String, &Value)| {
-        let register = name.parse::<i64>().map_or_else(|_| Value::from(name.as_str()), Value::from);
+        let number = name.parse::<i64>().ok().filter(|number| number.to_string() == *name);
+        let register = number.map_or_else(|| Value::from(name.as_str()), Value::from);
         Micro { writes, register: values.intern_value(&register), value: values.intern_value(value) }
     };
     Ok(map.iter().filter(|(_, value)| writes || !value.is_null()).map(micro).collect())
@@ -140,4 +141,27 @@ fn micros(value: Raw<'_>, returned: bool, values: &mut Values) -> Result<Vec<Mic
         }
     }
     Ok(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Checker, History, Linearizable, Op, Type, Valid};
+
+    #[test]
+    fn a_register_named_07_is_not_7() {
+        // The two were one register: a write to one was read from the other.
+        let both = |f: &'static str, value: Value| {
+            [Op::new(f).value(value.clone()), Op::new(f).value(value).kind(Type::Ok)]
+        };
+        let judge = |wrote: Value, saw: Value| {
+            let history: History = [both("write", wrote), both("txn", saw)].into_iter().flatten().collect();
+            Linearizable::new("registers", MultiRegister).check(&history).valid
+        };
+        assert_eq!(judge(json!({"7": 1}), json!([["r", 7, 1]])), Valid::True);
+        assert_eq!(judge(json!({"07": 1}), json!([["r", 7, 1]])), Valid::False);
+        assert_eq!(judge(json!({"07": 1}), json!([["r", 7, null], ["r", "07", 1]])), Valid::True);
+    }
 }

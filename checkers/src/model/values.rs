@@ -35,6 +35,15 @@ impl Values {
         Symbol(self.0.intern_raw(value))
     }
 
+    /// The symbol of what is missing: that of the initial value where that is empty, else of null.
+    pub(crate) fn missing(&mut self) -> Symbol {
+        match self.value(Symbol::NIL) {
+            Value::Null => Symbol::NIL,
+            Value::String(text) if text.is_empty() => Symbol::NIL,
+            _ => self.intern(Raw::Null),
+        }
+    }
+
     /// The symbol of a value that was built.
     pub(crate) fn intern_value(&mut self, value: &Value) -> Symbol {
         Symbol(self.0.intern(value))

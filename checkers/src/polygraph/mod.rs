@@ -68,7 +68,7 @@ use problem::Problem;
 use reads::{Fault, Reads, collect};
 
 use crate::checker::without_real_time;
-use crate::registry::CheckerEntry;
+use crate::registry::{CheckerEntry, Order};
 use crate::txn::{Shape, Txns};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
@@ -80,26 +80,31 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "txn-serializable",
         about: "register transactions are serializable, whatever the order of versions",
+        order: Order::Sessions,
         build: || Box::new(Polygraph::new(PolygraphModel::Serializable)),
     },
     CheckerEntry {
         name: "txn-strict-serializable",
         about: "register transactions are strictly serializable, whatever the order of versions",
+        order: Order::RealTime,
         build: || Box::new(Polygraph::new(PolygraphModel::StrictSerializable)),
     },
     CheckerEntry {
         name: "txn-snapshot-isolation",
         about: "register transactions keep snapshot isolation, whatever the order of versions",
+        order: Order::Sessions,
         build: || Box::new(Polygraph::new(PolygraphModel::SnapshotIsolation)),
     },
     CheckerEntry {
         name: "txn-parallel-snapshot-isolation",
         about: "register transactions keep parallel snapshot isolation, whatever the order of versions",
+        order: Order::Sessions,
         build: || Box::new(Polygraph::new(PolygraphModel::ParallelSnapshotIsolation)),
     },
     CheckerEntry {
         name: "txn-prefix",
         about: "register transactions are prefix consistent, whatever the order of versions",
+        order: Order::Sessions,
         build: || Box::new(Polygraph::new(PolygraphModel::PrefixConsistency)),
     },
 ];

@@ -63,8 +63,12 @@ pub(crate) fn judge(
     judge: impl Fn(&Kv) -> Result<Verdict, Stop>,
 ) -> Verdict {
     const ABORTED: &str = "aborted-read";
-    let once = |trust| resolve(history, trust, budget).and_then(|kv| judge(&kv));
-    let mut verdict = once(true).unwrap_or_else(|stop| Verdict::unknown(checker.name(), stop.to_string()));
+    let once = |trust| {
+        let kv = resolve(history, trust, budget)?;
+        Ok(judge(&kv)?.stat("ops", kv.ops.len()))
+    };
+    let mut verdict =
+        once(true).unwrap_or_else(|stop: Stop| Verdict::unknown(checker.name(), stop.to_string()));
     let aborted = |verdict: &Verdict| verdict.all_anomalies().iter().any(|anomaly| anomaly.kind == ABORTED);
     if aborted(&verdict) && once(false).is_ok_and(|verdict| verdict.valid != crate::Valid::False) {
         let all =

@@ -225,7 +225,7 @@ impl Processes {
     #[inline]
     fn slot(&mut self, process: Process) -> &mut Slot {
         /// Ids below this have a slot in a table. Processes are numbered from 0, so nearly all do.
-        const DENSE_MAX: u32 = 1 << 20;
+        const DENSE_MAX: u32 = 1 << 16;
         const NEW: Slot = Slot { session: NONE, open: NONE };
         match process {
             Process::Client(id) if id < DENSE_MAX => {

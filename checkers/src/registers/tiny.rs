@@ -1,6 +1,6 @@
 //! Tiny histories, for oracles that try everything.
 
-use crate::testing::Random;
+use crate::testing::{Random, interval_orders};
 use crate::{History, Op, Process, Type};
 
 /// An acknowledged operation of a tiny history. Values are from 1 up; 0 is the initial value.
@@ -59,6 +59,56 @@ pub(crate) const SHAPES: [&[usize]; 12] = [
     &[0, 1, 1, 1],
     &[0, 1, 2, 3],
 ];
+
+/// The sessions of `n` operations, up to their order.
+pub(crate) fn partitions(n: usize) -> Vec<Vec<usize>> {
+    let mut all = Vec::new();
+    // Sizes that do not grow, and what is left.
+    let mut stack = vec![(Vec::new(), n)];
+    while let Some((sizes, left)) = stack.pop() {
+        if left == 0 {
+            let sessions = sizes.iter().enumerate().flat_map(|(session, &size)| vec![session; size]);
+            all.push(sessions.collect());
+        }
+        let most = sizes.last().map_or(left, |&last: &usize| last.min(left));
+        stack.extend((1..=most).map(|size| ([&sizes[..], &[size]].concat(), left - size)));
+    }
+    all
+}
+
+/// Every history of `n` reads and unique writes of one register with every order of their intervals; with `crashes`, also those
+/// whose last write has no end.
+pub(crate) fn every_timed(n: usize, crashes: bool, visit: &mut impl FnMut(&[Timed], &History)) {
+    for intervals in interval_orders(n) {
+        every(&vec![0; n], 1, false, &mut |ops| {
+            let last = ops.iter().rposition(|op| op.write.is_some()).filter(|_| crashes);
+            for crashed in [None, last].into_iter().take(1 + usize::from(last.is_some())) {
+                let (timed, history) = recorded(ops, &intervals, crashed);
+                visit(&timed, &history);
+            }
+        });
+    }
+}
+
+/// At one position all begin before any ends. Each operation has a process of its own; an event takes a millisecond.
+fn recorded(ops: &[Tiny], intervals: &[(u32, u32)], crashed: Option<usize>) -> (Vec<Timed>, History) {
+    let value = |v: u8| if v == 0 { serde_json::Value::Null } else { v.into() };
+    let begins = intervals.iter().enumerate().map(|(op, &(begin, _))| (begin, false, op));
+    let ends = intervals.iter().enumerate().map(|(op, &(_, end))| (end, true, op));
+    let mut events: Vec<(u32, bool, usize)> = begins.chain(ends).collect();
+    events.retain(|&(_, ends, op)| !ends || crashed != Some(op));
+    events.sort_unstable();
+    let untimed = |op: &Tiny| Timed { read: op.read, write: op.write, start: 0, end: usize::MAX };
+    let (mut timed, mut history): (Vec<Timed>, History) = (ops.iter().map(untimed).collect(), History::new());
+    for (time, (_, ends, op)) in events.into_iter().enumerate() {
+        let (f, v) = ops[op].write.map_or(("read", ops[op].read), |v| ("write", Some(v)));
+        let event = Op::new(f).process(Process::Client(op as u32)).at(time as u64 * 1_000_000);
+        let told = v.filter(|_| ends || f == "write").map_or(serde_json::Value::Null, value);
+        history.push(&event.kind(if ends { Type::Ok } else { Type::Invoke }).value(told));
+        *(if ends { &mut timed[op].end } else { &mut timed[op].start }) = time;
+    }
+    (timed, history)
+}
 
 /// Fills `ops` in every way: session shape by session shape, each op any write, read or cas; written values are the
 /// position plus one, read values are the initial one or any written to that key.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::Facts;
+use super::{Facts, Order, all};
 use crate::{Checker, History, Op, Process, Type};
 
 /// The history of an object that held `initial` before its first operation, told so that checkers, for which that is null,
@@ -28,18 +28,15 @@ pub fn with_initial(history: &History, facts: &Facts, initial: &Value) -> Result
     }
 }
 
-/// Checkers for which the write that [`with_initial`] puts in front of single operations comes before them: those that
-/// respect real time.
-const RESPECT_REAL_TIME: [&str; 7] =
-    ["linearizable-", "regular-", "safe-", "k-atomicity", "delta-atomicity", "counter", "stats"];
-
-/// Whether these checkers judge such a history right.
+/// Whether these checkers judge such a history right: the write that [`with_initial`] puts in front of single operations
+/// comes before them only for those that respect real time.
 ///
 /// # Errors
 /// If one does not, says which.
 pub fn mind_initial(checkers: &[Box<dyn Checker>], facts: &Facts) -> Result<(), String> {
-    let minds = |name: &str| RESPECT_REAL_TIME.iter().any(|beginning| name.starts_with(beginning));
-    match checkers.iter().find(|checker| !facts.registers && !minds(checker.name())) {
+    let order =
+        |name: &str| all().find(|entry| entry.name == name).map_or(Order::Sessions, |entry| entry.order);
+    match checkers.iter().find(|checker| !facts.registers && order(checker.name()) == Order::Sessions) {
         Some(checker) => Err(format!(
             "--initial is for models that respect real time, such as linearizable-register, and {} does not: write null \
              where the history has the initial value",
@@ -136,6 +133,14 @@ mod tests {
         let txns = history(&[("txn", json!([["r", 1, 7], ["r", 2, 7], ["w", 2, 7]]))]);
         let told = with_initial(&txns, &Facts::of(&txns), &initial).unwrap();
         assert_eq!(told.get(1).value(), json!([["r", 1, null], ["r", 2, 7], ["w", 2, 7]]));
+        let mind = |name: &str| {
+            let entry = all().find(|entry| entry.name == name).unwrap();
+            mind_initial(&[(entry.build)()], &Facts::of(&history(&[("write", json!(1))])))
+        };
+        for name in ["linearizable-register", "eventual-consistency", "counter", "stats"] {
+            mind(name).unwrap();
+        }
+        assert!(mind("sequential").unwrap_err().contains("sequential does not"));
         let locks = history(&[("acquire", json!(null))]);
         assert!(with_initial(&locks, &Facts::of(&locks), &initial).is_err());
     }

@@ -1,7 +1,9 @@
 //! Sequential consistency (Lamport, *How to make a multiprocessor computer that correctly executes multiprocess programs*,
 //! IEEE ToC C-28, 1979): all operations fit one order that respects the order of each process.
 //!
-//! Unlike linearizability it does not respect real time, and keys cannot be judged alone. Deciding it is NP-complete even where
+//! Unlike linearizability it does not respect real time, and keys cannot be judged alone. But what is linearizable is sequentially
+//! consistent, and linearizability is local (Herlihy and Wing 1990): where each key is, by its zones, in near-linear time,
+//! so is the whole, and nothing more is to be done. Otherwise deciding it is NP-complete even where
 //! it is known which write each read saw (Gibbons and Korach 1997). First, what must hold in every order is saturated, in
 //! polynomial time: a cycle there decides against. Then a search goes over the window of the next operations of all
 //! processes, guided by that order and by real time; what is found once not to lead on is not tried again. It is
@@ -18,8 +20,10 @@ mod tests;
 use order::Order;
 use search::{Found, Search};
 
+use crate::linear::clusters::{self, BYTES_PER_CLUSTER, Cluster, NONE};
+use crate::linear::meter::Limit;
 use crate::registers::{self, Kv, Sessions, Source, Teller};
-use crate::registry::CheckerEntry;
+use crate::registry::{self, CheckerEntry};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// Steps that a search may cost, where nothing else is said.
@@ -32,6 +36,7 @@ const CUT_MAX: usize = 2_000_000;
 pub(crate) const CHECKERS: &[CheckerEntry] = &[CheckerEntry {
     name: "sequential",
     about: "registers fit one order of all operations that respects that of each process",
+    order: registry::Order::Sessions,
     build: || Box::new(Sequential::default()),
 }];
 
@@ -80,6 +85,9 @@ impl Sequential {
         let unreadable = |source| matches!(source, Source::ThinAir | Source::Aborted(_));
         if kv.ops.iter().any(|op| unreadable(op.source)) {
             return Ok(Outcome { found: Found::None, placed: 0, steps: 0 });
+        }
+        if linearizable(kv, budget)? {
+            return Ok(Outcome { found: Found::Order, placed: kv.ops.len(), steps: 0 });
         }
         let Some(order) = Order::new(kv, budget)? else {
             return Ok(Outcome { found: Found::None, placed: 0, steps: 0 });
@@ -137,6 +145,36 @@ impl Sequential {
             anomaly.steps.push("the history is too large for a smaller witness to be cut from it".to_owned());
         }
         anomaly
+    }
+}
+
+/// Whether the operations on each key have an order that respects that of their events, which that of each session is
+/// part of.
+fn linearizable(kv: &Sessions, budget: &Budget) -> Result<bool, Spent> {
+    let count = kv.keys + kv.ops.len();
+    let _lease = budget.lease(count * (size_of::<Cluster>() + BYTES_PER_CLUSTER))?;
+    // The initial value of each key, then what each operation wrote.
+    let initial = (0..kv.keys as u32).map(Cluster::initial);
+    let mut clusters: Vec<Cluster> = initial.chain(kv.ops.iter().map(|op| Cluster::new(op.key))).collect();
+    for (id, op) in kv.ops.iter().enumerate() {
+        let (begun, ended) = (op.invoke + 1, op.complete.saturating_add(1));
+        let saw = match op.source {
+            Source::Nothing => NONE,
+            Source::Initial => op.key,
+            Source::Write(write) => kv.keys as u32 + write,
+            Source::Several | Source::Aborted(_) | Source::ThinAir => return Ok(false),
+        };
+        if op.is_write() {
+            let cluster = &mut clusters[kv.keys + id];
+            (cluster.called, cluster.returned, cluster.from) = (begun, ended, saw);
+        } else if saw != NONE {
+            clusters[saw as usize].read(begun, ended);
+        }
+    }
+    match clusters::illegal(&mut clusters, kv.keys, budget) {
+        Ok(illegal) => Ok(!illegal.contains(&true)),
+        Err(Limit::Spent(spent)) => Err(spent),
+        Err(_) => Ok(false),
     }
 }
 

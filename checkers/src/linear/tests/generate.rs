@@ -5,34 +5,6 @@ use crate::linear::problem::NEVER;
 use crate::model::Model;
 use crate::testing::Random;
 
-/// Every interval order of `count` operations, up to isomorphism, as intervals between positions: `a` precedes `b` where `a` ends
-/// before `b` begins. Whether a history is linearizable depends on this order alone.
-///
-/// These are Fishburn's matrices: upper triangular, without an empty row or column, with the sum `count` (Fishburn 1970;
-/// Dukes & Parviainen 2010). An entry counts the operations with that begin and end.
-pub(super) fn interval_orders(count: usize) -> Vec<Vec<(u32, u32)>> {
-    let mut all = Vec::new();
-    for size in 1..=count as u32 {
-        let cells: Vec<(u32, u32)> = (0..size).flat_map(|a| (a..size).map(move |b| (a, b))).collect();
-        let mut stack: Vec<(usize, Vec<(u32, u32)>)> = vec![(0, Vec::new())];
-        while let Some((cell, intervals)) = stack.pop() {
-            if intervals.len() == count {
-                let covered = |at| intervals.iter().any(|i| i.0 == at) && intervals.iter().any(|i| i.1 == at);
-                if (0..size).all(covered) {
-                    all.push(intervals);
-                }
-                continue;
-            }
-            if cell < cells.len() {
-                stack.push((cell + 1, intervals.clone()));
-                let more = [&intervals[..], &[cells[cell]]].concat();
-                stack.push((cell, more));
-            }
-        }
-    }
-    all
-}
-
 /// The operations with these intervals, in the order of their invocations. At one position all begin before any ends.
 pub(super) fn timed<O: Clone>(intervals: &[(u32, u32)], ops: &[(O, bool)]) -> Vec<Timed<O>> {
     let count = intervals.len() as u32;
