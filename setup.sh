@@ -1,13 +1,19 @@
 #!/bin/sh
 # Installs what squall needs from Debian or Ubuntu: `nft` (partitions), `iptables` (packet faults), and `ip`, which only
 # the tests use.
-# Everything else is in the binary. Run it as root, or with sudo at hand.
+# Everything else is in the binary. With `--all` it also installs the systems that some tests try squall on; where these
+# are missing, those tests say so and do nothing. Run it as root, or with sudo at hand.
 set -eu
 
+programs="ip:iproute2 nft:nftables iptables:iptables"
+case "${1:-}" in
+    "") ;;
+    --all) programs="$programs etcd:etcd-server python3:python3" ;;
+    *) echo "setup: $1 means nothing; give --all or nothing" >&2; exit 2 ;;
+esac
 need=""
-for path in "ip iproute2" "nft nftables" "iptables iptables"; do
-    set -- $path
-    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || need="$need $2"
+for pair in $programs; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || need="$need ${pair##*:}"
 done
 # zstd is built from C source by its crate.
 command -v cc >/dev/null 2>&1 || need="$need gcc libc6-dev"

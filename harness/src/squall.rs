@@ -1,13 +1,18 @@
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use squall_checkers::registry as checkers;
 pub use squall_checkers::registry::CheckerEntry;
 use squall_checkers::{Checker, Unknown};
 use squall_nemeses::registry as nemeses;
 pub use squall_nemeses::registry::Entry as NemesisEntry;
 use squall_nemeses::{Package, Setting};
+use squall_targets::Target;
+use squall_targets::systems::file::FileTarget;
 use squall_targets::target;
 pub use squall_targets::target::Entry as TargetEntry;
+use squall_targets::target::TargetOptions;
 use squall_workloads::workload;
 pub use squall_workloads::workload::Entry as WorkloadEntry;
 
@@ -71,6 +76,21 @@ impl Squall {
 
     pub(crate) fn find_target(&self, name: &str) -> Result<&TargetEntry, Unknown> {
         find("target", name, &self.targets, |entry| entry.name)
+    }
+
+    /// The target of this name, or the one that this file (`….toml`) describes; and what to call it.
+    pub(crate) fn make_target(
+        &self,
+        name: &str,
+        options: &TargetOptions,
+    ) -> anyhow::Result<(String, Box<dyn Target>)> {
+        let file = Path::new(name);
+        if file.extension().is_none_or(|extension| extension != "toml") {
+            return Ok((name.to_owned(), self.find_target(name)?.make(options)?));
+        }
+        ensure!(options.is_empty(), "{name} is a target file: it takes no -o and no --bug");
+        let stem = file.file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
+        Ok((stem.into_owned(), Box::new(FileTarget::read(file)?)))
     }
 
     pub(crate) fn find_workload(&self, name: &str) -> Result<&WorkloadEntry, Unknown> {

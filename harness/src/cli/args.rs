@@ -43,6 +43,7 @@ pub(crate) enum Command {
   squall test -w register -n partition,kill
   squall test -w append -n pause --nodes 3 --time-limit 1m --seed 7f3a91c2
   squall test -w set -n partition:primaries --interval 4s --bug ack-before-commit
+  squall test -t targets/systems/etcd.toml -n clock:hour,partition:primaries
 A default for any flag can be set in squall.toml, in a table [test], or by SQUALL_<FLAG>."
     )]
     Test(TestArgs),
@@ -140,8 +141,8 @@ pub(crate) struct DemoArgs {
 /// `squall test`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TestArgs {
-    /// What to test: see `squall list targets`.
-    #[arg(long, short, env = "SQUALL_TARGET", value_name = "NAME", default_value = "refkv")]
+    /// What to test: see `squall list targets`, or a file that describes it, such as `targets/systems/etcd.toml`.
+    #[arg(long, short, env = "SQUALL_TARGET", value_name = "NAME|FILE", default_value = "refkv")]
     pub(crate) target: String,
     /// What clients do: see `squall list workloads`.
     #[arg(long, short, env = "SQUALL_WORKLOAD", value_name = "NAME", default_value = "register")]

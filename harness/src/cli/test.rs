@@ -106,9 +106,9 @@ fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan
         }
         bug.args.iter().for_each(|arg| target_options.push("flag", *arg));
     }
-    let target = squall.find_target(&args.target).map_err(|error| bad(&error))?;
-    let target: Arc<dyn squall_targets::Target> =
-        Arc::from(target.make(&target_options).map_err(|error| bad(&format!("{error:#}")))?);
+    let made = squall.make_target(&args.target, &target_options);
+    let (target_name, target) = made.map_err(|error| bad(&format!("{error:#}")))?;
+    let target: Arc<dyn squall_targets::Target> = Arc::from(target);
     if !target.op_sets().contains(&workload.op_set.as_str()) {
         return Err(BadArgument(format!(
             "target {} does not know the operations of workload {} ({}); it knows {}",
@@ -131,7 +131,7 @@ fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan
         argv: args.argv(),
         seed,
         started: Timestamp::now(),
-        target: args.target.clone(),
+        target: target_name,
         workload: args.workload.clone(),
         nemeses: packages.iter().map(|package| package.name.clone()).collect(),
         target_options: options_table(args),

@@ -36,6 +36,11 @@ impl TargetOptions {
         self.all(key).last()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// An error if there is a key that is none of these.
     pub fn only(&self, known: &[&str]) -> Result<()> {
         match self.0.iter().find(|(key, _)| !known.contains(&key.as_str())) {

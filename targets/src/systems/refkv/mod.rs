@@ -3,7 +3,6 @@
 mod client;
 mod http;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,6 +16,7 @@ use self::client::{OpSet, RefKvClient};
 use self::http::Http;
 use crate::agent::Spawn;
 use crate::cluster::{Cluster, DATA_DIR, NodeHandle};
+use crate::systems::host;
 use crate::target::{Membership, Primaries, Target, TargetOptions};
 
 /// The target's name.
@@ -120,14 +120,6 @@ impl RefKv {
             Ok(_) => Ok(()),
             Err(failure) => bail!("{}: {change}: {failure}", via.name()),
         }
-    }
-}
-
-/// As it stands before a port.
-fn host(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 
