@@ -24,7 +24,7 @@ fn etcd_stays_linearizable_with_its_clocks_an_hour_ahead_and_its_leader_cut_off(
     let folder = Folder::new();
     let said = folder
         .squall(&format!(
-            "test -t {FILE} -w register -n clock:hour@all,partition:primaries --nodes 3 --time-limit 8s --interval 2s"
+            "test -t {FILE} -w register -n clock:hour@all,partition:primaries --nodes 3 --time-limit 15s --interval 4s"
         ))
         .code(0);
     assert!(said.stdout.starts_with("VALID  register: "), "{said:#?}");
@@ -45,7 +45,7 @@ fn a_killed_etcd_comes_back_with_every_element() {
     }
     let folder = Folder::new();
     let said = folder
-        .squall(&format!("test -t {FILE} -w set -n kill:all --nodes 3 --time-limit 5s --interval 2s"))
+        .squall(&format!("test -t {FILE} -w set -n kill:all --nodes 3 --time-limit 10s --interval 3s"))
         .code(0);
     assert!(said.stdout.starts_with("VALID  set: "), "{said:#?}");
 }
