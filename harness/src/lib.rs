@@ -8,6 +8,7 @@ mod print;
 
 mod cli;
 mod display;
+mod environment;
 pub mod event;
 mod exit;
 mod explain;

@@ -31,6 +31,9 @@ pub(crate) async fn start_target(target: &dyn Target, cluster: &Cluster, run: &R
         };
         if let Err(error) = answered {
             let logs = run.node_dir(node.name());
+            if let Err(error) = node.fetch_logs().await {
+                eprintln!("warning  {error:#}");
+            }
             bail!(NothingRan(format!(
                 "the target on {} does not answer: {error:#}; its output is in {}{}",
                 node.name(),

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, bail};
 use squall_checkers::{FaultEvent, History};
 use squall_nemeses::{Chaos, Composition, Journal, Package, compose, preparations};
 use squall_results::{Run, RunConfig};
-use squall_targets::cluster::local::LocalCluster;
 use squall_targets::{Cluster, Target};
 use squall_workloads::client::{TimeoutClient, ValidatedClient};
 use squall_workloads::generator::{GeneratorExt as _, clients, clients_and_nemesis};
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::display::Display;
+use crate::environment::Environment;
 use crate::event::{All, Event, Sink};
 use crate::interpreter::{Crew, Interpreter};
 use crate::readiness::{recover, start_target};
@@ -31,6 +31,8 @@ const FINAL_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Plan {
     /// What is written down to repeat it.
     pub(crate) config: RunConfig,
+    /// Where its nodes come from.
+    pub(crate) environment: Environment,
     /// The system under test.
     pub(crate) target: Arc<dyn Target>,
     /// What clients do, and who judges.
@@ -55,7 +57,7 @@ pub(crate) struct Ran {
     pub(crate) broken: Option<anyhow::Error>,
 }
 
-/// Runs a plan in a cell that was entered before, until it ends or `stop` turns true.
+/// Runs a plan, a local one in a cell that was entered before, until it ends or `stop` turns true.
 ///
 /// # Errors
 /// If it could not begin. What breaks later is in [`Ran::broken`], with all that was recorded until then.
@@ -63,18 +65,15 @@ pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> R
     let mut display = Display::new(Duration::from_secs_f64(plan.config.time_limit_s), plan.quiet);
     display.event(Event::Phase("starting the cluster"));
     let prepare = preparations(&plan.packages);
-    let cluster = LocalCluster::start(plan.config.nodes.len(), &run.dir().join("nodes"), &prepare).await?;
+    let cluster = plan.environment.start(run, &prepare).await?;
     display.event(Event::Phase("starting the target"));
-    let mut stopped = stop.clone();
-    tokio::select! {
-        started = start_target(plan.target.as_ref(), &cluster, run) => started?,
-        _ = stopped.wait_for(|&stop| stop) => bail!("interrupted while the target was starting"),
-    }
-    let client = plan.target.client(&plan.workload.op_set)?;
-    let client: Arc<dyn Client> =
-        Arc::new(TimeoutClient::new(Box::new(ValidatedClient::new(client)), plan.op_timeout));
-    set_up(client.as_ref(), &cluster).await?;
-
+    let client = match begin(&plan, &cluster, run, stop.clone()).await {
+        Ok(client) => client,
+        Err(error) => {
+            cluster.close().await;
+            return Err(error);
+        }
+    };
     let mut recorder = Recorder::create(&run.history_path())?;
     let mut log = RunLog::create(&run.log_path())?;
     let mut sinks = All(vec![&mut recorder, &mut log, &mut display]);
@@ -89,6 +88,24 @@ pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> R
     }
     let broken = ended.err();
     Ok(Ran { history: recorded.history, faults: stage.faults, notes: stage.notes, broken })
+}
+
+/// Starts the target, and sets up what its clients need.
+async fn begin(
+    plan: &Plan,
+    cluster: &Cluster,
+    run: &Run,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Arc<dyn Client>> {
+    tokio::select! {
+        started = start_target(plan.target.as_ref(), cluster, run) => started?,
+        _ = stop.wait_for(|&stop| stop) => bail!("interrupted while the target was starting"),
+    }
+    let client = plan.target.client(&plan.workload.op_set)?;
+    let client: Arc<dyn Client> =
+        Arc::new(TimeoutClient::new(Box::new(ValidatedClient::new(client)), plan.op_timeout));
+    set_up(client.as_ref(), cluster).await?;
+    Ok(client)
 }
 
 async fn set_up(client: &dyn Client, cluster: &Cluster) -> Result<()> {

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checkers::history::Format;
 use squall_checkers::{Unknown, Value};
 
+use crate::environment::EnvironmentArgs;
 use crate::exit::Exit;
 
 /// Breaks distributed systems and tells what they did wrong.
@@ -44,6 +45,7 @@ pub(crate) enum Command {
   squall test -w append -n pause --nodes 3 --time-limit 1m --seed 7f3a91c2
   squall test -w set -n partition:primaries --interval 4s --bug ack-before-commit
   squall test -t targets/systems/etcd.toml -n clock:hour,partition:primaries
+  squall test --env ssh --nodes root@db1,root@db2,root@db3 -n partition,kill
 A default for any flag can be set in squall.toml, in a table [test], or by SQUALL_<FLAG>."
     )]
     Test(TestArgs),
@@ -150,9 +152,9 @@ pub(crate) struct TestArgs {
     /// What breaks, separated by commas: see `squall list nemeses`.
     #[arg(long, short, env = "SQUALL_NEMESIS", value_name = "NAME[:SPEC],..", default_value = "none")]
     pub(crate) nemesis: String,
-    /// How many nodes, 1 to 9.
-    #[arg(long, env = "SQUALL_NODES", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=9))]
-    pub(crate) nodes: u8,
+    /// Where nodes come from.
+    #[command(flatten)]
+    pub(crate) environment: EnvironmentArgs,
     /// Client workers; `2n` is twice the number of nodes.
     #[arg(long, short, env = "SQUALL_CONCURRENCY", value_name = "N|Nn", default_value = "2n")]
     pub(crate) concurrency: String,
@@ -191,8 +193,8 @@ impl TestArgs {
             ["squall", "test", "-t", &self.target, "-w", &self.workload, "-n", &self.nemesis]
                 .map(Into::into)
                 .into();
+        argv.extend(self.environment.argv());
         let given = [
-            ("--nodes", self.nodes.to_string(), "5"),
             ("--concurrency", self.concurrency.clone(), "2n"),
             ("--rate", self.rate.to_string(), "300"),
             ("--time-limit", time(self.time_limit), "30s"),

@@ -51,12 +51,16 @@ mod tests {
 
     use super::*;
     use crate::cli::args::{Cli, Command as Sub};
+    use crate::environment::Environment;
 
-    fn nodes(text: &str, args: &[&str]) -> Result<u8, String> {
+    fn nodes(text: &str, args: &[&str]) -> Result<usize, String> {
         let command = apply_text(Cli::command(), text).map_err(|error| error.to_string())?;
         let matches = command.try_get_matches_from(args).map_err(|error| error.to_string())?;
         match Cli::from_arg_matches(&matches).map_err(|error| error.to_string())?.command {
-            Sub::Test(args) => Ok(args.nodes),
+            Sub::Test(args) => {
+                let environment = Environment::new(&args.environment).map_err(|error| error.to_string())?;
+                Ok(environment.names().len())
+            }
             other => Err(format!("{other:?}")),
         }
     }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::args::{Cli, DemoArgs, TestArgs, parse_concurrency};
 use super::{BadArgument, Ended};
+use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::judge::judge;
 use crate::run::{Plan, Ran, run};
@@ -81,7 +82,9 @@ fn perform(squall: &Squall, args: &TestArgs, store: &Store, json: bool, quiet: b
     let plan = plan(squall, args, seed, quiet || json)?;
     std::fs::create_dir_all(store.dir())
         .map_err(|error| BadArgument(format!("--results {}: {error}", store.dir().display())))?;
-    if let Place::Outside { code } = local::enter()? {
+    if let Environment::Local(_) = plan.environment
+        && let Place::Outside { code } = local::enter()?
+    {
         return Ok(Ended::Code(u8::try_from(code).unwrap_or(Exit::Internal as u8)));
     }
     eprintln!("seed     {}", seed_hex(seed));
@@ -92,7 +95,8 @@ fn perform(squall: &Squall, args: &TestArgs, store: &Store, json: bool, quiet: b
 
 fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan> {
     let bad = |error: &dyn std::fmt::Display| BadArgument(error.to_string());
-    let nodes: Vec<String> = (1..=args.nodes).map(|i| format!("n{i}")).collect();
+    let environment = Environment::new(&args.environment)?;
+    let nodes = environment.names();
     let concurrency = parse_concurrency(&args.concurrency, nodes.len()).map_err(|error| bad(&error))?;
     let entry = squall.find_workload(&args.workload).map_err(|error| bad(&error))?;
     let options = Options { concurrency, nodes: nodes.clone(), ops_per_key: args.ops_per_key as usize };
@@ -139,9 +143,10 @@ fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan
         concurrency: concurrency as u32,
         rate_hz: (args.rate > 0.0).then_some(args.rate),
         time_limit_s: args.time_limit.as_secs_f64(),
+        extra: environment.table(),
         ..RunConfig::default()
     };
-    Ok(Plan { config, target, workload, packages, op_timeout: args.op_timeout, quiet })
+    Ok(Plan { config, environment, target, workload, packages, op_timeout: args.op_timeout, quiet })
 }
 
 /// The options of the target, as they were given.

@@ -9,3 +9,5 @@ mod interrupt;
 mod leftovers;
 mod run;
 mod squall;
+mod ssh;
+mod sshd;

@@ -2,9 +2,10 @@
 //!
 //! It spawns and supervises the target's processes and applies faults. Locally it is the init of the node's
 //! namespaces. Requests and replies are JSON lines on its standard input and output. When its input closes it heals
-//! everything it did, ends what it spawned, and exits.
+//! everything it did, ends what it spawned, and exits; so it does when its controller has been silent for too long.
 
 mod fault;
+mod guard;
 mod helper;
 mod lines;
 mod node;
@@ -13,10 +14,13 @@ mod protocol;
 mod serve;
 
 pub use fault::NodeFault;
+pub use guard::Guard;
 pub use helper::helper;
 pub use process_table::target_pids;
 pub use protocol::{Numbered, Reply, Request, Setup, Spawn};
 pub use serve::run;
+
+pub use crate::sys::keep_descriptors;
 
 /// The hidden sub-command of the binary that runs the agent: it must call [`run`] before any thread is started.
 pub const COMMAND: &str = "agent";

@@ -47,6 +47,9 @@ impl Node {
         let own_log = log(&logs, "agent")?;
         dup2_stdout(&own_log)?;
         dup2_stderr(&own_log)?;
+        if let Some(guard) = &setup.guard {
+            guard.enter(&mut faults)?;
+        }
         match &setup.enter {
             Some(local) => local.enter(&setup.data)?,
             None => {
@@ -77,6 +80,10 @@ impl Node {
             }
             Request::Heal { fault } => {
                 Ok(Reply::Receipt(self.fault(&fault)?.heal(&process_table::target_pids())?))
+            }
+            Request::End => {
+                self.end();
+                Ok(Reply::Done)
             }
         }
     }

@@ -30,6 +30,13 @@ pub(super) fn target() -> Vec<Entry> {
     all.into_iter().filter(|entry| entry.session != own && is_ours(entry.pid)).collect()
 }
 
+/// All descendants of this process, zombies included.
+pub(super) fn offspring() -> Vec<Entry> {
+    let all = all();
+    let ours = descendants(&all, getpid().as_raw());
+    all.into_iter().filter(|entry| ours.contains(&entry.pid)).collect()
+}
+
 /// The ids of the target's live processes, for faults that watch them.
 pub fn target_pids() -> Vec<i32> {
     target().into_iter().filter(|entry| !entry.is_zombie()).map(|entry| entry.pid).collect()

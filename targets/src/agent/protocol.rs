@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_checkers::Receipt;
 
+use super::Guard;
 use crate::cluster::Unavailable;
 use crate::cluster::local::LocalNode;
 
@@ -19,7 +20,7 @@ pub struct Numbered<T> {
 }
 
 /// What an agent must know before anything else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     /// The node's name.
     pub node: String,
@@ -34,6 +35,20 @@ pub struct Setup {
     /// The namespaces to make and to become the init of; without, the agent acts where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enter: Option<LocalNode>,
+    /// On a machine that others use too: what makes sure that nothing is left there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+    /// After so long without a request, in milliseconds, the controller counts as lost: the agent heals everything and
+    /// ends. Without it only the end of the input does that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+}
+
+impl Setup {
+    /// Of a node of this name, with nothing said about it.
+    pub(crate) fn of(node: impl Into<String>) -> Setup {
+        Setup { node: node.into(), ..Setup::default() }
+    }
 }
 
 /// A process to start on a node, in the node's data directory, which it finds in `SQUALL_DATA`. Its standard input is
@@ -64,7 +79,7 @@ impl Spawn {
 pub enum Request {
     /// Settle in. The first request, and only the first. Reply: `Done`.
     Setup(Setup),
-    /// Are you there? Reply: `Done`.
+    /// Are you there? I am. Reply: `Done`.
     Ping,
     /// Start a process. Reply: `Pid`.
     Spawn(Spawn),
@@ -86,6 +101,8 @@ pub enum Request {
         /// Its kind.
         fault: String,
     },
+    /// Undo every fault and kill every process, as at the end of the input: the logs are whole then. Reply: `Done`.
+    End,
 }
 
 /// What an agent answers.

@@ -2,6 +2,7 @@
 
 pub mod local;
 mod pipe;
+pub mod ssh;
 mod unavailable;
 
 use std::sync::Arc;
@@ -29,7 +30,13 @@ pub trait AgentLink: Send + Sync {
     /// Sends a request and waits for its reply, within a bound. An agent that is gone is an error.
     async fn call(&self, request: Request) -> Result<Reply>;
 
-    /// Ends the agent, which first heals and ends everything that it did, and waits until it is gone.
+    /// Brings the node's logs to where the controller keeps them, if they are not there already.
+    async fn fetch_logs(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends the agent, which first heals and ends everything that it did, and waits until it is gone. What goes wrong
+    /// with it is printed.
     async fn close(&self) {}
 }
 
@@ -110,6 +117,11 @@ impl NodeHandle {
             Reply::Done => Ok(()),
             other => self.unexpected("wipe", &other),
         }
+    }
+
+    /// Brings the node's logs to where the controller keeps them.
+    pub async fn fetch_logs(&self) -> Result<()> {
+        self.agent.fetch_logs().await
     }
 
     /// Applies a fault of this kind on the node.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -32,6 +32,8 @@ pub struct PipeLink {
     lines: Mutex<Option<UnboundedSender<Vec<u8>>>>,
     /// Who waits for which reply; `None` once the agent is gone.
     waiting: Arc<Mutex<Option<Waiting>>>,
+    /// Tells why the agent is gone.
+    epitaph: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 type Waiting = HashMap<u64, oneshot::Sender<Reply>>;
@@ -46,23 +48,35 @@ impl PipeLink {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting the agent of {node}"))?;
+        let output = BufReader::new(child.stdout.take().expect("its output is a pipe"));
+        Ok(PipeLink::over(node, child, output, || "see the node's agent.log".to_owned()))
+    }
+
+    /// The same, over a child whose input is a pipe and whose output has been read up to where the agent speaks.
+    /// `epitaph` tells why the agent is gone, once it is.
+    pub(super) fn over(
+        node: String,
+        mut child: Child,
+        output: impl AsyncBufRead + Send + Unpin + 'static,
+        epitaph: impl Fn() -> String + Send + Sync + 'static,
+    ) -> PipeLink {
         let input = child.stdin.take().expect("its input is a pipe");
-        let output = child.stdout.take().expect("its output is a pipe");
         let waiting = Arc::new(Mutex::new(Some(Waiting::new())));
         tokio::spawn(receive(output, waiting.clone()));
         let (lines, to_write) = unbounded_channel();
         tokio::spawn(write(input, to_write));
-        Ok(PipeLink {
+        PipeLink {
             node,
             next_id: AtomicU64::new(1),
             child: child.into(),
             lines: Some(lines).into(),
             waiting,
-        })
+            epitaph: Box::new(epitaph),
+        }
     }
 
     fn gone(&self) -> anyhow::Error {
-        anyhow!("{}: the agent is gone (see the node's agent.log)", self.node)
+        anyhow!("{}: the agent is gone ({})", self.node, (self.epitaph)())
     }
 }
 
@@ -76,8 +90,8 @@ async fn write(mut input: ChildStdin, mut lines: UnboundedReceiver<Vec<u8>>) {
 }
 
 /// Hands each reply to who waits for it, until the agent's output ends.
-async fn receive(output: ChildStdout, waiting: Arc<Mutex<Option<Waiting>>>) {
-    let mut lines = BufReader::new(output).lines();
+async fn receive(output: impl AsyncBufRead + Unpin, waiting: Arc<Mutex<Option<Waiting>>>) {
+    let mut lines = output.lines();
     while let Ok(Some(line)) = lines.next_line().await {
         // Something that is no reply came from no agent: the line is not to be trusted any more.
         let Ok(Numbered { id, message }) = serde_json::from_str::<Numbered<Reply>>(&line) else { break };

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use nfq::{Message, Queue, Verdict};
+use squall_targets::agent::keep_descriptors;
 
 use super::copies::Copies;
 use super::packet::Packet;
@@ -53,6 +54,8 @@ impl Engine {
     /// Serves the queue of this number in the network namespace of the caller, with a shaper for each sender.
     pub(super) fn start(number: u16, shapers: HashMap<IpAddr, Shaper>) -> Result<Engine> {
         let mut queue = Queue::open().context("opening a netfilter queue")?;
+        // A process that is started meanwhile would keep the queue bound beyond its end, and the library does not see to it.
+        keep_descriptors();
         queue.bind(number).with_context(|| format!("binding netfilter queue {number}"))?;
         queue.set_queue_max_len(number, WAITING_MAX)?;
         queue.set_copy_range(number, u16::MAX)?;

@@ -95,7 +95,7 @@ fn become_init(lifeline: &PipeReader) -> anyhow::Result<()> {
 }
 
 /// Passes signals on to `child` and reaps what `reaps` names (as waitpid(2) does) until the child ends; its exit code.
-fn attend(child: Pid, awaited: &SigSet, reaps: Pid) -> anyhow::Result<i32> {
+pub(crate) fn attend(child: Pid, awaited: &SigSet, reaps: Pid) -> anyhow::Result<i32> {
     loop {
         let signal = awaited.wait()?;
         if signal != Signal::SIGCHLD {

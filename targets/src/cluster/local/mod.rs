@@ -10,7 +10,7 @@
 //! named as the node is. A node sees `lo` and `eth0`.
 
 mod cell;
-mod mounts;
+pub(crate) mod mounts;
 mod namespaces;
 mod node;
 mod probe;
@@ -20,6 +20,7 @@ mod start;
 use std::{env, fs, io};
 
 use anyhow::Context;
+pub(crate) use cell::attend;
 pub use cell::{Place, enter};
 use nix::errno::Errno;
 pub use node::LocalNode;
@@ -36,7 +37,7 @@ fn tolerate_no_ipv6(result: io::Result<()>) -> io::Result<()> {
 }
 
 /// `nft` and its like lie where the path of an ordinary user may not lead.
-fn path_with_sbin() -> String {
+pub(crate) fn path_with_sbin() -> String {
     const SYSTEM: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
     match env::var("PATH") {
         Ok(path) if !path.is_empty() => format!("{path}:{SYSTEM}"),

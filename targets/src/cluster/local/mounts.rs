@@ -14,13 +14,13 @@ use crate::cluster::Unavailable;
 const KEPT: [&str; 2] = ["/run/user", "/run/media"];
 
 /// Keeps every later mount inside this mount namespace.
-pub(super) fn private() -> anyhow::Result<()> {
+pub(crate) fn private() -> anyhow::Result<()> {
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).context("making the mounts private")
 }
 
 /// A `/proc` of this pid namespace.
-pub(super) fn proc() -> anyhow::Result<()> {
+pub(crate) fn proc() -> anyhow::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).map_err(|errno| match errno {
         Errno::EPERM => Unavailable::new(

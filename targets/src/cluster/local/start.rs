@@ -113,14 +113,12 @@ async fn start_agent(ip: IpAddr, setup: Setup) -> Result<NodeHandle> {
 }
 
 fn switch(log_dir: &Path) -> Setup {
-    let logs = log_dir.join("switch");
-    Setup { node: "switch".into(), data: SWITCH_DATA.into(), logs, prepare: Vec::new(), enter: None }
+    Setup { data: SWITCH_DATA.into(), logs: log_dir.join("switch"), ..Setup::of("switch") }
 }
 
 fn node(number: u8, hosts: &str, log_dir: &Path, prepare: &[String]) -> Setup {
     let name = name(number);
     Setup {
-        node: name.clone(),
         data: PathBuf::from(NODE_DATA),
         logs: log_dir.join(&name),
         prepare: prepare.to_vec(),
@@ -131,6 +129,7 @@ fn node(number: u8, hosts: &str, log_dir: &Path, prepare: &[String]) -> Setup {
             bridge: BRIDGE.into(),
             hosts: hosts.to_owned(),
         }),
+        ..Setup::of(self::name(number))
     }
 }
 

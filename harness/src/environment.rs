@@ -1,0 +1,205 @@
+//! Where nodes come from.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use squall_results::Run;
+use squall_targets::Cluster;
+use squall_targets::cluster::local::LocalCluster;
+use squall_targets::cluster::ssh::{self, SshAddress, SshCluster, SshOptions};
+
+use crate::cli::BadArgument;
+
+/// How many local nodes there are if nobody says.
+const LOCAL_NODES: usize = 5;
+const LOCAL_NODES_MAX: usize = 9;
+
+/// Kinds of environments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Namespaces on this machine, gone with the run.
+    #[default]
+    Local,
+    /// Machines reached through ssh.
+    Ssh,
+}
+
+/// The flags that choose an environment.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct EnvironmentArgs {
+    /// Where nodes come from: namespaces on this machine, or machines reached through ssh.
+    #[arg(long, env = "SQUALL_ENV", value_name = "KIND", default_value = "local")]
+    pub(crate) env: Kind,
+    /// How many local nodes (1 to 9, 5 by default); or the ssh nodes, each as [user@]host[:port][/ip], where ip is how the
+    /// others reach it if ssh arrives at another address. They are called n1, n2 ...
+    #[arg(long, env = "SQUALL_NODES", value_name = "N|HOST,..")]
+    pub(crate) nodes: Option<String>,
+    /// Use sudo on ssh nodes where the user is not root.
+    #[arg(long, env = "SQUALL_SUDO")]
+    pub(crate) sudo: bool,
+    /// A configuration file for ssh, instead of ~/.ssh/config.
+    #[arg(long, env = "SQUALL_SSH_CONFIG", value_name = "FILE")]
+    pub(crate) ssh_config: Option<PathBuf>,
+    /// An option for ssh, as in its configuration file: `IdentityFile=key`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) ssh_option: Vec<String>,
+    /// Where squall puts its directory on ssh nodes.
+    #[arg(long, env = "SQUALL_SSH_DIR", value_name = "DIR", default_value = SshOptions::DIR)]
+    pub(crate) ssh_dir: PathBuf,
+    /// The squall binary to copy to ssh nodes, if this one does not run there.
+    #[arg(long, env = "SQUALL_AGENT", value_name = "FILE")]
+    pub(crate) agent: Option<PathBuf>,
+    /// Leave the data and logs of the run on the ssh nodes.
+    #[arg(long, env = "SQUALL_KEEP")]
+    pub(crate) keep: bool,
+}
+
+impl EnvironmentArgs {
+    /// The words of the command line that say the same.
+    pub(crate) fn argv(&self) -> Vec<String> {
+        let mut argv = Vec::new();
+        let mut add = |words: &[&str]| argv.extend(words.iter().map(ToString::to_string));
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        if self.env == Kind::Ssh {
+            add(&["--env", "ssh"]);
+        }
+        if let Some(nodes) = self.nodes.as_ref().filter(|nodes| **nodes != LOCAL_NODES.to_string()) {
+            add(&["--nodes", nodes]);
+        }
+        for (flag, on) in [("--sudo", self.sudo), ("--keep", self.keep)] {
+            if on {
+                add(&[flag]);
+            }
+        }
+        self.ssh_option.iter().for_each(|option| add(&["--ssh-option", option]));
+        let dir = Some(&self.ssh_dir).filter(|dir| *dir != std::path::Path::new(SshOptions::DIR));
+        let paths =
+            [("--ssh-config", self.ssh_config.as_ref()), ("--ssh-dir", dir), ("--agent", self.agent.as_ref())];
+        for (flag, value) in paths {
+            if let Some(value) = value {
+                add(&[flag, &path(value)]);
+            }
+        }
+        argv
+    }
+}
+
+/// Where the nodes of a run come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Environment {
+    /// So many namespaces on this machine.
+    Local(usize),
+    /// Machines.
+    Ssh(SshOptions),
+}
+
+impl Environment {
+    /// What the flags choose.
+    ///
+    /// # Errors
+    /// [`BadArgument`], if they do not fit each other.
+    pub(crate) fn new(args: &EnvironmentArgs) -> Result<Environment> {
+        let given = args.nodes.as_deref();
+        match args.env {
+            Kind::Local => match given.map(str::parse::<usize>) {
+                None => Ok(Environment::Local(LOCAL_NODES)),
+                Some(Ok(nodes @ 1..=LOCAL_NODES_MAX)) => Ok(Environment::Local(nodes)),
+                Some(Ok(nodes)) => {
+                    bail!(BadArgument(format!("--nodes {nodes}: there are 1 to {LOCAL_NODES_MAX} local nodes")))
+                }
+                Some(Err(_)) => bail!(BadArgument(format!(
+                    "--nodes {}: local nodes are counted (--nodes 3); machines need --env ssh",
+                    given.unwrap_or_default()
+                ))),
+            },
+            Kind::Ssh => Ok(Environment::Ssh(ssh_options(args, given)?)),
+        }
+    }
+
+    /// The nodes' names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let count = match self {
+            Environment::Local(nodes) => *nodes,
+            Environment::Ssh(options) => options.nodes.len(),
+        };
+        (1..=count).map(|at| format!("n{at}")).collect()
+    }
+
+    /// What is written down about it with a run, besides the command line; nothing about a local one.
+    pub(crate) fn table(&self) -> toml::Table {
+        let mut table = toml::Table::new();
+        if let Environment::Ssh(options) = self {
+            let address = |(name, address): (String, &SshAddress)| (name, address.to_string().into());
+            let nodes: toml::Table = self.names().into_iter().zip(&options.nodes).map(address).collect();
+            table.insert("ssh".to_owned(), nodes.into());
+        }
+        table
+    }
+
+    /// Brings the nodes up for a run, with these kinds of faults prepared.
+    pub(crate) async fn start(&self, run: &Run, prepare: &[String]) -> Result<Cluster> {
+        let logs = run.dir().join("nodes");
+        match self {
+            Environment::Local(nodes) => LocalCluster::start(*nodes, &logs, prepare).await,
+            Environment::Ssh(options) => SshCluster::start(options, run.id(), &logs, prepare).await,
+        }
+    }
+}
+
+fn ssh_options(args: &EnvironmentArgs, nodes: Option<&str>) -> Result<SshOptions> {
+    let Some(nodes) = nodes else {
+        bail!(BadArgument("--env ssh needs its nodes: --nodes db1,db2,root@db3:2222".to_owned()));
+    };
+    if nodes.parse::<usize>().is_ok() {
+        bail!(BadArgument(format!("--nodes {nodes}: --env ssh needs names (--nodes db1,db2), not a number")));
+    }
+    let addresses: Result<Vec<SshAddress>, String> =
+        nodes.split(',').map(|node| node.trim().parse()).collect();
+    let nodes = addresses.map_err(|error| BadArgument(format!("--nodes: {error}")))?;
+    if nodes.len() > ssh::NODES_MAX {
+        bail!(BadArgument(format!("--nodes: there are at most {} ssh nodes", ssh::NODES_MAX)));
+    }
+    Ok(SshOptions {
+        config: args.ssh_config.clone(),
+        options: args.ssh_option.clone(),
+        sudo: args.sudo,
+        dir: args.ssh_dir.clone(),
+        agent: args.agent.clone(),
+        keep: args.keep,
+        ..SshOptions::new(nodes)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(env: Kind, nodes: Option<&str>) -> Result<Environment> {
+        let nodes = nodes.map(str::to_owned);
+        Environment::new(&EnvironmentArgs { env, nodes, ..EnvironmentArgs::default() })
+    }
+
+    #[test]
+    fn local_nodes_are_counted_and_ssh_nodes_are_named() {
+        assert_eq!(environment(Kind::Local, None).unwrap().names().len(), 5);
+        assert_eq!(environment(Kind::Local, Some("2")).unwrap().names(), ["n1", "n2"]);
+        let ssh = environment(Kind::Ssh, Some("db1, root@db2:2222/10.0.0.2")).unwrap();
+        assert_eq!(ssh.names(), ["n1", "n2"]);
+        assert_eq!(ssh.table()["ssh"]["n2"].as_str(), Some("root@db2:2222/10.0.0.2"));
+    }
+
+    #[test]
+    fn a_mix_up_is_explained() {
+        for (env, nodes, why) in [
+            (Kind::Local, Some("db1,db2"), "need --env ssh"),
+            (Kind::Local, Some("12"), "1 to 9"),
+            (Kind::Ssh, Some("3"), "not a number"),
+            (Kind::Ssh, None, "needs its nodes"),
+            (Kind::Ssh, Some("db1,,db2"), "names no host"),
+        ] {
+            let error = environment(env, nodes).unwrap_err();
+            assert!(error.is::<BadArgument>() && error.to_string().contains(why), "{error}");
+        }
+    }
+}
