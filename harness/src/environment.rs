@@ -74,8 +74,11 @@ impl EnvironmentArgs {
         }
         self.ssh_option.iter().for_each(|option| add(&["--ssh-option", option]));
         let dir = Some(&self.ssh_dir).filter(|dir| *dir != std::path::Path::new(SshOptions::DIR));
-        let paths =
-            [("--ssh-config", self.ssh_config.as_ref()), ("--ssh-dir", dir), ("--agent", self.agent.as_ref())];
+        let paths = [
+            ("--ssh-config", self.ssh_config.as_ref()),
+            ("--ssh-dir", dir),
+            ("--agent", self.agent.as_ref()),
+        ];
         for (flag, value) in paths {
             if let Some(value) = value {
                 add(&[flag, &path(value)]);
@@ -106,7 +109,9 @@ impl Environment {
                 None => Ok(Environment::Local(LOCAL_NODES)),
                 Some(Ok(nodes @ 1..=LOCAL_NODES_MAX)) => Ok(Environment::Local(nodes)),
                 Some(Ok(nodes)) => {
-                    bail!(BadArgument(format!("--nodes {nodes}: there are 1 to {LOCAL_NODES_MAX} local nodes")))
+                    bail!(BadArgument(format!(
+                        "--nodes {nodes}: there are 1 to {LOCAL_NODES_MAX} local nodes"
+                    )))
                 }
                 Some(Err(_)) => bail!(BadArgument(format!(
                     "--nodes {}: local nodes are counted (--nodes 3); machines need --env ssh",

@@ -138,7 +138,10 @@ impl Machines {
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let Ok(command) = fs::read_to_string(entry.path().join("cmdline")) else { continue };
             let command = command.replace('\0', " ");
-            if command.contains("squall-") || command.starts_with("squall refkv") || command.starts_with("nft ") {
+            if command.contains("squall-")
+                || command.starts_with("squall refkv")
+                || command.starts_with("nft ")
+            {
                 left.push(format!("process {}: {command}", entry.file_name().to_string_lossy()));
             }
         }

@@ -66,13 +66,8 @@ b="$d/{name}"
         let connection = told("connection").unwrap_or_default();
         let ip = connection.split(' ').nth(2).and_then(|ip| ip.parse::<IpAddr>().ok());
         let dir = PathBuf::from(dir);
-        let machine = Machine {
-            binary: dir.join(name),
-            ip: ip.map(|ip| ip.to_canonical()),
-            dir,
-            uid,
-            remote,
-        };
+        let machine =
+            Machine { binary: dir.join(name), ip: ip.map(|ip| ip.to_canonical()), dir, uid, remote };
         if told("binary").is_none() {
             machine.copy(binary).await?;
         }

@@ -94,9 +94,10 @@ impl SshCluster {
         if !(1..=NODES_MAX).contains(&options.nodes.len()) {
             bail!("an ssh cluster has 1 to {NODES_MAX} nodes, not {}", options.nodes.len());
         }
-        let machines = prepare(options).await?;
+        let machines = make_ready(options).await?;
         machines.iter().for_each(warn_of_missing_rights);
-        let nodes = machines.iter().map(|machine| node(machine, machines.len())).collect::<Result<Vec<_>>>()?;
+        let nodes =
+            machines.iter().map(|machine| node(machine, machines.len())).collect::<Result<Vec<_>>>()?;
         distinct(&nodes)?;
         let mut starting = JoinSet::new();
         let bound = Arc::new(Semaphore::new(AT_A_TIME));
@@ -124,7 +125,8 @@ impl SshCluster {
             }
         }
         handles.sort_by_key(|(at, _)| *at);
-        let cluster = Cluster { nodes: handles.into_iter().map(|(_, handle)| handle).collect(), switch: None };
+        let cluster =
+            Cluster { nodes: handles.into_iter().map(|(_, handle)| handle).collect(), switch: None };
         match failed {
             None => Ok(cluster),
             Some(error) => {
@@ -136,7 +138,7 @@ impl SshCluster {
 }
 
 /// Makes every node ready to start an agent, some at a time.
-async fn prepare(options: &SshOptions) -> Result<Vec<Machine>> {
+async fn make_ready(options: &SshOptions) -> Result<Vec<Machine>> {
     let binary = Arc::new(Binary::find(options.agent.as_ref()).await?);
     let options = Arc::new(options.clone());
     let bound = Arc::new(Semaphore::new(AT_A_TIME));
@@ -154,7 +156,11 @@ async fn prepare(options: &SshOptions) -> Result<Vec<Machine>> {
     let failed = prepared.iter().filter(|(_, machine)| machine.is_err()).count();
     let all = prepared.len();
     let machines: Result<Vec<Machine>> = prepared.into_iter().map(|(_, machine)| machine).collect();
-    if failed > 1 { machines.with_context(|| format!("{failed} of {all} nodes cannot be used")) } else { machines }
+    if failed > 1 {
+        machines.with_context(|| format!("{failed} of {all} nodes cannot be used"))
+    } else {
+        machines
+    }
 }
 
 fn warn_of_missing_rights(machine: &Machine) {
@@ -170,7 +176,8 @@ fn warn_of_missing_rights(machine: &Machine) {
 /// Its name, and the addresses by which others reach it.
 fn node(machine: &Machine, of: usize) -> Result<Node> {
     let Remote { name, address, .. } = &machine.remote;
-    let remedy = || format!("write the address by which the other nodes reach it behind it: {address}/10.0.0.1");
+    let remedy =
+        || format!("write the address by which the other nodes reach it behind it: {address}/10.0.0.1");
     let (ip, other_ips) = match (address.ips.split_first(), machine.ip) {
         (Some((&ip, others)), _) => (ip, others.to_vec()),
         (None, Some(ip)) if of == 1 || !ip.is_loopback() => (ip, Vec::new()),
