@@ -18,7 +18,7 @@ pub(crate) fn in_namespaces(test: &str, body: impl FnOnce()) {
         return body();
     }
     if !nix::unistd::geteuid().is_root() || !Path::new(SSHD).exists() {
-        println!("skipped: it needs root and openssh-server (./setup.sh installs it)");
+        println!("skipped: it needs root and openssh-server (./setup.sh --all installs it)");
         return;
     }
     let output = Command::new("unshare")
