@@ -62,7 +62,13 @@ impl<'p, O, const N: usize> Cursor<'p, O, N> {
 
     /// The kind of the operation in a slot that is pending.
     pub(crate) fn kind(&self, slot: usize) -> u32 {
-        self.problem.entries[self.holder[slot] as usize].kind
+        self.entry(slot).kind
+    }
+
+    /// The operation in a slot that is pending.
+    #[inline]
+    pub(crate) fn entry(&self, slot: usize) -> Entry {
+        self.problem.entries[self.holder[slot] as usize]
     }
 
     /// How many operations of a crashed class were called.

@@ -5,7 +5,7 @@ use super::cache::Config;
 use super::cursor::Cursor;
 use super::foresight::Foresight;
 use super::meter::Limit;
-use super::problem::{Entry, Problem};
+use super::problem::{Entry, NEVER, Problem};
 use super::space::Space;
 use super::window::Window;
 use crate::model::Model;
@@ -108,8 +108,8 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
 
     /// The configuration after the pending operation in `slot`, where that is legal.
     pub(crate) fn take(&mut self, config: &Config<N>, slot: usize) -> Option<Config<N>> {
-        let kind = self.cursor.kind(slot);
-        if self.hopeless(config, kind, slot) {
+        let Entry { kind, complete, optional, .. } = self.cursor.entry(slot);
+        if self.has_twin(config, kind, complete, optional) || self.hopeless(config, kind, slot) {
             return None;
         }
         let state = self.space.step(self.problem, config.state, kind)?;
@@ -127,7 +127,7 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
             return None;
         }
         let kind = self.problem.classes[class];
-        if self.hopeless(config, kind, usize::MAX) {
+        if self.has_twin(config, kind, NEVER, true) || self.hopeless(config, kind, usize::MAX) {
             return None;
         }
         let state = self.space.step(self.problem, config.state, kind)?;
@@ -137,6 +137,25 @@ impl<'p, 'm, M: Model, const N: usize> Board<'p, 'm, M, N> {
         let mut next = Config { state, used: self.bags.with(config.used, class as u32), ..*config };
         self.observe(&mut next);
         Some(next)
+    }
+
+    /// Whether a pending operation of the same kind, which returns earlier, stands for this one, so that it need not be tried:
+    /// of equal operations the first to return goes first. So `k` of them pending make `k + 1` choices, not `2^k`.
+    ///
+    /// This loses nothing. Take an order that goes on with `x`, where `y` of the same kind is pending and returns earlier. If it has
+    /// `y` later on, let the two change places: the states stay the same, `y` comes before its return since it comes earlier
+    /// than it did, and `x` before its own, which is later than that of `y`. If it has no `y`, then `y` may be left out; if `x` may be left
+    /// out too, let `y` take its place. The new order is as long as the old one, and goes on with what returns earlier: after
+    /// finitely many exchanges it goes on with an operation that has no twin. What crashed returns last of all and may be left
+    /// out.
+    fn has_twin(&self, config: &Config<N>, kind: u32, complete: u32, optional: bool) -> bool {
+        self.problem.repeated[kind as usize]
+            && self.cursor.pending().minus(self.cursor.observers()).minus(&config.window).iter().any(
+                |other| {
+                    let other = self.cursor.entry(other);
+                    other.kind == kind && other.complete < complete && (optional || !other.optional)
+                },
+            )
     }
 
     /// Whether a later observation could not be made after this operation: see [`foresight`](super::foresight).

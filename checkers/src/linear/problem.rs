@@ -44,6 +44,8 @@ pub(crate) struct Problem<O> {
     pub(crate) kinds: Arc<Interner<O>>,
     /// For each kind whether it only reads.
     pub(crate) read_only: Arc<[bool]>,
+    /// For each kind whether there are several of it.
+    pub(crate) repeated: Vec<bool>,
     /// For each class of crashed operations its kind.
     pub(crate) classes: Vec<u32>,
     /// Number of slots: the most operations pending at once, those that never return apart.
@@ -70,7 +72,7 @@ impl<O> Default for Draft<O> {
 impl<O: Eq + Hash> Draft<O> {
     /// Bytes that an operation takes at most, here and in the problem, without what it owns elsewhere.
     pub(crate) const BYTES_PER_OP: usize =
-        3 * size_of::<Entry>() + 3 * size_of::<O>() + 24 + 2 * size_of::<Step>() + 8;
+        3 * size_of::<Entry>() + 3 * size_of::<O>() + 24 + 2 * size_of::<Step>() + 10;
 
     /// Adds an operation with the indices of its events: in the order of their invocations. One that completes at
     /// [`NEVER`] may take effect at any time after its invocation, or not at all.
@@ -94,6 +96,7 @@ impl<O: Clone + Eq + Hash> Problem<O> {
             steps: vec![],
             kinds: Arc::new(kinds),
             read_only,
+            repeated: vec![],
             classes: vec![],
             width: 0,
             returns: 0,
@@ -111,6 +114,7 @@ impl<O: Clone + Eq + Hash> Problem<O> {
             steps: Vec::new(),
             kinds: Arc::clone(&self.kinds),
             read_only: Arc::clone(&self.read_only),
+            repeated: Vec::new(),
             classes: Vec::new(),
             width: 0,
             returns: 0,
@@ -145,6 +149,12 @@ impl<O: Clone + Eq + Hash> Problem<O> {
             steps.push(Step::Return(at));
         }
         self.steps = steps;
+        let mut seen = vec![false; self.kinds.len()];
+        self.repeated = vec![false; self.kinds.len()];
+        for entry in &self.entries {
+            let kind = entry.kind as usize;
+            self.repeated[kind] |= std::mem::replace(&mut seen[kind], true);
+        }
         self.assign_slots();
     }
 

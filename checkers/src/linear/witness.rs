@@ -10,8 +10,8 @@ use crate::Budget;
 use crate::model::{Model, RegisterOp, Symbol};
 
 /// Configurations that one attempt may cost; all attempts together cost at most [`TOTAL_STEPS`].
-const ATTEMPT_STEPS: u64 = 20_000;
-const TOTAL_STEPS: u64 = 1_000_000;
+const ATTEMPT_STEPS: u64 = 100_000;
+const TOTAL_STEPS: u64 = 4_000_000;
 
 /// Entries to begin with, the latest to return.
 const FIRST_WINDOW: usize = 8;

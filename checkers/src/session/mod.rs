@@ -21,6 +21,17 @@
 //! counts under is decided by the operations that show it: two reads of one session say that reads were not
 //! monotonic, though the cause may have been two writes that were applied in the wrong order.
 
+//! **Each alone.** A checker of one guarantee reports the reads that count under it, judged with the same `≺`,
+//! which rests on all four: it tells which promise of a system that makes all four is broken, not whether a system
+//! that makes only one keeps it. By the definitions alone little can be told from outside: where only monotonic
+//! writes is promised, two reads of a session may go to two servers, of which one lacks what the other had, so
+//! that no history of single reads breaks it; where only read your writes is, a server may have applied two writes
+//! of the session in the wrong order, and the read of the first is no proof; writes follow reads shows as a cycle
+//! only. (So also by the axioms of Viotti and Vukolić, *Consistency in non-transactional distributed storage
+//! systems*, ACM Computing Surveys 49(1), 2016: monotonic reads and read your writes bind what is visible, the
+//! other two only the order of writes.) For such a system, a read of the initial value after a write or a read of
+//! another one is the finding that stands by itself.
+
 mod find;
 mod order;
 
