@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use squall_checkers::domain::{
-    Bank, Convergence, Counter, ExactlyOnce, Fencing, LongFork, Monotonic, Queue, SetFull, Staleness,
-    UniqueIds,
+    Bank, Convergence, Counter, ExactlyOnce, Fencing, Kafka, LongFork, Monotonic, Queue, SetFull, Staleness,
+    UniqueIds, Watch,
 };
 use squall_checkers::{History, Op, Process, Type, Valid};
 
@@ -32,6 +32,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case { name: "unique-ids", input: ids, checker: || Box::new(UniqueIds::new()), ..base },
         Case { name: "bank, 8 accounts", input: bank, checker: || Box::new(Bank::new()), ..base },
         Case { name: "long-fork, groups of 2", input: forks, checker: || Box::new(LongFork::new()), ..base },
+        Case { name: "kafka, a message a poll", input: logs, checker: || Box::new(Kafka::new()), ..base },
+        Case { name: "kafka, batches of 9", input: batches, checker: || Box::new(Kafka::new()), ..base },
+        Case { name: "watch, 3 watchers", input: changes, checker: || Box::new(Watch::new()), ..base },
         Case { name: "monotonic", input: monotonic, checker: || Box::new(Monotonic::new()), ..base },
         Case { name: "fencing", input: locks, checker: || Box::new(Fencing::new()), ..base },
         Case { name: "staleness", input: registers, checker: || Box::new(Staleness::new()), ..base },
@@ -138,6 +141,66 @@ fn forks(ops: usize) -> Input {
         let asked = json!([["r", group, null], ["r", group + 1, null]]);
         ("txn", asked, json!([read(group), read(group + 1)]))
     }))
+}
+
+fn logs(ops: usize) -> Input {
+    sent_and_polled(ops, 2)
+}
+
+fn batches(ops: usize) -> Input {
+    sent_and_polled(ops, 10)
+}
+
+/// Ten logs, each with its producer and its consumer. One operation of `every` polls all that is new in one of them.
+fn sent_and_polled(ops: usize, every: usize) -> Input {
+    let mut random = Random(2);
+    let mut history = History::new();
+    let mut new: Vec<Vec<Value>> = vec![Vec::new(); 10];
+    let mut ends = [0; 10];
+    for n in 0..ops {
+        let log = if n % every == 0 { n / every % 10 } else { random.below(10) };
+        let mut push = |f: &'static str, asked: Value, told: Value| {
+            let op = Op::new(f).process(Process::Client(log as u32)).at(n as u64 * 1_000_000);
+            history.push(&op.clone().value(asked));
+            history.push(&op.value(told).kind(Type::Ok));
+        };
+        if n % every == 0 {
+            let messages = Value::from(std::mem::take(&mut new[log]));
+            push("poll", json!([["poll"]]), json!([["poll", { log.to_string(): messages }]]));
+        } else {
+            push("send", json!([["send", log, n]]), json!([["send", log, [ends[log], n]]]));
+            new[log].push(json!([ends[log], n]));
+            // A transaction's end takes an offset.
+            ends[log] += 2;
+        }
+    }
+    Input::of(history)
+}
+
+/// Three watchers who look at what is new after every ten writes.
+fn changes(ops: usize) -> Input {
+    let mut history = History::new();
+    let mut new = Vec::new();
+    for n in 0..ops {
+        let process = match n % 13 {
+            10.. => n % 13,
+            _ => 0,
+        };
+        let op = Op::new(if process == 0 { "write" } else { "watch" });
+        let op = op.process(Process::Client(process as u32)).at(n as u64 * 1_000_000);
+        if process == 0 {
+            new.push(json!([n, n]));
+            history.push(&op.clone().value(json!(n)));
+            history.push(&op.value(json!([n, n])).kind(Type::Ok));
+        } else {
+            history.push(&op.clone());
+            history.push(&op.value(new.clone()).kind(Type::Ok));
+            if process == 12 {
+                new.clear();
+            }
+        }
+    }
+    Input::of(history)
 }
 
 fn monotonic(ops: usize) -> Input {

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::calls::{Call, Calls, Pass, Stop, brief};
+use super::calls::{Call, Calls, Order, Pass, Stop, brief, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
@@ -78,15 +78,14 @@ impl Bank {
         Bank { negative_balances: true, ..self }
     }
 
-    fn judge(&self, history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-        let calls = Calls::of(history, budget)?;
+    fn judge(&self, calls: &Calls<'_>) -> Result<Verdict, Stop> {
         let mut reads = Reads::default();
         let _held = calls.run(&mut reads)?;
         let Some(reference) = reads.reference() else {
-            let found = Findings::new(NAME, &KINDS, &calls);
+            let found = Findings::new(NAME, &KINDS, calls);
             return Ok(found.verdict("0 reads".into(), Some("no read was acknowledged".into())));
         };
-        let known = self.known(&calls, &mut reads, reference);
+        let known = self.known(calls, &mut reads, reference);
         let mut judge = Judge {
             bank: self,
             total: self.total.map_or(reference.total, i128::from),
@@ -94,10 +93,10 @@ impl Bank {
             strange_from: known.iter().position(|known| !known).unwrap_or(known.len()) as u32,
             known,
             accounts: &mut reads.accounts,
-            found: Findings::new(NAME, &KINDS, &calls),
+            found: Findings::new(NAME, &KINDS, calls),
         };
         for read in &reads.list {
-            judge.read(&calls, read);
+            judge.read(calls, read);
         }
         let (total, accounts) = (judge.total, judge.known.iter().filter(|known| **known).count());
         let summary = format!("{} reads of {accounts} accounts, total {total}", reads.list.len());
@@ -136,7 +135,7 @@ impl Checker for Bank {
 
     /// Stats: `reads`, `accounts`, `total`, and how many reads show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        self.judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        judged(NAME, Order::OfSessions, history, budget, |calls| self.judge(calls))
     }
 }
 

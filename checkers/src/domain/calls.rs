@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::budget::{Lease, Spent};
+use crate::checker::without_real_time;
 use crate::history::{OpRef, Pairs, Raw};
 use crate::{Budget, History, Type, Verdict};
 
@@ -11,6 +12,30 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// Events between two looks at the budget.
 const PACE: usize = 4096;
+
+/// The order of events that a verdict rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// What ended before what began: such a checker answers unknown where the history has no real-time order.
+    OfTime,
+    /// What each process did, one operation after the other.
+    OfSessions,
+}
+
+/// The verdict of a checker of this family on the clients' operations.
+pub(super) fn judged<'a>(
+    name: &str,
+    order: Order,
+    history: &'a History,
+    budget: &'a Budget,
+    judge: impl FnOnce(&Calls<'a>) -> Result<Verdict, Stop>,
+) -> Verdict {
+    let unknown = without_real_time(name, history).filter(|_| order == Order::OfTime);
+    unknown.unwrap_or_else(|| {
+        let verdict = Calls::of(history, budget).and_then(|calls| judge(&calls));
+        verdict.unwrap_or_else(|stop| stop.verdict(name))
+    })
+}
 
 /// An operation: its invocation, and its completion if there is one.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +117,7 @@ impl Stop {
         Stop::Shape(format!("event {}: there is no `{}` here: {expected}", op.index(), op.f()))
     }
 
-    pub(super) fn verdict(self, checker: &str) -> Verdict {
+    fn verdict(self, checker: &str) -> Verdict {
         match self {
             Stop::Spent(spent) => Verdict::unknown(checker, spent.to_string()),
             Stop::Shape(why) => Verdict::unknown(checker, why),
@@ -121,7 +146,7 @@ impl fmt::Debug for Calls<'_> {
 }
 
 impl<'a> Calls<'a> {
-    pub(super) fn of(history: &'a History, budget: &'a Budget) -> Result<Calls<'a>, Stop> {
+    fn of(history: &'a History, budget: &'a Budget) -> Result<Calls<'a>, Stop> {
         budget.ask()?;
         let held = budget.lease(history.len() * size_of::<u32>())?;
         Ok(Calls { history, budget, pairs: history.pairs(), _held: held })

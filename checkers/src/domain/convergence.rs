@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::calls::{Call, Calls, NONE, Pass, Stop, brief};
+use super::calls::{Call, Calls, NONE, Order, Pass, Stop, brief, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
@@ -61,23 +61,22 @@ impl Checker for Convergence {
     /// Stats: `final_reads` (processes that have one), `updates`, `divergence` (processes that differ) and `lost_update`
     /// (elements that final reads lack).
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        judged(NAME, Order::OfTime, history, budget, judge)
     }
 }
 
-fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-    let calls = Calls::of(history, budget)?;
+fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
     let mut updates = Updates::default();
     let _held = calls.run(&mut updates)?;
-    let mut found = Findings::new(NAME, &KINDS, &calls);
+    let mut found = Findings::new(NAME, &KINDS, calls);
     let mut finals: Vec<u32> = updates.last.values().copied().filter(|at| updates.quiet <= *at).collect();
     finals.sort_unstable_by_key(|&at| calls.call(at).acknowledged());
     let mut states = Vec::new();
     let mut held = Vec::new();
     for &at in &finals {
-        budget.ask()?;
-        let state = updates.state(told(&calls, at));
-        held.push(budget.lease(state.capacity() * size_of::<u32>())?);
+        calls.budget.ask()?;
+        let state = updates.state(told(calls, at));
+        held.push(calls.budget.lease(state.capacity() * size_of::<u32>())?);
         states.push(state);
     }
     let mut same: BTreeMap<&[u32], (usize, usize)> = BTreeMap::new();
@@ -92,7 +91,7 @@ fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
             (format!("{}, but {}", read(at), read(finals[usual])), vec![finals[usual], at])
         });
     }
-    updates.lost(&calls, &finals, &states, &mut found);
+    updates.lost(calls, &finals, &states, &mut found);
     let few = "processes have a read that began after the last update: let every process read at the end";
     let undecided = (finals.len() < 2).then(|| format!("{} {few}", finals.len()));
     let summary = format!("{} final reads, {} of them different", finals.len(), found.count("divergence"));

@@ -14,9 +14,8 @@
 
 use std::collections::HashMap;
 
-use super::calls::{Call, Calls, Pass, Stop};
+use super::calls::{Call, Calls, Order, Pass, Stop, judged};
 use super::findings::Findings;
-use crate::checker::without_real_time;
 use crate::history::Raw;
 use crate::intern::FastBuild;
 use crate::{Budget, Checker, History, Type, Verdict};
@@ -59,17 +58,13 @@ impl Checker for Counter {
 
     /// Stats: `reads`, `adds`, `too_low`, `too_high`, and `max_error`, how far the worst read is outside its bounds.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        if let Some(unknown) = without_real_time(NAME, history) {
-            return unknown;
-        }
-        judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        judged(NAME, Order::OfTime, history, budget, judge)
     }
 }
 
 const KINDS: [&str; 2] = ["too-low", "too-high"];
 
-fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-    let calls = Calls::of(history, budget)?;
+fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
     let mut bounds = Bounds {
         acknowledged: Sums::default(),
         possible: Sums::default(),
@@ -78,7 +73,7 @@ fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
         reads: 0,
         adds: 0,
         max_error: 0,
-        found: Findings::new(NAME, &KINDS, &calls),
+        found: Findings::new(NAME, &KINDS, calls),
     };
     let _held = calls.run(&mut bounds)?;
     // As in Jepsen, adds alone are valid: nothing contradicts them.

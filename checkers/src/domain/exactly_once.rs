@@ -14,7 +14,7 @@
 //! A `process` of unknown outcome may or may not have been. Where there is no read, work that nobody says to have done
 //! makes the verdict unknown, for it may yet be done. One pass, and one over the ids.
 
-use super::calls::{Call, Calls, NONE, Pass, Stop, brief};
+use super::calls::{Call, Calls, NONE, Order, Pass, Stop, brief, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::Interner;
@@ -56,13 +56,12 @@ impl Checker for ExactlyOnce {
 
     /// Stats: `submitted` and `acknowledged` ids, `done` (processed or read), and how many show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        judged(NAME, Order::OfTime, history, budget, judge)
     }
 }
 
-fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-    let calls = Calls::of(history, budget)?;
-    let found = Findings::new(NAME, &KINDS, &calls);
+fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
+    let found = Findings::new(NAME, &KINDS, calls);
     let mut works =
         Works { ids: Interner::default(), works: Vec::new(), last: None, seen: false, reads: 0, found };
     let _held = calls.run(&mut works)?;

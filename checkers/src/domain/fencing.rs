@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::calls::{Call, Calls, Pass, Stop};
+use super::calls::{Call, Calls, Order, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::{OpRef, Raw};
 use crate::intern::FastBuild;
@@ -73,8 +73,7 @@ impl Fencing {
         Fencing { leases: true, ..self }
     }
 
-    fn judge(&self, history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-        let calls = Calls::of(history, budget)?;
+    fn judge(&self, calls: &Calls<'_>) -> Result<Verdict, Stop> {
         let mut locks = Locks {
             options: self,
             owner: HashMap::default(),
@@ -84,7 +83,7 @@ impl Fencing {
             held: HashMap::default(),
             acquires: 0,
             writes: 0,
-            found: Findings::new(NAME, &KINDS, &calls),
+            found: Findings::new(NAME, &KINDS, calls),
         };
         let _held = calls.run(&mut locks)?;
         let nothing = locks.acquires + locks.writes == 0;
@@ -102,7 +101,7 @@ impl Checker for Fencing {
 
     /// Stats: `acquires` and `writes` that were acknowledged, and how many show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        self.judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        judged(NAME, Order::OfTime, history, budget, |calls| self.judge(calls))
     }
 }
 

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::calls::{Calls, brief};
-use crate::{Anomaly, History, Valid, Verdict};
+use crate::history::Raw;
+use crate::{Anomaly, Budget, History, Type, Valid, Verdict};
 
 /// Anomalies of one kind that are explained; further ones are counted.
 pub(super) const EXPLAINED_MAX: usize = 8;
@@ -13,6 +14,9 @@ const EVENTS_MAX: usize = 100_000;
 
 /// Events of a witness that are told step by step.
 const STEPS_MAX: usize = 64;
+
+/// Bytes of a witness's values, up to which it is made smaller.
+const SHRUNK_MAX: usize = 1 << 16;
 
 /// Counts anomalies by kind and explains the first of each.
 pub(super) struct Findings<'a> {
@@ -34,7 +38,8 @@ impl<'a> Findings<'a> {
         Findings { checker, calls, kinds, counts: vec![0; kinds.len()], anomalies: Vec::new(), events: 0 }
     }
 
-    /// Counts an anomaly. If it is one of the first of its kind, asks for its sentence and the invocations that show it.
+    /// Counts an anomaly. If it is one of the first of its kind, asks for its sentence and the invocations that show
+    /// it.
     pub(super) fn add(
         &mut self,
         kind: &'static str,
@@ -95,6 +100,53 @@ fn anomaly(
     let steps = witness.iter().take(STEPS_MAX).map(|&at| step(calls.history, at)).collect();
     let sentence = key.map_or(sentence.clone(), |key| format!("key {key}: {sentence}"));
     Anomaly { kind: kind.into(), key: key.cloned(), sentence, witness, steps, edges: Vec::new() }
+}
+
+/// The same verdict, where no operation can be left out of a witness without its kind of anomaly going: unless they
+/// are large. For checkers whose operations may show several anomalies of one kind.
+pub(super) fn minimal(
+    mut verdict: Verdict,
+    history: &History,
+    budget: &Budget,
+    judge: &dyn Fn(&History) -> Verdict,
+) -> Verdict {
+    for anomaly in &mut verdict.anomalies {
+        while budget.ask().is_ok()
+            && let Some(smaller) = smaller(anomaly, history, judge)
+        {
+            *anomaly = smaller;
+        }
+    }
+    let mut told = Vec::new();
+    verdict.anomalies.retain(|anomaly| {
+        let new = !told.contains(&(anomaly.kind.clone(), anomaly.witness.clone()));
+        told.push((anomaly.kind.clone(), anomaly.witness.clone()));
+        new
+    });
+    verdict
+}
+
+/// An anomaly of the same kind that fewer of the operations show.
+fn smaller(anomaly: &Anomaly, history: &History, judge: &dyn Fn(&History) -> Verdict) -> Option<Anomaly> {
+    let bytes = |&at: &usize| if let Raw::Text(text) = history.get(at).raw() { text.len() } else { 0 };
+    if anomaly.witness.iter().map(bytes).sum::<usize>() > SHRUNK_MAX {
+        return None;
+    }
+    let cut = |events: &[usize]| {
+        let mut cut: History = events.iter().map(|&at| history.get(at).to_op()).collect();
+        cut.set_real_time(history.has_real_time());
+        cut
+    };
+    let whole = cut(&anomaly.witness);
+    let pairs = whole.pairs();
+    let invocations = whole.iter().filter(|event| event.kind() == Type::Invoke);
+    invocations.map(|event| event.index()).find_map(|left_out| {
+        let stays = |&at: &usize| at != left_out && Some(at) != pairs.of(left_out);
+        let events: Vec<usize> = (0..whole.len()).filter(stays).map(|at| anomaly.witness[at]).collect();
+        let found = judge(&cut(&events)).anomalies.into_iter().find(|found| found.kind == anomaly.kind)?;
+        let witness = found.witness.iter().map(|&at| events[at]).collect();
+        Some(Anomaly { witness, ..found })
+    })
 }
 
 fn step(history: &History, at: usize) -> String {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::calls::{Call, Calls, NONE, Pass, Stop};
+use super::calls::{Call, Calls, NONE, Order, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
@@ -60,16 +60,18 @@ impl Checker for LongFork {
 
     /// Stats: `reads`, `groups`, `writes`, and how many `long_fork`s (at most one for each read) and `aborted_read`s.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        judged(NAME, Order::OfSessions, history, budget, judge)
     }
 }
 
-fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-    let calls = Calls::of(history, budget)?;
+fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
     let mut txns = Txns::default();
     let _held = calls.run(&mut txns)?;
-    let mut found = Findings::new(NAME, &KINDS, &calls);
-    for &(at, key) in &txns.aborted {
+    let mut found = Findings::new(NAME, &KINDS, calls);
+    // Without real time it is not known that the write that did not fail came later.
+    let real_time = calls.history.has_real_time();
+    let aborted = |key: u32| real_time || txns.keys[key as usize].writer == NONE;
+    for &(at, key) in txns.aborted.iter().filter(|(_, key)| aborted(*key)) {
         let (writer, key) = (txns.keys[key as usize].failed, txns.ids.value(key));
         found.add("aborted-read", None, |calls| {
             let advice = "if that may have taken effect, record it as info";
@@ -83,7 +85,7 @@ fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
     let mut groups: Vec<Group> = std::mem::take(&mut txns.groups).into_values().collect();
     groups.sort_unstable_by_key(|group| group.reads.first().map(|read| read.at));
     for group in &mut groups {
-        budget.ask()?;
+        calls.budget.ask()?;
         group.judge(&txns.ids, &mut found);
     }
     let reads: usize = groups.iter().map(|group| group.reads.len()).sum();

@@ -8,7 +8,8 @@
 //!   called wrong that such an operation explains.
 //! - An anomaly's witness is whole operations, which fail by themselves. Unless its module says otherwise, no operation
 //!   can be left out.
-//! - The verdict is unknown, with the reason, where nothing was judged: no acknowledged read, no final read.
+//! - The verdict is unknown, with the reason, where nothing was judged: no acknowledged read, no final read. So it is where
+//!   it rests on what ended before what began, and the history's format does not tell.
 //! - An operation that was recorded as failed and was seen all the same is an anomaly. Its sentence says that it should
 //!   have been recorded as `info` if it might have taken effect.
 
@@ -19,6 +20,12 @@ pub mod counter;
 pub mod exactly_once;
 pub mod fencing;
 mod findings;
+pub mod kafka;
+mod kafka_log;
+mod kafka_mops;
+mod kafka_ops;
+#[cfg(test)]
+mod kafka_tests;
 pub mod long_fork;
 pub mod monotonic;
 pub mod queue;
@@ -31,18 +38,23 @@ pub mod staleness;
 #[cfg(test)]
 mod testing;
 pub mod unique_ids;
+pub mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 pub use bank::Bank;
 pub use convergence::Convergence;
 pub use counter::Counter;
 pub use exactly_once::ExactlyOnce;
 pub use fencing::Fencing;
+pub use kafka::Kafka;
 pub use long_fork::LongFork;
 pub use monotonic::Monotonic;
 pub use queue::Queue;
 pub use set::SetFull;
 pub use staleness::Staleness;
 pub use unique_ids::UniqueIds;
+pub use watch::Watch;
 
 use crate::registry::{CheckerEntry, Order};
 
@@ -101,6 +113,16 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         about: "a value that only grows is never seen to shrink",
         order: Order::Sessions,
         build: || Box::new(Monotonic::new()),
+    },
+    CheckerEntry {
+        name: "kafka",
+        about: "logs keep what was sent to them, each message at one offset, and are polled in order",
+        build: || Box::new(Kafka::new()),
+    },
+    CheckerEntry {
+        name: "watch",
+        about: "all who watch a value see the same changes in the same order",
+        build: || Box::new(Watch::new()),
     },
     CheckerEntry {
         name: "fencing",

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::calls::{Call, Calls, NONE, Pass, Stop};
+use super::calls::{Call, Calls, NONE, Order, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::{OpRef, Raw};
 use crate::intern::{FastBuild, Interner};
@@ -71,8 +71,7 @@ impl Monotonic {
         Monotonic { independent: true, ..self }
     }
 
-    fn judge(self, history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-        let calls = Calls::of(history, budget)?;
+    fn judge(self, calls: &Calls<'_>) -> Result<Verdict, Stop> {
         let mut pass = Values {
             options: self,
             keys: Interner::default(),
@@ -80,7 +79,7 @@ impl Monotonic {
             mine: HashMap::default(),
             open: HashMap::default(),
             seen: 0,
-            found: Findings::new(NAME, &KINDS, &calls),
+            found: Findings::new(NAME, &KINDS, calls),
         };
         let _held = calls.run(&mut pass)?;
         let undecided = (pass.seen == 0).then(|| "no value was seen".to_owned());
@@ -97,7 +96,8 @@ impl Checker for Monotonic {
 
     /// Stats: `seen`, how many values were seen, and how many show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        self.judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        let order = if self.per_process { Order::OfSessions } else { Order::OfTime };
+        judged(NAME, order, history, budget, |calls| self.judge(calls))
     }
 }
 

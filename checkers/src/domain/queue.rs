@@ -20,7 +20,7 @@
 //! there are no more lost elements than such dequeues, the verdict is unknown. So it is where
 //! elements are left that were acknowledged after the queue was last emptied. One pass, and one over the enqueues.
 
-use super::calls::{Call, Calls, NONE, Pass, Stop, brief};
+use super::calls::{Call, Calls, NONE, Order, Pass, Stop, brief, judged};
 use super::findings::Findings;
 use crate::history::{OpRef, Raw};
 use crate::intern::Interner;
@@ -63,8 +63,7 @@ impl Queue {
         Queue { total: true }
     }
 
-    fn judge(self, history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-        let calls = Calls::of(history, budget)?;
+    fn judge(self, calls: &Calls<'_>) -> Result<Verdict, Stop> {
         let mut items = Items {
             total: self.total,
             ids: Interner::default(),
@@ -75,7 +74,7 @@ impl Queue {
             crashed_drain: false,
             dequeues: 0,
             duplicates: 0,
-            found: Findings::new(self.label(), &KINDS, &calls),
+            found: Findings::new(self.label(), &KINDS, calls),
         };
         let _held = calls.run(&mut items)?;
         let undecided = if self.total { items.lost() } else { items.nothing() };
@@ -110,7 +109,7 @@ impl Checker for Queue {
     /// Stats: `attempts`, `acknowledged`, `dequeued`, `duplicated`, `recovered` (dequeued, though the enqueue was of
     /// unknown outcome), and how many elements show each failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        self.judge(history, budget).unwrap_or_else(|stop| stop.verdict(self.label()))
+        judged(self.label(), Order::OfTime, history, budget, |calls| self.judge(calls))
     }
 }
 

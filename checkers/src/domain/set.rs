@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::calls::{Calls, NONE, Stop};
+use super::calls::{Calls, NONE, Order, Stop, judged};
 use super::findings::{Findings, percentiles};
 use super::set_elements::{Element, Fate, Set, Sets};
 use super::set_order;
@@ -91,8 +91,7 @@ impl SetFull {
         if self.linearizable { "set" } else { "set-full" }
     }
 
-    fn judge(self, history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-        let calls = Calls::of(history, budget)?;
+    fn judge(self, calls: &Calls<'_>) -> Result<Verdict, Stop> {
         let mut sets = Sets::new(self.independent);
         let mut held = vec![calls.run(&mut sets)?];
         let mut tally = Tally {
@@ -100,14 +99,14 @@ impl SetFull {
             counts: BTreeMap::new(),
             visible_ns: Vec::new(),
             lost_ns: Vec::new(),
-            found: Findings::new(self.label(), &KINDS, &calls),
+            found: Findings::new(self.label(), &KINDS, calls),
         };
         let mut undecided = None;
         for set in &mut sets.list {
-            held.push(set.read_all(&calls, self.independent)?);
-            tally.judge(&calls, set);
+            held.push(set.read_all(calls, self.independent)?);
+            tally.judge(calls, set);
             if self.linearizable && set.may_be_out_of_order {
-                set_order::judge(&calls, set, self.independent, &mut tally.found)?;
+                set_order::judge(calls, set, self.independent, &mut tally.found)?;
             }
             if !set.read_after_last_add() {
                 let of = set.key.as_ref().map_or_else(String::new, |key| format!(" of key {key}"));
@@ -131,7 +130,7 @@ impl Checker for SetFull {
     /// but read), `unexpected`, `duplicated`, `aborted_reads`; and `visible_ms` and `lost_ms`, each
     /// `{p50, p95, p99, max}` in milliseconds since the element was known.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        self.judge(history, budget).unwrap_or_else(|stop| stop.verdict(self.label()))
+        judged(self.label(), Order::OfTime, history, budget, |calls| self.judge(calls))
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::calls::{Call, Calls, NONE, Pass, Stop, brief};
+use super::calls::{Call, Calls, NONE, Order, Pass, Stop, brief, judged};
 use super::findings::{Findings, percentiles};
 use crate::history::{OpRef, Raw};
 use crate::intern::Interner;
@@ -71,17 +71,16 @@ impl Staleness {
         Staleness { independent: true, ..self }
     }
 
-    fn judge(self, history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-        let calls = Calls::of(history, budget)?;
+    fn judge(self, calls: &Calls<'_>) -> Result<Verdict, Stop> {
         let mut pass = Registers { independent: self.independent, ..Registers::default() };
         let _held = calls.run(&mut pass)?;
-        let _more = budget.lease(pass.versions.len() * 16 + pass.reads.len() * 24)?;
+        let _more = calls.budget.lease(pass.versions.len() * 16 + pass.reads.len() * 24)?;
         let bound = self.bound.map_or(u64::MAX, |bound| bound.as_nanos().try_into().unwrap_or(u64::MAX));
-        let mut judge = Judge { bound, registers: &pass, found: Findings::new(NAME, &KINDS, &calls) };
+        let mut judge = Judge { bound, registers: &pass, found: Findings::new(NAME, &KINDS, calls) };
         let overwritten = pass.overwritten();
         let mut ages = Vec::with_capacity(pass.reads.len());
         for &read in &pass.reads {
-            if let Some(age) = judge.read(&calls, read, &overwritten) {
+            if let Some(age) = judge.read(calls, read, &overwritten) {
                 ages.push((pass.versions[read.version as usize].key, age));
             }
         }
@@ -110,7 +109,7 @@ impl Checker for Staleness {
     /// Stats: `reads`, `stale` (older than 0), `age_ms` `{p50, p95, p99, max}`, and where keys are independent
     /// `age_ms_by_key` of those that were most stale.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        self.judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        judged(NAME, Order::OfTime, history, budget, |calls| self.judge(calls))
     }
 }
 

@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use super::calls::{Call, Calls, Pass, Stop};
+use super::calls::{Call, Calls, Order, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::Interner;
@@ -52,13 +52,12 @@ impl Checker for UniqueIds {
     /// Stats: `attempted`, `acknowledged`, `duplicate_id` (acknowledgements of an id that was given out already), and the
     /// `range` `[lowest, highest]` of ids that are integers.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judge(history, budget).unwrap_or_else(|stop| stop.verdict(NAME))
+        judged(NAME, Order::OfSessions, history, budget, judge)
     }
 }
 
-fn judge(history: &History, budget: &Budget) -> Result<Verdict, Stop> {
-    let calls = Calls::of(history, budget)?;
-    let mut ids = Ids::new(&calls);
+fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
+    let mut ids = Ids::new(calls);
     let _held = calls.run(&mut ids)?;
     ids.compare_integers();
     let summary = format!("{} ids, {} of them again", ids.acknowledged, ids.found.count("duplicate-id"));

@@ -191,6 +191,11 @@ impl<'a> Iterator for Items<'a> {
                 Some(half.into())
             }
             Items::Text(rest) => {
+                // Most items are integers: these are read in one go.
+                if let Some((n, len)) = json::small_integer(rest) {
+                    *rest = rest.get(len + 1..).unwrap_or_default();
+                    return Some(Raw::Int(n));
+                }
                 let (item, after) = Items::split(rest);
                 *rest = after.get(1..).unwrap_or_default();
                 (!item.is_empty()).then(|| Raw::of_text(item))
@@ -217,7 +222,7 @@ fn item_end(text: &[u8]) -> usize {
 }
 
 /// Where the quote at `at` is closed.
-fn string_end(text: &[u8], mut at: usize) -> usize {
+pub(super) fn string_end(text: &[u8], mut at: usize) -> usize {
     at += 1;
     while let Some(&byte) = text.get(at) {
         match byte {

@@ -1,5 +1,5 @@
 use super::json;
-use super::raw::{Items, Raw};
+use super::raw::{Items, Raw, string_end};
 
 /// A walk over the JSON text of a [`Raw`] value in one pass, into arrays and out of them.
 #[derive(Clone, Debug)]
@@ -37,6 +37,17 @@ impl<'a> Scan<'a> {
         (!item.is_empty()).then(|| Raw::of_text(item))
     }
 
+    /// Steps over the name of an entry of an object, and the colon. A name that is an integer is one, as in [`Raw::entries`].
+    #[inline]
+    pub(crate) fn name(&mut self) -> Option<Raw<'a>> {
+        if self.rest.first() != Some(&b'"') {
+            return None;
+        }
+        let (name, rest) = self.rest.split_at_checked(string_end(self.rest, 0) + 1)?;
+        self.rest = rest.strip_prefix(b":")?;
+        Some(Raw::Text(name).unquoted())
+    }
+
     /// Whether nothing is left.
     pub(crate) fn is_done(&self) -> bool {
         self.rest.is_empty()
@@ -58,5 +69,17 @@ mod tests {
         assert_eq!(scan.item(), Some(Raw::Text(br#"[1,{"a]":2}]"#)));
         assert!(scan.item().is_none() && scan.eat(b']') && scan.eat(b',') && scan.eat(b'['));
         assert!(scan.eat(b']') && scan.eat(b']') && scan.is_done() && scan.item().is_none());
+    }
+
+    #[test]
+    fn names_of_entries_are_told() {
+        let mut scan = Scan::new(br#"{"a\":":1,"-7":[]}"#);
+        assert!(scan.name().is_none() && scan.eat(b'{'));
+        assert_eq!(scan.name(), Some(Raw::Text(br#""a\":""#)));
+        assert_eq!(scan.item(), Some(Raw::Int(1)));
+        assert!(scan.eat(b','));
+        assert_eq!(scan.name(), Some(Raw::Int(-7)));
+        assert!(scan.item().is_some() && scan.name().is_none());
+        assert!(Scan::new(b"\"open").name().is_none());
     }
 }

@@ -14,6 +14,8 @@ pub struct Facts {
     pub lists: bool,
     /// There are transactions that write registers.
     pub registers: bool,
+    /// There are transactions that send to logs and poll them.
+    pub logs: bool,
     /// Every value of a plain read or write is `[key, value]`.
     pub keyed: bool,
     /// A read returned a list.
@@ -61,7 +63,7 @@ impl Facts {
     }
 
     fn note_txn(&mut self, op: OpRef<'_>) {
-        if self.lists && self.registers {
+        if self.logs || self.lists && self.registers {
             return;
         }
         for mop in op.raw().items().into_iter().flatten() {
@@ -70,6 +72,7 @@ impl Facts {
             };
             self.lists |= f == "append";
             self.registers |= f == "w";
+            self.logs |= f == "send" || f == "poll";
             // A read of a list tells as much as an append.
             let read = || mop.items().and_then(|mut parts| parts.nth(2)).is_some_and(|v| v.items().is_some());
             self.lists |= f == "r" && read();

@@ -30,7 +30,11 @@ fn candidates(facts: &Facts) -> &'static [&'static str] {
         Some("set") => return &["linearizable-set"],
         _ => {}
     }
-    if any(&["transfer"]) || (facts.reads_maps && !facts.transactions()) {
+    if facts.logs {
+        &["kafka"]
+    } else if any(&["watch", "final-watch", "final_watch"]) {
+        &["watch"]
+    } else if any(&["transfer"]) || (facts.reads_maps && !facts.transactions()) {
         &["bank"]
     } else if facts.registers && !facts.lists {
         // The strongest that can be told without times is serializability.
@@ -98,6 +102,8 @@ mod tests {
         assert_eq!(name(&[("acquire", json!(null))]).unwrap(), "linearizable-mutex");
         assert_eq!(name(&[("txn", json!([["append", 1, 2]]))]).unwrap(), "append");
         assert_eq!(name(&[("txn", json!([["r", 1, [2]]]))]).unwrap(), "append");
+        assert_eq!(name(&[("poll", json!([["poll", {"0": [[3, 4]]}]]))]).unwrap(), "kafka");
+        assert_eq!(name(&[("write", json!(2)), ("watch", json!([2]))]).unwrap(), "watch");
         assert!(name(&[("frobnicate", json!(null))]).unwrap_err().contains("frobnicate"));
     }
 }

@@ -192,6 +192,13 @@ pub const MODELS: &[ModelEntry] = &[
     model("bank", &[], "transfers keep the total", &["bank"]),
     model("long-fork", &[], "no two readers see two writes in opposite orders", &["long-fork"]),
     model("unique-ids", &[], "no id is given twice", &["unique-ids"]),
+    model(
+        "kafka",
+        &["log", "partitioned-log"],
+        "logs keep what is sent to them, at one offset each, and are polled in order",
+        &["kafka"],
+    ),
+    model("watch", &[], "all who watch a value see the same changes in the same order", &["watch"]),
     model("total-queue", &[], "what was enqueued is dequeued, once", &["total-queue"]),
 ];
 
@@ -234,7 +241,9 @@ impl ModelEntry {
 pub(super) fn fits(checker: &str, facts: &Facts) -> bool {
     let family =
         |name: &str| checker == name || checker.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
-    if family("append") {
+    if checker == "kafka" || facts.logs {
+        checker == "kafka" && facts.logs
+    } else if family("append") {
         facts.lists || (facts.transactions() && !facts.registers)
     } else if family("rw-register") || family("txn") {
         facts.transactions() && !facts.lists

@@ -1,0 +1,290 @@
+//! The operations on logs, one after the other: what they tell of the logs, and where consumers and producers went.
+
+use std::collections::HashMap;
+
+use super::calls::{Call, Calls, NONE, Pass, Stop};
+use super::kafka_log::Log;
+use super::kafka_mops::{Mop, Mops};
+use crate::history::Raw;
+use crate::intern::{FastBuild, Interner};
+use crate::{Budget, Process, Type};
+
+/// Messages between two looks at the budget, in one operation.
+const PACE: usize = 1 << 14;
+
+/// Where a message lies, if that is known from the operation that has it: else its slot is `NONE`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) slot: u32,
+    pub(super) message: u32,
+    pub(super) offset: i64,
+}
+
+/// The last message of a key that a client polled or sent, and by which operation.
+#[derive(Clone, Copy)]
+struct Last {
+    place: Place,
+    by: u32,
+}
+
+/// Which two messages of a key follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// In the polls of one operation.
+    IntPoll,
+    /// The last of one operation that polls, and the first of the next of the same process.
+    Poll,
+    /// In the sends of one operation.
+    IntSend,
+    /// The last of one operation that sends, and the first of the next of the same process.
+    Send,
+}
+
+/// Two messages of a key that follow each other, and may not be neighbours in its log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) kind: Kind,
+    /// The consumer had subscribed: it may be moved at any time.
+    pub(super) subscribed: bool,
+    pub(super) key: u32,
+    pub(super) from: Place,
+    pub(super) from_by: u32,
+    pub(super) to: Place,
+    pub(super) to_by: u32,
+}
+
+/// A send of unknown outcome.
+#[derive(Clone, Copy)]
+struct Doubt {
+    by: u32,
+    key: u32,
+    message: u32,
+    offset: Option<i64>,
+}
+
+/// A process, as a consumer and as a producer.
+#[derive(Default)]
+struct Client {
+    subscribed: bool,
+    polled: HashMap<u32, Last, FastBuild>,
+    sent: HashMap<u32, Last, FastBuild>,
+}
+
+/// All that the operations tell.
+pub(super) struct Ops<'a> {
+    budget: &'a Budget,
+    pub(super) keys: Interner,
+    pub(super) logs: Vec<Log>,
+    pub(super) steps: Vec<Step>,
+    /// What operations polled that they had sent: the key, the message, the operation.
+    pub(super) own: Vec<(u32, u32, u32)>,
+    /// Operations of unknown outcome of which a message was polled, and by whom.
+    pub(super) provers: HashMap<u32, u32, FastBuild>,
+    doubts: Vec<Doubt>,
+    clients: HashMap<Process, Client, FastBuild>,
+    /// The messages that the operation at hand polled, and what to put back when it is done: it did not succeed.
+    row: Vec<(u32, u32)>,
+    undo: Vec<(bool, u32, Option<Last>)>,
+    held: usize,
+    tally_at: usize,
+    known: usize,
+}
+
+impl<'a> Ops<'a> {
+    pub(super) fn new(budget: &'a Budget) -> Ops<'a> {
+        Ops {
+            budget,
+            keys: Interner::default(),
+            logs: Vec::new(),
+            steps: Vec::new(),
+            own: Vec::new(),
+            provers: HashMap::default(),
+            doubts: Vec::new(),
+            clients: HashMap::default(),
+            row: Vec::new(),
+            undo: Vec::new(),
+            held: 0,
+            tally_at: 0,
+            known: 0,
+        }
+    }
+
+    fn operation(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        match call.f() {
+            "send" | "poll" | "txn" => self.transaction(call)?,
+            "assign" | "subscribe" => self.assigned(call),
+            _ => {}
+        }
+        // The logs are many: their bytes are added up when there is more of them.
+        if self.known >= self.tally_at {
+            self.tally_at = self.known + self.known / 8 + 1024;
+            self.held = self.logs.iter().map(Log::memory_bytes).sum::<usize>() + self.keys.memory_bytes();
+        }
+        Ok(())
+    }
+
+    /// The client goes on where it was only with the keys that it has still.
+    fn assigned(&mut self, call: Call<'a>) {
+        if !matches!(call.complete.map(|event| event.kind()), Some(Type::Ok | Type::Info)) {
+            return;
+        }
+        let client = self.clients.entry(call.invoke.process()).or_default();
+        let was_subscribed = std::mem::replace(&mut client.subscribed, call.f() == "subscribe");
+        let told = call.complete.and_then(|event| event.raw().items());
+        let mut keys: Vec<u32> = match told.or_else(|| call.asked().items()) {
+            Some(keys) if client.subscribed || !was_subscribed => {
+                keys.map(|key| self.keys.intern_raw(key.unquoted())).collect()
+            }
+            _ => Vec::new(),
+        };
+        keys.sort_unstable();
+        client.polled.retain(|key, _| keys.binary_search(key).is_ok());
+        self.logs.resize_with(self.keys.len(), Log::default);
+    }
+
+    fn transaction(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        let told = call.complete.filter(|event| event.raw().items().is_some());
+        let event = told.unwrap_or(call.invoke);
+        let malformed = || {
+            Stop::shape(event, r#"a list of ["send", key, message] and ["poll", {key: [[offset, message]]}]"#)
+        };
+        let text = match event.raw() {
+            Raw::Text(text) => text,
+            Raw::Null => return Ok(()),
+            _ => return Err(malformed()),
+        };
+        let process = call.invoke.process();
+        let mut client = self.clients.remove(&process).unwrap_or_default();
+        let mut mops = Mops::of(text, told.is_some());
+        let (mut sends, mut messages) = (false, 0);
+        while let Some(mop) = mops.next().map_err(|_| malformed())? {
+            sends |= mop.sends;
+            messages += 1;
+            if messages % PACE == 0 {
+                self.budget.ask()?;
+            }
+            self.mop(call, mop, &mut client);
+        }
+        for (sends, key, last) in self.undo.drain(..) {
+            let lasts = if sends { &mut client.sent } else { &mut client.polled };
+            match last {
+                Some(last) => lasts.insert(key, last),
+                None => lasts.remove(&key),
+            };
+        }
+        self.clients.insert(process, client);
+        if sends {
+            let sent = |key: u32, message: u32| self.logs[key as usize].messages[message as usize].latest;
+            let own = self.row.iter().filter(|&&(key, message)| sent(key, message) == call.at());
+            self.own.extend(own.map(|&(key, message)| (key, message, call.at())));
+        }
+        self.row.clear();
+        Ok(())
+    }
+
+    fn mop(&mut self, call: Call<'a>, mop: Mop<'a>, client: &mut Client) {
+        let (by, kind) = (call.at(), call.kind());
+        let key = self.keys.intern_raw(mop.key);
+        if key as usize >= self.logs.len() {
+            self.logs.resize_with(key as usize + 1, Log::default);
+        }
+        let log = &mut self.logs[key as usize];
+        let before = log.slots.len() + log.messages.len();
+        let message = log.message(mop.value);
+        // What a send of unknown outcome says of its offset counts only if it took effect.
+        let offset = mop.offset.filter(|_| !mop.sends || kind == Type::Ok);
+        let slot = offset.map_or(NONE, |offset| log.put(offset, message, by));
+        self.known += log.slots.len() + log.messages.len() - before;
+        let known = &mut log.messages[message as usize];
+        if mop.sends {
+            known.latest = by;
+            match kind {
+                Type::Fail => known.failed = known.failed.min(by),
+                _ => {
+                    known.twice |= known.sent != NONE;
+                    known.sent = known.sent.min(by);
+                }
+            }
+            match kind {
+                Type::Ok => known.committed = known.committed.min(by),
+                Type::Fail => {}
+                _ => self.doubts.push(Doubt { by, key, message, offset: mop.offset }),
+            }
+        } else {
+            if kind == Type::Ok && known.polled == NONE {
+                known.polled = by;
+            }
+            self.row.push((key, message));
+        }
+        let place = Place { slot, message, offset: offset.unwrap_or(0) };
+        self.follow(mop.sends, kind, key, Last { place, by }, client);
+    }
+
+    /// A client goes on from the last message of a key to this one.
+    fn follow(&mut self, sends: bool, kind: Type, key: u32, to: Last, client: &mut Client) {
+        let lasts = if sends { &mut client.sent } else { &mut client.polled };
+        let from = lasts.insert(key, to);
+        let internal = from.is_some_and(|from| from.by == to.by);
+        // A poll that did not succeed commits no offsets; a send of unknown outcome may have been.
+        if !internal && kind != Type::Ok && !(sends && kind == Type::Info) {
+            self.undo.push((sends, key, from));
+        }
+        let Some(from) = from.filter(|_| internal || !sends || kind != Type::Fail) else { return };
+        let kind = match (sends, internal) {
+            (false, true) => Kind::IntPoll,
+            (false, false) => Kind::Poll,
+            (true, true) => Kind::IntSend,
+            (true, false) => Kind::Send,
+        };
+        let forward = from.place.slot != NONE && to.place.slot != NONE && from.place.offset < to.place.offset;
+        let neighbours = from.place.offset.checked_add(1) == Some(to.place.offset);
+        if !(forward && (neighbours || kind == Kind::Send)) {
+            let subscribed = client.subscribed && !sends;
+            let (from, from_by) = (from.place, from.by);
+            self.steps.push(Step { kind, subscribed, key, from, from_by, to: to.place, to_by: to.by });
+        }
+    }
+
+    /// Once all is read: a send of unknown outcome took effect if a message of the same operation was polled. Then the
+    /// offsets are put in order.
+    pub(super) fn settle(&mut self, calls: &Calls<'_>) -> Result<(), Stop> {
+        for group in self.doubts.chunk_by(|a, b| a.by == b.by) {
+            let polled =
+                |doubt: &Doubt| self.logs[doubt.key as usize].messages[doubt.message as usize].polled;
+            let Some(prover) = group.iter().map(polled).find(|&by| by != NONE) else { continue };
+            self.provers.insert(group[0].by, prover);
+            for doubt in group {
+                let log = &mut self.logs[doubt.key as usize];
+                if let Some(offset) = doubt.offset {
+                    log.put(offset, doubt.message, doubt.by);
+                }
+                let message = &mut log.messages[doubt.message as usize];
+                message.committed = message.committed.min(doubt.by);
+            }
+        }
+        for log in &mut self.logs {
+            calls.budget.ask()?;
+            log.sort();
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Pass<'a> for Ops<'a> {
+    /// An operation that never completes tells what it tells when it begins.
+    fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        if call.complete.is_none() { self.operation(call) } else { Ok(()) }
+    }
+
+    fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        self.operation(call)
+    }
+
+    fn bytes(&self) -> usize {
+        self.held
+            + self.steps.capacity() * size_of::<Step>()
+            + self.doubts.capacity() * size_of::<Doubt>()
+            + self.own.capacity() * size_of::<(u32, u32, u32)>()
+            + self.clients.capacity() * size_of::<(Process, Client)>()
+    }
+}

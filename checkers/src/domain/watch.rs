@@ -1,0 +1,584 @@
+//! Watches: everybody who watches a value sees all its changes, in one order.
+//!
+//! **Operations** (Jepsen's `etcd.watch`): `write v`, each value once, and `watch` (or `final-watch`), which returns
+//! the list of the changes that the process saw since its last watch: each is the value, or `[revision, value]` with
+//! a revision that grows. Jepsen's `{"revision": r, "log": [value, …]}` is read as its log. A write may return
+//! `[revision, value]` too. A process is a *watcher*: its log is what its acknowledged watches returned, one after
+//! the other, from the first change on. Other functions are left out.
+//!
+//! All logs must be equal, or one the beginning of the other. Jepsen compares them with the one that most have,
+//! where all watchers came equally far; else it does not decide. **Failures:**
+//! - `divergence`: after the same change two watchers saw different ones: so one of them missed a change or saw it too
+//!   late; `divergent-start`: their first changes differ;
+//! - `duplicate`: a watcher saw a change twice; `nonmonotonic-watch`: a revision that is not above the last one;
+//! - `inconsistent-revisions`: two values have one revision, or one has two;
+//! - `gap`: a watcher went from one revision to a higher one, past that of an acknowledged write;
+//! - `lost-event`: nobody saw an acknowledged write, but one that began after that was seen;
+//! - `reordered-events`: a watcher saw two changes in one order, and their writes were made in the other;
+//! - `phantom-event`: a value that nobody had begun to write; `aborted-event`: its write had failed.
+//!
+//! etcd calls these promises *ordered*, *unique* and *reliable*. `lost-event` and `reordered-events` rest on real
+//! time and are looked for where there is one and the logs agree. The verdict is unknown where a watcher lacks the
+//! last changes that others saw or that were acknowledged, unless its last watch is of unknown outcome: then it is
+//! gone. So let all catch up at the end, as Jepsen's `final-watch` does. A value that was written twice makes it
+//! unknown, too.
+//!
+//! *Why neighbours are enough.* If all logs begin with the same change, and after each change all see the same next
+//! one, then all logs are the beginning of one chain. One pass over the logs.
+
+use std::collections::HashMap;
+
+use super::calls::{Call, Calls, NONE, Order, Pass, Stop, judged};
+use super::findings::{Findings, minimal};
+use crate::history::{OpRef, Raw};
+use crate::intern::{FastBuild, Interner};
+use crate::{Budget, Checker, History, Process, Type, Verdict};
+
+const NAME: &str = "watch";
+const KINDS: [&str; 10] = [
+    "divergence",
+    "divergent-start",
+    "duplicate",
+    "nonmonotonic-watch",
+    "inconsistent-revisions",
+    "gap",
+    "lost-event",
+    "reordered-events",
+    "phantom-event",
+    "aborted-event",
+];
+
+/// Where there is one of these it is not known in which order the changes came.
+const OF_ORDER: [&str; 5] =
+    ["divergence", "divergent-start", "duplicate", "nonmonotonic-watch", "inconsistent-revisions"];
+
+/// Changes between two looks at the budget.
+const PACE: usize = 1 << 14;
+
+/// Checks that watchers see the same changes: see the [module](super::watch).
+///
+/// ```
+/// use squall_checkers::domain::Watch;
+/// use squall_checkers::{Checker, history};
+///
+/// let text = r#"{"process":1,"type":"invoke","f":"watch"}
+/// {"process":1,"type":"ok","f":"watch","value":["a","b","c"],"time":1000000000}
+/// {"process":2,"type":"invoke","f":"watch"}
+/// {"process":2,"type":"ok","f":"watch","value":["a","c"],"time":2000000000}"#;
+/// let verdict = Watch::new().check(&history::read(text.as_bytes(), "watch.jsonl")?.history);
+/// assert_eq!(verdict.anomalies[0].kind, "divergence");
+/// assert_eq!(
+///     verdict.anomalies[0].sentence,
+///     "after \"a\" watch by process 1 at 1.000 s has \"b\", but watch by process 2 at 2.000 s has \"c\""
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watch {}
+
+impl Watch {
+    /// The checker.
+    pub fn new() -> Watch {
+        Watch::default()
+    }
+}
+
+impl Checker for Watch {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    /// Stats: `watchers`, `writes` (acknowledged), `events` (different changes that were seen), `unseen` (acknowledged
+    /// writes that nobody saw), `behind` (watchers that lack the last change), and how many show each kind of failure.
+    fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
+        let verdict = judged(NAME, Order::OfSessions, history, budget, judge);
+        minimal(verdict, history, budget, &|cut| judged(NAME, Order::OfSessions, cut, budget, judge))
+    }
+}
+
+fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
+    let mut watches = Watches::default();
+    let _held = calls.run(&mut watches)?;
+    let mut ops = std::mem::take(&mut watches.ops);
+    ops.sort_by_key(|(watcher, _)| *watcher);
+    let _more = calls.budget.lease(ops.capacity() * size_of::<(u32, u32)>())?;
+    let mut judge = Judge {
+        watches,
+        found: Findings::new(NAME, &KINDS, calls),
+        revisions: Interner::default(),
+        values: Vec::new(),
+        start: None,
+        gone: Vec::new(),
+        ends: Vec::new(),
+        seen: 0,
+    };
+    judge.revisions();
+    let mut held = calls.budget.lease(0)?;
+    for (nth, watcher) in ops.chunk_by(|a, b| a.0 == b.0).enumerate() {
+        judge.watcher(nth as u32, watcher)?;
+        held.resize(judge.bytes())?;
+    }
+    judge.events();
+    if calls.history.has_real_time() && OF_ORDER.iter().all(|kind| judge.found.count(kind) == 0) {
+        judge.real_time();
+    }
+    Ok(judge.verdict())
+}
+
+/// A value: its writes and who saw it. Operations are named by their invocations; what is not there is `NONE`.
+#[derive(Clone, Copy)]
+struct Event {
+    /// The first write that did not fail, when one was acknowledged, and the first that failed.
+    write: u32,
+    acknowledged: u32,
+    failed: u32,
+    twice: bool,
+    /// Its revision, and who shows it.
+    revision: i64,
+    revision_by: u32,
+    /// The watch that has it and completed first, and when.
+    seen_by: u32,
+    seen: u32,
+    /// 1 + the last watcher that was looked at and saw it.
+    watcher: u32,
+    next: Link,
+}
+
+/// What a watcher saw next, and in which watches it saw the one and the other.
+#[derive(Clone, Copy)]
+struct Link {
+    to: u32,
+    from_by: u32,
+    to_by: u32,
+}
+
+const NEW: Event = Event {
+    write: NONE,
+    acknowledged: NONE,
+    failed: NONE,
+    twice: false,
+    revision: 0,
+    revision_by: NONE,
+    seen_by: NONE,
+    seen: NONE,
+    watcher: 0,
+    next: Link { to: NONE, from_by: NONE, to_by: NONE },
+};
+
+/// The writes, and the watches of each watcher.
+#[derive(Default)]
+struct Watches {
+    ids: Interner,
+    events: Vec<Event>,
+    watchers: HashMap<Process, u32, FastBuild>,
+    /// The watcher, and its watch: by its invocation, acknowledged or of unknown outcome.
+    ops: Vec<(u32, u32)>,
+    /// Revisions that writes returned: the revision, the value, the write.
+    revisions: Vec<(i64, u32, u32)>,
+    writes: usize,
+    twice: Option<String>,
+}
+
+impl<'a> Pass<'a> for Watches {
+    fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
+        match call.f() {
+            "write" => self.write(call),
+            f if watches(f) && call.kind() != Type::Fail => {
+                let next = self.watchers.len() as u32;
+                let watcher = *self.watchers.entry(call.invoke.process()).or_insert(next);
+                self.ops.push((watcher, call.at()));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.ids.memory_bytes()
+            + self.events.capacity() * size_of::<Event>()
+            + self.watchers.capacity() * size_of::<(Process, u32)>()
+            + self.ops.capacity() * size_of::<(u32, u32)>()
+            + self.revisions.capacity() * size_of::<(i64, u32, u32)>()
+    }
+}
+
+impl Watches {
+    fn event(&mut self, value: Raw<'_>) -> u32 {
+        let id = self.ids.intern_raw(value);
+        if id as usize == self.events.len() {
+            self.events.push(NEW);
+        }
+        id
+    }
+
+    fn write(&mut self, call: Call<'_>) {
+        let id = self.event(call.asked());
+        let event = &mut self.events[id as usize];
+        if call.kind() == Type::Fail {
+            event.failed = event.failed.min(call.at());
+            return;
+        }
+        event.twice |= event.write != NONE;
+        event.write = event.write.min(call.at());
+        if event.twice {
+            let value = self.ids.value(id);
+            let why = || format!("{value} was written several times: which change is seen is not known");
+            self.twice.get_or_insert_with(why);
+        }
+        let Some((told, completion)) = call.told() else { return };
+        self.writes += usize::from(event.acknowledged == NONE);
+        event.acknowledged = event.acknowledged.min(completion.index() as u32);
+        if let Some((Raw::Int(revision), value)) = told.pair()
+            && value == call.asked()
+        {
+            self.revisions.push((revision, id, call.at()));
+        }
+    }
+}
+
+/// The changes that a watch returned; none for one that did not.
+fn log<'a>(event: Option<OpRef<'a>>) -> Result<impl Iterator<Item = Raw<'a>>, Stop> {
+    let list =
+        match event {
+            None => None,
+            Some(event) => {
+                let value = event.raw();
+                let list = value.entry("log").unwrap_or(value).items();
+                Some(list.ok_or_else(|| {
+                    Stop::shape(event, "a watch returns a list of values or [revision, value]")
+                })?)
+            }
+        };
+    Ok(list.into_iter().flatten())
+}
+
+/// The revision and the value of a change.
+fn parts(change: Raw<'_>) -> (Option<i64>, Raw<'_>) {
+    match change.pair() {
+        Some((Raw::Int(revision), value)) => (Some(revision), value),
+        _ => (None, change),
+    }
+}
+
+/// The first watch of the process of this one that has a change.
+fn first_of(calls: &Calls<'_>, watch: u32, value: Raw<'_>) -> u32 {
+    let process = calls.call(watch).invoke.process();
+    let mine = calls.iter().filter(|call| call.invoke.process() == process && watches(call.f()));
+    let has = |call: &Call<'_>| {
+        let told = call.told().map(|(_, event)| event);
+        log(told).is_ok_and(|mut log| log.any(|change| parts(change).1 == value))
+    };
+    mine.into_iter().find(has).map_or(watch, Call::at)
+}
+
+fn watches(f: &str) -> bool {
+    matches!(f, "watch" | "final-watch" | "final_watch")
+}
+
+struct Judge<'a> {
+    watches: Watches,
+    found: Findings<'a>,
+    /// Revisions, and for each the value and who shows it.
+    revisions: Interner,
+    values: Vec<(u32, u32)>,
+    start: Option<Link>,
+    /// The watchers whose last watch is of unknown outcome, and the last change of each.
+    gone: Vec<bool>,
+    ends: Vec<u32>,
+    seen: usize,
+}
+
+impl<'a> Judge<'a> {
+    fn value(&self, id: u32) -> serde_json::Value {
+        self.watches.ids.value(id)
+    }
+
+    fn event(&self, id: u32) -> &Event {
+        &self.watches.events[id as usize]
+    }
+
+    /// The revisions that writes returned, in order; what they say of values.
+    fn revisions(&mut self) {
+        let mut revisions = std::mem::take(&mut self.watches.revisions);
+        revisions.sort_unstable();
+        for &(revision, id, by) in &revisions {
+            self.note_revision(revision, id, by);
+        }
+        self.watches.revisions = revisions;
+    }
+
+    fn bytes(&self) -> usize {
+        self.watches.bytes()
+            + self.revisions.memory_bytes()
+            + self.values.capacity() * size_of::<(u32, u32)>()
+    }
+
+    /// A value has a revision, and must have no other; nor must the revision have another value.
+    fn note_revision(&mut self, revision: i64, id: u32, by: u32) {
+        let event = &mut self.watches.events[id as usize];
+        if event.revision_by == NONE {
+            (event.revision, event.revision_by) = (revision, by);
+        }
+        let known = *event;
+        let at = self.revisions.intern_raw(Raw::Int(revision)) as usize;
+        if at == self.values.len() {
+            self.values.push((id, by));
+        }
+        let (other, other_by) = self.values[at];
+        if other != id {
+            let (x, y) = (self.value(other), self.value(id));
+            self.found.add("inconsistent-revisions", None, |calls| {
+                let (first, second) = (calls.did(other_by), calls.did(by));
+                (format!("{first} has {x} at revision {revision}, and {second} has {y}"), vec![other_by, by])
+            });
+        } else if known.revision != revision && !known.twice {
+            let value = self.value(id);
+            self.found.add("inconsistent-revisions", None, |calls| {
+                let (first, second) = (calls.did(known.revision_by), calls.did(by));
+                let sentence =
+                    format!("{first} has {value} at revision {}, and {second} at {revision}", known.revision);
+                (sentence, vec![known.revision_by, by])
+            });
+        }
+    }
+
+    /// All that one watcher saw.
+    fn watcher(&mut self, number: u32, ops: &[(u32, u32)]) -> Result<(), Stop> {
+        let calls = self.found.calls();
+        let mut last: Option<(u32, Option<i64>, u32)> = None;
+        // After what cannot be, or may be two changes, it is not known what is next.
+        let (mut chained, mut end) = (true, NONE);
+        for &(_, by) in ops {
+            calls.budget.ask()?;
+            let completion = calls.call(by).told().map(|(_, event)| event);
+            let completed = completion.map_or(NONE, |event| event.index() as u32);
+            for (nth, change) in log(completion)?.enumerate() {
+                if nth % PACE == PACE - 1 {
+                    calls.budget.ask()?;
+                }
+                let (revision, value) = parts(change);
+                let id = self.watches.event(value);
+                let fresh = self.sees(number, id, value, (by, completed));
+                let grows = self.grows(last, revision, by);
+                if let Some(revision) = revision {
+                    self.note_revision(revision, id, by);
+                }
+                if fresh && grows && chained {
+                    self.link(last, id, revision, by);
+                }
+                chained = fresh && grows;
+                (last, end) = (Some((id, revision, by)), id);
+            }
+        }
+        self.ends.push(end);
+        self.gone.push(ops.last().is_some_and(|&(_, by)| !calls.call(by).is_ok()));
+        Ok(())
+    }
+
+    /// A watcher sees a change: whether for the first time, as far as that is known.
+    fn sees(&mut self, watcher: u32, id: u32, value: Raw<'_>, (by, end): (u32, u32)) -> bool {
+        let event = &mut self.watches.events[id as usize];
+        self.seen += usize::from(event.seen_by == NONE);
+        let before = std::mem::replace(&mut event.watcher, watcher + 1) == watcher + 1;
+        if end < event.seen {
+            (event.seen, event.seen_by) = (end, by);
+        }
+        if event.twice || !before {
+            return !event.twice;
+        }
+        self.found.add("duplicate", None, |calls| {
+            let first = first_of(calls, by, value);
+            let (did, value) = (calls.did(by), value.to_value());
+            let sentence = match first == by {
+                true => format!("{did} has {value} twice"),
+                false => format!("{did} has {value}, which {} had already", calls.did(first)),
+            };
+            (sentence, vec![first, by])
+        });
+        false
+    }
+
+    /// Whether a revision is above the last one.
+    fn grows(&mut self, last: Option<(u32, Option<i64>, u32)>, revision: Option<i64>, by: u32) -> bool {
+        let (Some((id, Some(before), before_by)), Some(revision)) = (last, revision) else { return true };
+        if revision > before {
+            return true;
+        }
+        let value = self.value(id);
+        self.found.add("nonmonotonic-watch", None, |calls| {
+            let (did, earlier) = (calls.did(by), calls.did(before_by));
+            let sentence = format!("{did} has revision {revision} after {earlier} had {before} with {value}");
+            (sentence, vec![before_by, by])
+        });
+        false
+    }
+
+    /// A watcher saw one change and then the next, or began with it.
+    fn link(&mut self, from: Option<(u32, Option<i64>, u32)>, to: u32, revision: Option<i64>, to_by: u32) {
+        let known = match from {
+            Some((id, ..)) => Some(self.event(id).next).filter(|next| next.to != NONE),
+            None => self.start,
+        };
+        let from_by = from.map_or(NONE, |(_, _, by)| by);
+        let Some(known) = known else {
+            let link = Link { to, from_by, to_by };
+            match from {
+                Some((id, before, _)) => {
+                    self.watches.events[id as usize].next = link;
+                    if let (Some(before), Some(revision)) = (before, revision) {
+                        self.gap(before, revision, link);
+                    }
+                }
+                None => self.start = Some(link),
+            }
+            return;
+        };
+        if known.to == to {
+            return;
+        }
+        let (x, y) = (self.value(known.to), self.value(to));
+        let after = from.map(|(id, ..)| self.value(id));
+        let kind = if from.is_some() { "divergence" } else { "divergent-start" };
+        self.found.add(kind, None, |calls| {
+            let (first, second) = (calls.did(known.to_by), calls.did(to_by));
+            let sentence = match after {
+                Some(after) => format!("after {after} {first} has {x}, but {second} has {y}"),
+                None => format!("{first} begins with {x}, but {second} with {y}"),
+            };
+            let mut shown = vec![known.from_by, known.to_by, from_by, to_by];
+            shown.retain(|by| *by != NONE);
+            (sentence, shown)
+        });
+    }
+
+    /// Looks for an acknowledged write between the revisions of two changes.
+    fn gap(&mut self, from: i64, to: i64, link: Link) {
+        let at = self.watches.revisions.partition_point(|(revision, ..)| *revision <= from);
+        let Some(&(revision, id, write)) = self.watches.revisions.get(at) else { return };
+        if revision < to {
+            let value = self.value(id);
+            self.found.add("gap", None, |calls| {
+                let (did, wrote) = (calls.did(link.to_by), calls.did(write));
+                let sentence = format!(
+                    "{did} goes from revision {from} to {to}, past {revision}, which {wrote} gave {value}"
+                );
+                (sentence, vec![link.from_by, link.to_by, write])
+            });
+        }
+    }
+
+    /// What was seen though nobody had written it.
+    fn events(&mut self) {
+        let calls = self.found.calls();
+        for id in 0..self.watches.events.len() as u32 {
+            let event = *self.event(id);
+            let end = if calls.history.has_real_time() { event.seen } else { NONE };
+            if event.seen_by == NONE || event.write < end {
+                continue;
+            }
+            let value = self.value(id);
+            if event.failed < end {
+                self.found.add("aborted-event", None, |calls| {
+                    let (did, by) = (calls.did(event.seen_by), calls.by(event.failed));
+                    let advice = "if that may have taken effect, record it as info";
+                    let sentence = format!("{did} has {value}, whose write by {by} failed; {advice}");
+                    (sentence, vec![event.seen_by, event.failed])
+                });
+            } else {
+                self.found.add("phantom-event", None, |calls| {
+                    let did = calls.did(event.seen_by);
+                    (format!("{did} has {value}, which nobody had written"), vec![event.seen_by])
+                });
+            }
+        }
+    }
+
+    /// The one log that all watchers agree on.
+    fn chain(&self) -> Vec<u32> {
+        let mut next = self.start.map_or(NONE, |link| link.to);
+        let mut chain = Vec::new();
+        while next != NONE && chain.len() < self.watches.events.len() {
+            chain.push(next);
+            next = self.event(next).next.to;
+        }
+        chain
+    }
+
+    /// The order of the log beside that of the writes.
+    fn real_time(&mut self) {
+        let chain = self.chain();
+        let written = || chain.iter().copied().filter(|&id| self.event(id).write != NONE);
+        let latest = written().max_by_key(|&id| self.event(id).write);
+        // Of those that were seen later, the write that was acknowledged first.
+        let mut earliest: Option<u32> = None;
+        let mut reordered = Vec::new();
+        for id in written().rev() {
+            let acknowledged = |id: u32| self.event(id).acknowledged;
+            let before = |&other: &u32| acknowledged(other) < self.event(id).write;
+            reordered.extend(earliest.filter(before).map(|other| (id, other)));
+            if earliest.is_none_or(|other| acknowledged(id) < acknowledged(other)) {
+                earliest = Some(id);
+            }
+        }
+        for (first, second) in reordered {
+            self.reordered(first, second);
+        }
+        if let Some(latest) = latest {
+            self.lost(latest);
+        }
+    }
+
+    /// Two changes that were seen in one order and written in the other.
+    fn reordered(&mut self, first: u32, second: u32) {
+        let (a, b) = (*self.event(first), *self.event(second));
+        let (x, y) = (self.value(first), self.value(second));
+        self.found.add("reordered-events", None, |calls| {
+            let seen_by = first_of(calls, b.seen_by, calls.call(a.write).asked());
+            let (seen, wrote, began) = (calls.did(b.seen_by), calls.did(b.write), calls.by(a.write));
+            let sentence =
+                format!("{seen} has {y} after {x}, but {wrote} wrote {y} before {began} began to write {x}");
+            (sentence, vec![a.write, b.write, seen_by, b.seen_by])
+        });
+    }
+
+    /// Acknowledged writes that nobody saw, though one that began later was.
+    fn lost(&mut self, latest: u32) {
+        let later = *self.event(latest);
+        for id in 0..self.watches.events.len() as u32 {
+            let event = *self.event(id);
+            if event.seen_by == NONE && !event.twice && event.acknowledged < later.write {
+                let (lost, value) = (self.value(id), self.value(latest));
+                self.found.add("lost-event", None, |calls| {
+                    let (did, seen) = (calls.did(event.write), calls.did(later.seen_by));
+                    let sentence =
+                        format!("{did} wrote {lost} and nobody saw it, though {seen} has {value}, which was written later");
+                    (sentence, vec![event.write, later.write, later.seen_by])
+                });
+            }
+        }
+    }
+
+    fn verdict(self) -> Verdict {
+        let last = self.chain().last().copied().unwrap_or(NONE);
+        let behind = self.ends.iter().zip(&self.gone).filter(|(end, gone)| **end != last && !**gone).count();
+        let missed = |event: &&Event| event.acknowledged != NONE && event.seen_by == NONE;
+        let unseen = self.watches.events.iter().filter(missed).count();
+        let watchers = self.ends.len();
+        let summary = format!("{watchers} watchers saw {} changes", self.seen);
+        let catch_up = "let every watcher catch up at the end";
+        let undecided = match (self.watches.twice, self.seen, behind, unseen) {
+            (Some(twice), ..) => Some(twice),
+            (None, 0, ..) => Some("no change was seen".to_owned()),
+            (None, _, 0, 0) => None,
+            (None, _, 0, unseen) => {
+                Some(format!("{unseen} acknowledged writes were not seen yet: {catch_up}"))
+            }
+            (None, _, behind, _) => {
+                Some(format!("{behind} watchers lack changes that others saw: {catch_up}"))
+            }
+        };
+        let verdict = self.found.verdict(summary, undecided);
+        let verdict = verdict.stat("watchers", watchers).stat("writes", self.watches.writes);
+        verdict.stat("events", self.seen).stat("unseen", unseen).stat("behind", behind)
+    }
+}

@@ -1,0 +1,229 @@
+//! Watches beside a plain definition.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::Watch;
+use super::testing::{Choice, Whole, agree};
+use crate::{Checker, History, Op, Process, Type, Valid};
+
+/// A change as a watcher saw it: the revision, the value, and whether it can stand in a chain.
+type Change = (Option<i64>, Value, bool);
+
+fn change(value: &Value) -> (Option<i64>, Value) {
+    match value.as_array() {
+        Some(pair) => (pair[0].as_i64(), pair[1].clone()),
+        None => (None, value.clone()),
+    }
+}
+
+fn is_watch(op: &Whole) -> bool {
+    op.f.ends_with("watch")
+}
+
+/// What each process saw.
+fn logs(ops: &[Whole]) -> Vec<(Process, Vec<Change>)> {
+    let processes: BTreeSet<Process> = ops.iter().filter(|op| is_watch(op)).map(|op| op.process).collect();
+    let seen = |process: Process| {
+        let mine = ops.iter().filter(|op| op.process == process && is_watch(op) && op.ok());
+        let all: Vec<(Option<i64>, Value)> = mine
+            .flat_map(|op| {
+                let list = if op.told.is_object() { &op.told["log"] } else { &op.told };
+                list.as_array().unwrap().iter().map(change)
+            })
+            .collect();
+        let good = |at: usize| {
+            let (revision, value) = &all[at];
+            let back = at > 0 && revision.is_some() && *revision <= all[at - 1].0;
+            !back && !all[..at].iter().any(|(_, other)| other == value) && writes(ops, value).len() < 2
+        };
+        (0..all.len()).map(|at| (all[at].0, all[at].1.clone(), good(at))).collect()
+    };
+    processes.into_iter().map(|process| (process, seen(process))).collect()
+}
+
+/// The writes of a value that did not fail.
+fn writes<'a>(ops: &'a [Whole], value: &Value) -> Vec<&'a Whole> {
+    ops.iter().filter(|op| op.f == "write" && op.asked == *value && op.kind != Type::Fail).collect()
+}
+
+fn given(op: &Whole) -> Option<i64> {
+    let pair = op.told.as_array().filter(|_| op.ok())?;
+    pair[0].as_i64()
+}
+
+/// The end of the first watch that has a value.
+fn first_seen(ops: &[Whole], value: &Value) -> usize {
+    let has = |op: &&Whole| {
+        let list = if op.told.is_object() { &op.told["log"] } else { &op.told };
+        is_watch(op) && op.ok() && list.as_array().unwrap().iter().any(|other| change(other).1 == *value)
+    };
+    ops.iter().filter(has).map(|op| op.complete).min().unwrap_or(usize::MAX)
+}
+
+fn of_logs(ops: &[Whole], logs: &[(Process, Vec<Change>)]) -> BTreeSet<&'static str> {
+    let mut kinds = BTreeSet::new();
+    let steps = || logs.iter().flat_map(|(_, log)| log.windows(2)).filter(|pair| pair[0].2 && pair[1].2);
+    for a in steps() {
+        if steps().any(|b| a[0].1 == b[0].1 && a[1].1 != b[1].1) {
+            kinds.insert("divergence");
+        }
+        let passed = |op: &Whole| {
+            let (Some(from), Some(to), Some(given)) = (a[0].0, a[1].0, given(op)) else { return false };
+            op.f == "write" && from < given && given < to
+        };
+        if ops.iter().any(passed) {
+            kinds.insert("gap");
+        }
+    }
+    let starts: BTreeSet<String> = logs
+        .iter()
+        .filter_map(|(_, log)| log.first().filter(|first| first.2))
+        .map(|c| c.1.to_string())
+        .collect();
+    if starts.len() > 1 {
+        kinds.insert("divergent-start");
+    }
+    for (_, log) in logs {
+        for (at, (revision, value, _)) in log.iter().enumerate() {
+            if log[..at].iter().any(|other| other.1 == *value) && writes(ops, value).len() < 2 {
+                kinds.insert("duplicate");
+            }
+            if at > 0 && revision.is_some() && *revision <= log[at - 1].0 && log[at - 1].0.is_some() {
+                kinds.insert("nonmonotonic-watch");
+            }
+        }
+    }
+    let seen = logs.iter().flat_map(|(_, log)| log).filter_map(|c| Some((c.0?, c.1.clone())));
+    let told = ops.iter().filter(|op| op.f == "write").filter_map(|op| Some((given(op)?, op.asked.clone())));
+    let revisions: Vec<(i64, Value)> = seen.chain(told).collect();
+    for (revision, value) in &revisions {
+        let differs = |(other, with): &(i64, Value)| {
+            (other == revision && with != value)
+                || (other != revision && with == value && writes(ops, value).len() < 2)
+        };
+        if revisions.iter().any(differs) {
+            kinds.insert("inconsistent-revisions");
+        }
+    }
+    kinds
+}
+
+fn naive(ops: &[Whole]) -> BTreeSet<&'static str> {
+    let logs = logs(ops);
+    let mut kinds = of_logs(ops, &logs);
+    let changes: Vec<&Change> = logs.iter().flat_map(|(_, log)| log).collect();
+    let saw = |value: &Value| changes.iter().any(|change| change.1 == *value);
+    let broken = kinds.iter().any(|kind| *kind != "gap");
+    let longest = logs.iter().map(|(_, log)| log).max_by_key(|log| log.len()).cloned().unwrap_or_default();
+    if !broken {
+        // Then each log is the beginning of the longest one, unless a change is not judged.
+        for (_, log) in logs.iter().filter(|_| changes.iter().all(|change| change.2)) {
+            assert!(log.iter().zip(&longest).all(|(a, b)| a.1 == b.1), "{logs:?}");
+        }
+        let before = |a: &Whole, b: &Whole| a.ok() && a.complete < b.invoke;
+        let chain: Vec<&Whole> = longest
+            .iter()
+            .take_while(|change| change.2)
+            .filter_map(|change| writes(ops, &change.1).first().copied())
+            .collect();
+        for (at, first) in chain.iter().enumerate() {
+            if chain[at..].iter().any(|second| before(second, first)) {
+                kinds.insert("reordered-events");
+            }
+        }
+        let lost =
+            |op: &&Whole| op.f == "write" && op.ok() && !saw(&op.asked) && writes(ops, &op.asked).len() < 2;
+        if ops.iter().filter(lost).any(|lost| chain.iter().any(|seen| before(lost, seen))) {
+            kinds.insert("lost-event");
+        }
+    }
+    for (_, value, _) in &changes {
+        let end = first_seen(ops, value);
+        if !writes(ops, value).iter().any(|op| op.invoke < end) {
+            let failed = |op: &Whole| op.f == "write" && op.asked == *value && op.kind == Type::Fail;
+            let aborted = ops.iter().any(|op| failed(op) && op.invoke < end);
+            kinds.insert(if aborted { "aborted-event" } else { "phantom-event" });
+        }
+    }
+    if kinds.is_empty() {
+        let twice = ops.iter().any(|op| op.f == "write" && writes(ops, &op.asked).len() > 1);
+        let alive = |process: Process| {
+            let mine = ops.iter().filter(|op| op.process == process && is_watch(op) && op.kind != Type::Fail);
+            mine.max_by_key(|op| op.invoke).is_some_and(Whole::ok)
+        };
+        let behind = |(process, log): &(Process, Vec<Change>)| log.len() < longest.len() && alive(*process);
+        let unseen = |op: &Whole| op.f == "write" && op.ok() && !saw(&op.asked);
+        if twice || changes.is_empty() || logs.iter().any(behind) || ops.iter().any(unseen) {
+            kinds.insert("unknown");
+        }
+    }
+    kinds
+}
+
+fn watch(changes: Value) -> Choice {
+    ("watch", json!(null), changes)
+}
+
+fn write(value: i64) -> Choice {
+    ("write", json!(value), json!(value))
+}
+
+#[test]
+fn agrees_with_the_plain_definition() {
+    let mut choices = vec![write(1), write(2), write(3)];
+    for changes in [json!([]), json!([1]), json!([2]), json!([1, 2]), json!([1, 2, 3]), json!([2, 1])] {
+        choices.push(watch(changes));
+    }
+    choices.push(("final-watch", json!(null), json!({"revision": 7, "log": [1, 3]})));
+    agree(&Watch::new(), naive, &choices, [2, 100_000, 8]);
+}
+
+/// Histories in which most is right: three writes, one after the other or side by side, and watches of what they
+/// wrote.
+#[test]
+fn agrees_with_the_plain_definition_on_likely_histories() {
+    let choices = [write(1), write(2), watch(json!([1])), watch(json!([2])), watch(json!([1, 2]))];
+    agree(&Watch::new(), naive, &choices, [3, 100_000, 5]);
+}
+
+#[test]
+fn agrees_with_the_plain_definition_with_revisions() {
+    let give = |revision: i64, value: i64| ("write", json!(value), json!([revision, value]));
+    let mut choices = vec![give(4, 10), give(6, 20), give(5, 30), write(20)];
+    for changes in [
+        json!([[4, 10]]),
+        json!([[6, 20]]),
+        json!([[4, 10], [6, 20]]),
+        json!([[4, 10], [5, 30], [6, 20]]),
+        json!([[6, 20], [5, 30]]),
+        json!([[5, 20]]),
+    ] {
+        choices.push(watch(changes));
+    }
+    agree(&Watch::new(), naive, &choices, [2, 100_000, 7]);
+}
+
+#[test]
+fn a_write_that_was_overtaken_is_lost_and_one_at_the_end_may_still_come() {
+    let op = |process: u32, f: &'static str, told: Value| {
+        let op = Op::new(f).process(Process::Client(process));
+        let asked = if f == "write" { told.clone() } else { json!(null) };
+        [op.clone().value(asked), op.value(told).kind(Type::Ok)]
+    };
+    let check = |seen: Value| -> crate::Verdict {
+        let ops = [op(0, "write", json!("a")), op(0, "write", json!("b")), op(1, "watch", seen)];
+        Watch::new().check(&ops.into_iter().flatten().collect::<History>())
+    };
+    assert_eq!(
+        check(json!(["b"])).anomalies[0].sentence,
+        "write by process 0 at 0.000 s wrote \"a\" and nobody saw it, though watch by process 1 at 0.000 s has \"b\", which \
+         was written later"
+    );
+    let behind = check(json!(["a"]));
+    assert_eq!((behind.valid, behind.stats["unseen"].as_u64()), (Valid::Unknown, Some(1)));
+    assert_eq!(check(json!(["a", "b"])).valid, Valid::True);
+    assert_eq!(check(json!(["b", "a"])).anomalies[0].kind, "reordered-events");
+    assert_eq!(check(json!(7)).valid, Valid::Unknown);
+}
