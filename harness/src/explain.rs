@@ -336,6 +336,38 @@ pub(crate) static TOPICS: &[Topic] = &[
         source: "Terry et al., PDIS 1994",
     },
     Topic {
+        name: "inconsistent-offsets",
+        kind: "anomaly",
+        about: "two clients saw different messages at one offset of a log",
+        text: "An offset names one message for ever. A log that is cut back by a new leader and then written again \
+               has two.",
+        source: "Jepsen, jepsen.tests.kafka",
+    },
+    Topic {
+        name: "poll-skip",
+        kind: "anomaly",
+        about: "a consumer went on past a message that is in the log",
+        text: "Two polls of one process follow each other, and a message that others sent or polled lies between. Within one \
+               operation it is int-poll-skip; backwards, nonmonotonic-poll. A consumer that has subscribed may be \
+               moved to other keys and back, so that there it is only counted.",
+        source: "Jepsen, jepsen.tests.kafka",
+    },
+    Topic {
+        name: "precommitted-read",
+        kind: "anomaly",
+        about: "a transaction polled a message that it had sent itself",
+        text: "Consumers see only what is committed, and a transaction is not while it runs.",
+        source: "Jepsen, jepsen.tests.kafka",
+    },
+    Topic {
+        name: "divergence",
+        kind: "anomaly",
+        about: "two replicas, or two who watch a value, saw different things",
+        text: "Of a watch: after the same change two watchers saw different ones, so that one of them missed a change or saw \
+               it too late. Of replicas: their final reads differ, though nothing was written any more.",
+        source: "Jepsen, etcd.watch",
+    },
+    Topic {
         name: "internal",
         kind: "anomaly",
         about: "a transaction did not see its own effects, or read a key twice and saw two things",

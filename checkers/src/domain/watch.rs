@@ -119,7 +119,8 @@ fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
         held.resize(judge.bytes())?;
     }
     judge.events();
-    if calls.history.has_real_time() && OF_ORDER.iter().all(|kind| judge.found.count(kind) == 0) {
+    let clear = judge.watches.twice.is_none() && OF_ORDER.iter().all(|kind| judge.found.count(kind) == 0);
+    if clear && calls.history.has_real_time() {
         judge.real_time();
     }
     Ok(judge.verdict())
@@ -420,15 +421,15 @@ impl<'a> Judge<'a> {
             None => self.start,
         };
         let from_by = from.map_or(NONE, |(_, _, by)| by);
+        let link = Link { to, from_by, to_by };
+        if let (Some((_, Some(before), _)), Some(revision)) = (from, revision)
+            && before.checked_add(1).is_some_and(|next| next < revision)
+        {
+            self.gap(before, revision, link);
+        }
         let Some(known) = known else {
-            let link = Link { to, from_by, to_by };
             match from {
-                Some((id, before, _)) => {
-                    self.watches.events[id as usize].next = link;
-                    if let (Some(before), Some(revision)) = (before, revision) {
-                        self.gap(before, revision, link);
-                    }
-                }
+                Some((id, ..)) => self.watches.events[id as usize].next = link,
                 None => self.start = Some(link),
             }
             return;
@@ -550,9 +551,11 @@ impl<'a> Judge<'a> {
                 let (lost, value) = (self.value(id), self.value(latest));
                 self.found.add("lost-event", None, |calls| {
                     let (did, seen) = (calls.did(event.write), calls.did(later.seen_by));
-                    let sentence =
-                        format!("{did} wrote {lost} and nobody saw it, though {seen} has {value}, which was written later");
-                    (sentence, vec![event.write, later.write, later.seen_by])
+                    let but = format!("though {seen} has {value}, which was written later");
+                    (
+                        format!("{did} wrote {lost} and nobody saw it, {but}"),
+                        vec![event.write, later.write, later.seen_by],
+                    )
                 });
             }
         }
