@@ -20,10 +20,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::calls::{Call, Calls, Order, Pass, Stop, brief, judged};
+use super::calls::{Call, Calls, Pass, Stop, brief, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Op, Verdict};
 
 const NAME: &str = "bank";
@@ -135,7 +136,7 @@ impl Checker for Bank {
 
     /// Stats: `reads`, `accounts`, `total`, and how many reads show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::OfSessions, history, budget, |calls| self.judge(calls))
+        judged(NAME, Order::Sessions, history, budget, |calls| self.judge(calls))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::budget::{Lease, Spent};
 use crate::checker::without_real_time;
 use crate::history::{OpRef, Pairs, Raw};
+use crate::registry::Order;
 use crate::{Budget, History, Type, Verdict};
 
 /// No operation, no event.
@@ -12,15 +13,6 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// Events between two looks at the budget.
 const PACE: usize = 4096;
-
-/// The order of events that a verdict rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// What ended before what began: such a checker answers unknown where the history has no real-time order.
-    OfTime,
-    /// What each process did, one operation after the other.
-    OfSessions,
-}
 
 /// The verdict of a checker of this family on the clients' operations.
 pub(super) fn judged<'a>(
@@ -30,7 +22,7 @@ pub(super) fn judged<'a>(
     budget: &'a Budget,
     judge: impl FnOnce(&Calls<'a>) -> Result<Verdict, Stop>,
 ) -> Verdict {
-    let unknown = without_real_time(name, history).filter(|_| order == Order::OfTime);
+    let unknown = without_real_time(name, history).filter(|_| order == Order::RealTime);
     unknown.unwrap_or_else(|| {
         let verdict = Calls::of(history, budget).and_then(|calls| judge(&calls));
         verdict.unwrap_or_else(|stop| stop.verdict(name))

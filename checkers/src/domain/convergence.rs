@@ -15,10 +15,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::calls::{Call, Calls, NONE, Order, Pass, Stop, brief, judged};
+use super::calls::{Call, Calls, NONE, Pass, Stop, brief, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Process, Verdict};
 
 const NAME: &str = "convergence";
@@ -61,7 +62,7 @@ impl Checker for Convergence {
     /// Stats: `final_reads` (processes that have one), `updates`, `divergence` (processes that differ) and `lost_update`
     /// (elements that final reads lack).
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::OfTime, history, budget, judge)
+        judged(NAME, Order::RealTime, history, budget, judge)
     }
 }
 

@@ -14,10 +14,11 @@
 
 use std::collections::HashMap;
 
-use super::calls::{Call, Calls, Order, Pass, Stop, judged};
+use super::calls::{Call, Calls, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::FastBuild;
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Type, Verdict};
 
 const NAME: &str = "counter";
@@ -58,7 +59,7 @@ impl Checker for Counter {
 
     /// Stats: `reads`, `adds`, `too_low`, `too_high`, and `max_error`, how far the worst read is outside its bounds.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::OfTime, history, budget, judge)
+        judged(NAME, Order::RealTime, history, budget, judge)
     }
 }
 

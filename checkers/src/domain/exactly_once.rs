@@ -14,10 +14,11 @@
 //! A `process` of unknown outcome may or may not have been. Where there is no read, work that nobody says to have done
 //! makes the verdict unknown, for it may yet be done. One pass, and one over the ids.
 
-use super::calls::{Call, Calls, NONE, Order, Pass, Stop, brief, judged};
+use super::calls::{Call, Calls, NONE, Pass, Stop, brief, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::Interner;
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Type, Verdict};
 
 const NAME: &str = "exactly-once";
@@ -56,7 +57,7 @@ impl Checker for ExactlyOnce {
 
     /// Stats: `submitted` and `acknowledged` ids, `done` (processed or read), and how many show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::OfTime, history, budget, judge)
+        judged(NAME, Order::RealTime, history, budget, judge)
     }
 }
 

@@ -17,10 +17,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::calls::{Call, Calls, Order, Pass, Stop, judged};
+use super::calls::{Call, Calls, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::{OpRef, Raw};
 use crate::intern::FastBuild;
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Process, Type, Verdict};
 
 const NAME: &str = "fencing";
@@ -101,7 +102,7 @@ impl Checker for Fencing {
 
     /// Stats: `acquires` and `writes` that were acknowledged, and how many show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::OfTime, history, budget, |calls| self.judge(calls))
+        judged(NAME, Order::RealTime, history, budget, |calls| self.judge(calls))
     }
 }
 

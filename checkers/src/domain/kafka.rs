@@ -38,10 +38,11 @@
 //! its neighbour is looked at again when all offsets are known. Linear, besides the sorting of offsets that come out
 //! of order.
 
-use super::calls::{Calls, NONE, Order, Stop, judged};
+use super::calls::{Calls, NONE, Stop, judged};
 use super::findings::{Findings, minimal};
 use super::kafka_log::{Log, Message};
 use super::kafka_ops::{Kind, Ops, Place, Step};
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Verdict};
 
 const NAME: &str = "kafka";
@@ -99,8 +100,8 @@ impl Checker for Kafka {
     /// Stats: `keys`, `messages`, `polled` (of them), `unseen`, `int_send_skip`, `subscribed_polls`, and how many show
     /// each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        let verdict = judged(NAME, Order::OfSessions, history, budget, judge);
-        minimal(verdict, history, budget, &|cut| judged(NAME, Order::OfSessions, cut, budget, judge))
+        let verdict = judged(NAME, Order::Sessions, history, budget, judge);
+        minimal(verdict, history, budget, &|cut| judged(NAME, Order::Sessions, cut, budget, judge))
     }
 }
 

@@ -15,10 +15,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::calls::{Call, Calls, NONE, Order, Pass, Stop, judged};
+use super::calls::{Call, Calls, NONE, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Type, Verdict};
 
 const NAME: &str = "long-fork";
@@ -60,7 +61,7 @@ impl Checker for LongFork {
 
     /// Stats: `reads`, `groups`, `writes`, and how many `long_fork`s (at most one for each read) and `aborted_read`s.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::OfSessions, history, budget, judge)
+        judged(NAME, Order::Sessions, history, budget, judge)
     }
 }
 

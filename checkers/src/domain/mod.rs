@@ -63,13 +63,13 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "set",
         about: "a set that grows is linearizable",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(SetFull::new().linearizable()),
     },
     CheckerEntry {
         name: "set-full",
         about: "a set loses nothing that was acknowledged; reads may be stale",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(SetFull::new()),
     },
     CheckerEntry {
@@ -81,13 +81,13 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "unordered-queue",
         about: "a queue gives out only what was put in, and no more often, in any order",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(Queue::new()),
     },
     CheckerEntry {
         name: "total-queue",
         about: "what was put into a queue comes out, perhaps twice, and nothing else does",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(Queue::total()),
     },
     CheckerEntry {
@@ -111,41 +111,43 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "monotonic",
         about: "a value that only grows is never seen to shrink",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(Monotonic::new()),
     },
     CheckerEntry {
         name: "kafka",
         about: "logs keep what was sent to them, each message at one offset, and are polled in order",
+        order: Order::Sessions,
         build: || Box::new(Kafka::new()),
     },
     CheckerEntry {
         name: "watch",
         about: "all who watch a value see the same changes in the same order",
+        order: Order::Sessions,
         build: || Box::new(Watch::new()),
     },
     CheckerEntry {
         name: "fencing",
         about: "a lock has one holder, its tokens grow, and no write with an old one is accepted",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(Fencing::new()),
     },
     CheckerEntry {
         name: "staleness",
         about: "how long ago the values that are read were overwritten",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(Staleness::new()),
     },
     CheckerEntry {
         name: "exactly-once",
         about: "what is submitted is processed, and not twice",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(ExactlyOnce::new()),
     },
     CheckerEntry {
         name: "convergence",
         about: "the final reads of all processes agree and lack nothing that was acknowledged",
-        order: Order::Sessions,
+        order: Order::RealTime,
         build: || Box::new(Convergence::new()),
     },
 ];

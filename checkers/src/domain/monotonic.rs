@@ -15,10 +15,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::calls::{Call, Calls, NONE, Order, Pass, Stop, judged};
+use super::calls::{Call, Calls, NONE, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::{OpRef, Raw};
 use crate::intern::{FastBuild, Interner};
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Process, Verdict};
 
 const NAME: &str = "monotonic";
@@ -96,7 +97,7 @@ impl Checker for Monotonic {
 
     /// Stats: `seen`, how many values were seen, and how many show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        let order = if self.per_process { Order::OfSessions } else { Order::OfTime };
+        let order = if self.per_process { Order::Sessions } else { Order::RealTime };
         judged(NAME, order, history, budget, |calls| self.judge(calls))
     }
 }

@@ -20,10 +20,11 @@
 //! there are no more lost elements than such dequeues, the verdict is unknown. So it is where
 //! elements are left that were acknowledged after the queue was last emptied. One pass, and one over the enqueues.
 
-use super::calls::{Call, Calls, NONE, Order, Pass, Stop, brief, judged};
+use super::calls::{Call, Calls, NONE, Pass, Stop, brief, judged};
 use super::findings::Findings;
 use crate::history::{OpRef, Raw};
 use crate::intern::Interner;
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Type, Verdict};
 
 const KINDS: [&str; 4] = ["lost-element", "phantom-dequeue", "aborted-dequeue", "duplicate-dequeue"];
@@ -109,7 +110,7 @@ impl Checker for Queue {
     /// Stats: `attempts`, `acknowledged`, `dequeued`, `duplicated`, `recovered` (dequeued, though the enqueue was of
     /// unknown outcome), and how many elements show each failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(self.label(), Order::OfTime, history, budget, |calls| self.judge(calls))
+        judged(self.label(), Order::RealTime, history, budget, |calls| self.judge(calls))
     }
 }
 

@@ -31,10 +31,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::calls::{Calls, NONE, Order, Stop, judged};
+use super::calls::{Calls, NONE, Stop, judged};
 use super::findings::{Findings, percentiles};
 use super::set_elements::{Element, Fate, Set, Sets};
 use super::set_order;
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Verdict};
 
 /// What a set's checker finds, worst first.
@@ -130,7 +131,7 @@ impl Checker for SetFull {
     /// but read), `unexpected`, `duplicated`, `aborted_reads`; and `visible_ms` and `lost_ms`, each
     /// `{p50, p95, p99, max}` in milliseconds since the element was known.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(self.label(), Order::OfTime, history, budget, |calls| self.judge(calls))
+        judged(self.label(), Order::RealTime, history, budget, |calls| self.judge(calls))
     }
 }
 

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::calls::{Call, Calls, NONE, Order, Pass, Stop, brief, judged};
+use super::calls::{Call, Calls, NONE, Pass, Stop, brief, judged};
 use super::findings::{Findings, percentiles};
 use crate::history::{OpRef, Raw};
 use crate::intern::Interner;
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Type, Verdict};
 
 const NAME: &str = "staleness";
@@ -109,7 +110,7 @@ impl Checker for Staleness {
     /// Stats: `reads`, `stale` (older than 0), `age_ms` `{p50, p95, p99, max}`, and where keys are independent
     /// `age_ms_by_key` of those that were most stale.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::OfTime, history, budget, |calls| self.judge(calls))
+        judged(NAME, Order::RealTime, history, budget, |calls| self.judge(calls))
     }
 }
 

@@ -8,10 +8,11 @@
 
 use serde_json::{Value, json};
 
-use super::calls::{Call, Calls, Order, Pass, Stop, judged};
+use super::calls::{Call, Calls, Pass, Stop, judged};
 use super::findings::Findings;
 use crate::history::Raw;
 use crate::intern::Interner;
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Verdict};
 
 const NAME: &str = "unique-ids";
@@ -52,7 +53,7 @@ impl Checker for UniqueIds {
     /// Stats: `attempted`, `acknowledged`, `duplicate_id` (acknowledgements of an id that was given out already), and the
     /// `range` `[lowest, highest]` of ids that are integers.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::OfSessions, history, budget, judge)
+        judged(NAME, Order::Sessions, history, budget, judge)
     }
 }
 

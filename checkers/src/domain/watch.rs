@@ -28,10 +28,11 @@
 
 use std::collections::HashMap;
 
-use super::calls::{Call, Calls, NONE, Order, Pass, Stop, judged};
+use super::calls::{Call, Calls, NONE, Pass, Stop, judged};
 use super::findings::{Findings, minimal};
 use crate::history::{OpRef, Raw};
 use crate::intern::{FastBuild, Interner};
+use crate::registry::Order;
 use crate::{Budget, Checker, History, Process, Type, Verdict};
 
 const NAME: &str = "watch";
@@ -91,8 +92,8 @@ impl Checker for Watch {
     /// Stats: `watchers`, `writes` (acknowledged), `events` (different changes that were seen), `unseen` (acknowledged
     /// writes that nobody saw), `behind` (watchers that lack the last change), and how many show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        let verdict = judged(NAME, Order::OfSessions, history, budget, judge);
-        minimal(verdict, history, budget, &|cut| judged(NAME, Order::OfSessions, cut, budget, judge))
+        let verdict = judged(NAME, Order::Sessions, history, budget, judge);
+        minimal(verdict, history, budget, &|cut| judged(NAME, Order::Sessions, cut, budget, judge))
     }
 }
 
