@@ -148,7 +148,9 @@ fn offset(at: Raw<'_>) -> Option<Option<i64>> {
 mod tests {
     use super::*;
 
-    fn all(text: &str) -> Result<Vec<(bool, String, Option<i64>, String)>, Malformed> {
+    type Plain = (bool, String, Option<i64>, String);
+
+    fn all(text: &str) -> Result<Vec<Plain>, Malformed> {
         let mut mops = Mops::of(text.as_bytes(), true);
         let mut all = Vec::new();
         while let Some(mop) = mops.next()? {
