@@ -71,7 +71,7 @@ pub use domain::SetFull;
 pub use elle::{Append, Consistency, RwRegister};
 pub use errors::UnhandledErrors;
 pub use eventual::EventualConsistency;
-pub use history::{Fault, FaultEvent, FaultSummary, History, Op, Phase, Process, Receipt, Type};
+pub use history::{Fault, FaultEvent, FaultSummary, History, Op, Phase, Process, Receipt, Recovery, Type};
 pub use isolation::{Isolation, IsolationLevel};
 pub use linear::Linearizable;
 pub use model::Model;

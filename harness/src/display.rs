@@ -80,6 +80,7 @@ impl Display {
 
     /// An injection tells the fault's number and what it does; a healing the numbers of what is over.
     fn nemesis(&mut self, value: &Value) {
+        value["faults"].as_array().into_iter().flatten().for_each(|fault| self.nemesis(fault));
         if let (Some(id), Some(what)) = (value["fault"].as_u64(), value["what"].as_str()) {
             self.faults.insert(id, format!("{} {what}", value["kind"].as_str().unwrap_or_default()));
         }

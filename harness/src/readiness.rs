@@ -1,11 +1,17 @@
 //! Getting a target to answer: at the start of a run, and again after everything was healed.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
+use squall_checkers::{Op, Recovery, Type};
+use squall_nemeses::{Chaos, RECOVER, await_ready, recovery};
 use squall_results::Run;
 use squall_targets::{Cluster, NodeHandle, Target};
+use squall_workloads::{Client, Completion, Node};
+use tokio::sync::watch;
 
 use crate::cli::NothingRan;
 
@@ -13,8 +19,6 @@ use crate::cli::NothingRan;
 const READY_MAX: Duration = Duration::from_secs(60);
 /// How long they may take to answer again after everything was healed, before the final reads go ahead all the same.
 const RECOVER_MAX: Duration = Duration::from_secs(30);
-/// How often a node is asked whether it answers.
-const READY_EVERY: Duration = Duration::from_millis(20);
 
 /// Starts the target on all nodes and waits until each answers.
 pub(crate) async fn start_target(target: &dyn Target, cluster: &Cluster, run: &Run) -> Result<()> {
@@ -63,37 +67,65 @@ fn last_words(logs: &Path) -> Option<String> {
     text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
 }
 
-/// Asks a node until it answers, at most this long; the error is that of the last time.
-async fn await_ready(target: &dyn Target, node: &NodeHandle, max: Duration) -> Result<()> {
-    let deadline = Instant::now() + max;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let asked = tokio::time::timeout(left.max(READY_EVERY), target.ready(node)).await;
-        match asked.context("it did not reply").and_then(|ready| ready) {
-            Err(error) if Instant::now() >= deadline => return Err(error),
-            Err(_) => tokio::time::sleep(READY_EVERY).await,
-            Ok(()) => return Ok(()),
+/// Waits for recovery, between phases of a schedule and after the last healing, unless the run is told to stop.
+#[derive(Clone)]
+pub(crate) struct Patience {
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) cluster: Cluster,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Patience {
+    /// Waits until every node answers, at most this long; `None` if the run is told to stop.
+    pub(crate) async fn recovery(&mut self, within: Duration) -> Option<Recovery> {
+        tokio::select! {
+            recovery = recovery(self.target.as_ref(), &self.cluster, within) => Some(recovery),
+            _ = self.stop.wait_for(|&stop| stop) => None,
         }
+    }
+
+    /// The same after the last healing.
+    pub(crate) async fn last(&mut self) -> Option<Recovery> {
+        self.recovery(RECOVER_MAX).await
+    }
+
+    /// Which nodes do not answer, and why, a sentence each.
+    pub(crate) async fn notes(&self, recovery: &Recovery) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (name, error) in &recovery.silent {
+            let node = self.cluster.node(name).expect("a node that was asked");
+            let ended = node.pids().await.is_ok_and(|pids| pids.is_empty());
+            notes.push(if ended {
+                format!("The target on {name} ended by itself: see nodes/{name}.")
+            } else {
+                format!("{name} did not answer within {} s of healing: {error}.", RECOVER_MAX.as_secs())
+            });
+        }
+        notes
     }
 }
 
-/// Waits until every node answers, within a bound for all; tells which do not, and why.
-pub(crate) async fn recover(target: &dyn Target, cluster: &Cluster) -> Vec<String> {
-    let start = Instant::now();
-    let mut notes = Vec::new();
-    for node in &cluster.nodes {
-        let left = RECOVER_MAX.saturating_sub(start.elapsed());
-        let Err(error) = await_ready(target, node, left).await else { continue };
-        let ended = node.pids().await.is_ok_and(|pids| pids.is_empty());
-        notes.push(if ended {
-            format!("The target on {0} ended by itself: see nodes/{0}.", node.name())
-        } else {
-            format!(
-                "{} did not answer within {} s of healing: {error:#}.",
-                node.name(),
-                RECOVER_MAX.as_secs()
-            )
-        });
+/// What performs the nemesis' operations: faults, and waits for recovery. Those keep no fault from being healed.
+#[derive(Clone)]
+pub(crate) struct NemesisClient {
+    pub(crate) chaos: Chaos,
+    pub(crate) patience: Patience,
+}
+
+#[async_trait]
+impl Client for NemesisClient {
+    async fn open(&self, _node: &Node) -> Result<Box<dyn Client>> {
+        Ok(Box::new(self.clone()))
     }
-    notes
+
+    async fn invoke(&mut self, op: &Op) -> Result<Completion> {
+        if op.f != RECOVER {
+            return Ok(self.chaos.perform(op).await);
+        }
+        let within = op.value["within_s"].as_f64().map_or(Ok(RECOVER_MAX), Duration::try_from_secs_f64)?;
+        let recovery = self.patience.recovery(within).await.context("the run was told to stop")?;
+        let silent: Vec<&str> = recovery.silent.keys().map(String::as_str).collect();
+        let error = (!silent.is_empty()).then(|| format!("{} did not answer", silent.join(", ")));
+        Ok(Completion { kind: Type::Info, value: Some(serde_json::to_value(&recovery)?), error })
+    }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use squall_checkers::{FaultEvent, History};
-use squall_nemeses::{Chaos, Composition, Journal, Package, compose, preparations};
+use squall_checkers::{FaultEvent, History, Op, Type};
+use squall_nemeses::{Chaos, Composition, Journal, RECOVER, Schedule};
 use squall_results::{Run, RunConfig};
 use squall_targets::{Cluster, Target};
 use squall_workloads::client::{TimeoutClient, ValidatedClient};
-use squall_workloads::generator::{GeneratorExt as _, clients, clients_and_nemesis};
+use squall_workloads::generator::{GeneratorExt as _, clients, clients_and_nemesis, nemesis, once};
 use squall_workloads::{Client, Workload};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use crate::display::Display;
 use crate::environment::Environment;
 use crate::event::{All, Event, Sink};
 use crate::interpreter::{Crew, Interpreter};
-use crate::readiness::{recover, start_target};
+use crate::readiness::{NemesisClient, Patience, start_target};
 use crate::recorder::Recorder;
 use crate::run_log::RunLog;
 
@@ -37,8 +37,8 @@ pub(crate) struct Plan {
     pub(crate) target: Arc<dyn Target>,
     /// What clients do, and who judges.
     pub(crate) workload: Workload,
-    /// What breaks.
-    pub(crate) packages: Vec<Package>,
+    /// What breaks, and when.
+    pub(crate) schedule: Schedule,
     /// When an operation is given up.
     pub(crate) op_timeout: Duration,
     /// Whether to show no progress.
@@ -64,8 +64,7 @@ pub(crate) struct Ran {
 pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> Result<Ran> {
     let mut display = Display::new(Duration::from_secs_f64(plan.config.time_limit_s), plan.quiet);
     display.event(Event::Phase("starting the cluster"));
-    let prepare = preparations(&plan.packages);
-    let cluster = plan.environment.start(run, &prepare).await?;
+    let cluster = plan.environment.start(run, plan.schedule.preparations()).await?;
     display.event(Event::Phase("starting the target"));
     let client = match begin(&plan, &cluster, run, stop.clone()).await {
         Ok(client) => client,
@@ -131,20 +130,23 @@ impl Stage {
         run: &Run,
         cluster: &Cluster,
         client: Arc<dyn Client>,
-        mut stop: watch::Receiver<bool>,
+        stop: watch::Receiver<bool>,
         sink: &mut dyn Sink,
     ) -> Result<()> {
-        let Plan { config, target, workload, packages, .. } = plan;
+        let Plan { config, target, workload, schedule, .. } = plan;
         let start = Instant::now();
-        let Composition { nemeses, generator: schedule, final_generator: mut heal } = compose(packages);
+        let Composition { nemeses, generator: faults, final_generator: mut heal } =
+            schedule.compose(config.seed);
         let has_nemesis = !nemeses.is_empty();
         let journal = Journal::create(&run.faults_path(), start)?;
         let chaos = Chaos::new(nemeses, journal, cluster.clone(), target.clone(), config.seed)?;
+        let mut patience = Patience { target, cluster: cluster.clone(), stop: stop.clone() };
+        let hands = NemesisClient { chaos: chaos.clone(), patience: patience.clone() };
         let crew = Crew {
             concurrency: config.concurrency as usize,
             client,
             nodes: cluster.nodes.iter().map(|handle| handle.node.clone()).collect(),
-            nemesis: has_nemesis.then(|| Box::new(chaos.clone()) as Box<dyn Client>),
+            nemesis: has_nemesis.then(|| Box::new(hands) as Box<dyn Client>),
         };
         let mut interpreter = Interpreter::new(crew, start, config.seed, stop.clone())?;
         let mut healer = JoinSet::new();
@@ -154,7 +156,7 @@ impl Stage {
         let main = workload.generator.rate(config.rate_hz.unwrap_or(0.0)).time_limit(time_limit);
         sink.event(Event::Phase("running"));
         let mut outcome = if has_nemesis {
-            interpreter.run(&mut clients_and_nemesis(main, schedule.time_limit(time_limit)), sink).await
+            interpreter.run(&mut clients_and_nemesis(main, faults.time_limit(time_limit)), sink).await
         } else {
             interpreter.run(&mut clients(main), sink).await
         };
@@ -181,9 +183,12 @@ impl Stage {
             return Ok(());
         }
         sink.event(Event::Phase("waiting for recovery"));
-        tokio::select! {
-            notes = recover(target.as_ref(), cluster) => self.notes.extend(notes),
-            _ = stop.wait_for(|&stop| stop) => {}
+        if let Some(recovery) = patience.last().await {
+            self.notes.extend(patience.notes(&recovery).await);
+            if has_nemesis {
+                let line = Op::new(RECOVER).kind(Type::Info).value(serde_json::to_value(&recovery)?);
+                interpreter.run(&mut nemesis(once(line)), sink).await?;
+            }
         }
         if let Some(generator) = workload.final_generator {
             sink.event(Event::Phase("final reads"));

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use squall_checkers::registry as checkers;
 pub use squall_checkers::registry::CheckerEntry;
-use squall_checkers::{Checker, Unknown};
+use squall_checkers::{Checker, FaultEvent, Unknown};
 use squall_nemeses::registry as nemeses;
 pub use squall_nemeses::registry::Entry as NemesisEntry;
-use squall_nemeses::{Package, Setting};
+use squall_nemeses::{Schedule, Setting};
 use squall_targets::Target;
 use squall_targets::systems::file::FileTarget;
 use squall_targets::target;
@@ -97,9 +97,28 @@ impl Squall {
         find("workload", name, &self.workloads, |entry| entry.name)
     }
 
-    /// The packages of a list such as `partition:halves,kill`; none for `none`.
-    pub(crate) fn packages(&self, list: &str, setting: &Setting) -> anyhow::Result<Vec<Package>> {
-        squall_nemeses::packages(list, setting, &self.nemeses)
+    /// The schedule of a list such as `partition:halves,kill`.
+    pub(crate) fn schedule_of_list(&self, list: &str, setting: &Setting) -> anyhow::Result<Schedule> {
+        Schedule::of_list(list, setting, &self.nemeses)
+    }
+
+    /// The schedule that does again what a journal says.
+    pub(crate) fn schedule_of_journal(
+        &self,
+        journal: &[FaultEvent],
+        setting: &Setting,
+    ) -> anyhow::Result<Schedule> {
+        Schedule::of_journal(journal, setting, &self.nemeses)
+    }
+
+    /// The schedule of a file of this name and text.
+    pub(crate) fn schedule_of_file(
+        &self,
+        name: &str,
+        text: &str,
+        setting: &Setting,
+    ) -> anyhow::Result<Schedule> {
+        Schedule::of_file(name, text, setting, &self.nemeses)
     }
 
     pub(crate) fn find_checkers(&self, names: &[String]) -> Result<Vec<Box<dyn Checker>>, Unknown> {

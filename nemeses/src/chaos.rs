@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng as _;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 use squall_checkers::history::faults;
 use squall_checkers::{FaultEvent, FaultSummary, Op, Phase, Receipt, Type};
@@ -15,7 +15,10 @@ use squall_workloads::{Client, Completion, Node};
 use tokio::sync::Mutex;
 
 use crate::journal::Journal;
-use crate::nemesis::{Nemesis, Ops, Scene};
+use crate::nemesis::{Nemesis, Ops, Plan, Scene};
+use crate::nodes::{CHOICES, known, nodes_of};
+use crate::streams::stream;
+use crate::together::{TOGETHER, Together};
 use crate::wrappers::{Timeout, Validate};
 
 /// How long a step of a nemesis may take: longer than an agent takes to give up on a call.
@@ -30,6 +33,8 @@ pub struct Chaos(Arc<Mutex<State>>);
 
 struct State {
     drivers: Vec<Driver>,
+    /// Chooses the nodes that several faults share.
+    rng: ChaCha8Rng,
     journal: Journal,
     cluster: Cluster,
     target: Arc<dyn Target>,
@@ -73,19 +78,27 @@ impl Chaos {
                     .find(|op| **op == ops.inject || **op == ops.heal);
                 ensure!(taken.is_none(), "{name} and {fault} both answer {}", taken.expect("some"));
             }
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(stream(&fault));
+            let rng = stream(seed, &fault);
             let nemesis = Box::new(Validate(Timeout::new(nemesis, STEP_MAX)));
             drivers.push(Driver { nemesis, ops, rng, open: Vec::new() });
         }
-        Ok(Chaos(Arc::new(Mutex::new(State { drivers, journal, cluster, target }))))
+        Ok(Chaos(Arc::new(Mutex::new(State {
+            drivers,
+            rng: stream(seed, TOGETHER),
+            journal,
+            cluster,
+            target,
+        }))))
     }
 
     /// Carries out an operation. The completion is always `info`: what happened is in its value, or in its error.
     pub async fn perform(&self, op: &Op) -> Completion {
         let mut state = self.0.lock().await;
         let (value, error) = match state.perform(op).await {
-            Ok(value) => (Some(value), None),
+            Ok(value) => {
+                let error = failures(&value);
+                (Some(value), error)
+            }
             Err(error) => (None, Some(format!("{error:#}"))),
         };
         Completion { kind: Type::Info, value, error }
@@ -136,6 +149,9 @@ impl Client for Chaos {
 
 impl State {
     async fn perform(&mut self, op: &Op) -> Result<Value> {
+        if op.f == TOGETHER {
+            return self.together(&op.value).await;
+        }
         let answers =
             self.drivers.iter().position(|driver| op.f == driver.ops.inject || op.f == driver.ops.heal);
         let Some(at) = answers else {
@@ -164,12 +180,15 @@ impl State {
         }
         let on = Scene { cluster: &self.cluster, target: self.target.as_ref() };
         let driver = &mut self.drivers[at];
-        let plan = driver.nemesis.plan(value, &on, &mut driver.rng).await?;
+        let plan = match value.get("again") {
+            Some(plan) => again(plan, &on)?,
+            None => driver.nemesis.plan(value, &on, &mut driver.rng).await?,
+        };
         let intent = self.journal.intent(driver.nemesis.fault(), &plan)?;
         driver.open.push(Open { intent: intent.clone(), failed: None });
         match driver.nemesis.inject(&plan, &on).await {
             Ok(receipt) => {
-                self.journal.progress(&intent, Phase::Injected, receipt.clone())?;
+                self.journal.injected(&intent, receipt.clone())?;
                 Ok(json!({
                     "fault": intent.id, "kind": intent.fault, "what": plan.what,
                     "receipt": receipt.evidence, "confirmed": receipt.confirmed,
@@ -187,26 +206,69 @@ impl State {
         }
     }
 
+    /// Injects several faults on the same nodes, one right after the other. One that cannot be injected does not keep the
+    /// others from it.
+    async fn together(&mut self, value: &Value) -> Result<Value> {
+        let Together { nodes, faults } = Together::deserialize(value).context("faults together")?;
+        let on = Scene { cluster: &self.cluster, target: self.target.as_ref() };
+        let chosen = nodes_of(&Value::from(nodes), &CHOICES, &on, &mut self.rng).await?;
+        let mut done = Vec::new();
+        for (kind, before) in faults {
+            let named = |driver: &Driver| driver.nemesis.fault() == kind;
+            let at = self
+                .drivers
+                .iter()
+                .position(named)
+                .with_context(|| format!("no nemesis is called {kind}"))?;
+            let value = format!("{before}{}", chosen.nodes.join("+"));
+            done.push(match self.inject(at, &Value::from(value)).await {
+                Ok(value) => value,
+                Err(error) => json!({"kind": kind, "error": format!("{error:#}")}),
+            });
+        }
+        Ok(json!({"nodes": chosen.what, "faults": done}))
+    }
+
     /// Heals all of one kind, and closes what was open. What could not be healed stays open.
     async fn heal(&mut self, at: usize) -> Result<Receipt> {
         let on = Scene { cluster: &self.cluster, target: self.target.as_ref() };
         let driver = &mut self.drivers[at];
+        let began_ns = self.journal.now_ns();
         let receipt =
             driver.nemesis.heal(&on).await.with_context(|| format!("healing {}", driver.nemesis.fault()))?;
         for Open { intent, failed } in driver.open.drain(..) {
             match failed {
-                None => self.journal.progress(&intent, Phase::Healed, receipt.clone())?,
-                Some(error) => self.journal.progress(&intent, Phase::Failed, Receipt::unconfirmed(error))?,
+                None => self.journal.over(&intent, Phase::Healed, began_ns, receipt.clone())?,
+                Some(error) => {
+                    self.journal.over(&intent, Phase::Failed, began_ns, Receipt::unconfirmed(error))?;
+                }
             }
         }
         Ok(receipt)
     }
 }
 
-/// A stream of randomness for each name (FNV-1a), so that a nemesis does the same whichever others there are.
-fn stream(name: &str) -> u64 {
-    name.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+/// The value of an injection that does exactly what was planned before.
+pub(crate) fn do_again(plan: &Plan) -> Value {
+    #[derive(Serialize)]
+    struct Again<'a> {
+        again: &'a Plan,
+    }
+    json!(Again { again: plan })
+}
+
+/// The plan that is to be carried out again, if its nodes are there.
+fn again(plan: &Value, on: &Scene<'_>) -> Result<Plan> {
+    let plan = Plan::deserialize(plan).context("a fault to be done again")?;
+    known(&plan.nodes, &on.cluster.names())?;
+    Ok(plan)
+}
+
+/// What went wrong with some of several faults.
+fn failures(value: &Value) -> Option<String> {
+    let failed = value["faults"].as_array()?.iter().filter_map(|fault| fault["error"].as_str());
+    let failed: Vec<&str> = failed.collect();
+    (!failed.is_empty()).then(|| failed.join("; "))
 }
 
 #[cfg(test)]

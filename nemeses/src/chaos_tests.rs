@@ -301,3 +301,56 @@ async fn the_same_seed_chooses_the_same() {
     }
     assert_eq!(told[0], told[1], "whichever other nemeses there are");
 }
+
+#[tokio::test]
+async fn faults_together_strike_the_same_nodes_and_one_that_fails_keeps_no_other_from_it() {
+    let stage = everything(5, true);
+    *stage.target.leaders.lock().unwrap() = vec!["n4".to_owned()];
+    let faults = json!({"nodes": "primaries", "faults": [["kill", ""], ["partition", ""], ["pause", ""]]});
+    let value = stage.ok("together", faults).await;
+    assert!(value.contains(r#""nodes":"n4""#) && value.contains("{n4} | {n1,n2,n3,n5}"), "{value}");
+    let kinds: Vec<String> = read(&stage.path).unwrap().into_iter().map(|event| event.fault).collect();
+    assert_eq!(kinds, ["kill", "kill", "partition", "partition", "pause", "pause"]);
+
+    let all = json!({"nodes": "all", "faults": [["membership", ""], ["kill", ""]]});
+    let completion = stage.op("together", all).await;
+    assert_eq!(completion.error.as_deref(), Some("not all nodes can leave"));
+    assert_eq!(completion.value.unwrap()["faults"][1]["what"], "n1,n2,n3,n4,n5");
+
+    // Whichever is chosen, it is the same for all.
+    for _ in 0..5 {
+        let value =
+            stage.ok("together", json!({"nodes": "one", "faults": [["kill", ""], ["pause", ""]]})).await;
+        let value: Value = serde_json::from_str(&value).unwrap();
+        assert_eq!(value["faults"][0]["what"], value["faults"][1]["what"]);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_of_a_journal_is_carried_out_again_as_it_was() {
+    let stage = everything(3, true);
+    stage.ok("start-partition", Value::Null).await;
+    stage.ok("kill", Value::Null).await;
+    let before = read(&stage.path).unwrap();
+    let intents: Vec<&FaultEvent> = before.iter().filter(|event| event.phase == Phase::Intent).collect();
+    let again = everything(3, true);
+    for (event, f) in intents.iter().zip(["start-partition", "kill"]) {
+        let FaultEvent { what, nodes, args, .. } = (*event).clone();
+        again.ok(f, do_again(&Plan { what, nodes, args })).await;
+    }
+    let (first, second) = (take(&stage.calls), take(&again.calls));
+    assert_eq!(first, second);
+    let after = read(&again.path).unwrap();
+    for (one, two) in before.iter().zip(&after) {
+        assert_eq!(
+            (&one.fault, &one.what, &one.nodes, &one.args),
+            (&two.fault, &two.what, &two.nodes, &two.args)
+        );
+    }
+    let gone = do_again(&Plan::on(vec!["n9".into()]));
+    assert_eq!(stage.op("kill", gone).await.error.unwrap(), "there is no node n9; the nodes are n1, n2, n3");
+
+    stage.ok("start", Value::Null).await;
+    let healed = read(&stage.path).unwrap().pop().unwrap();
+    assert!(healed.began_ns.is_some_and(|began_ns| began_ns <= healed.time_ns), "{healed:?}");
+}

@@ -33,25 +33,41 @@ impl Journal {
     pub(crate) fn intent(&mut self, fault: &str, plan: &Plan) -> Result<FaultEvent> {
         let event = FaultEvent {
             id: self.ids + 1,
-            time_ns: 0,
             phase: Phase::Intent,
             fault: fault.to_owned(),
             what: plan.what.clone(),
             nodes: plan.nodes.clone(),
-            receipt: None,
+            ..FaultEvent::default()
         };
-        self.append(event.clone())?;
+        self.append(FaultEvent { args: plan.args.clone(), ..event.clone() })?;
         self.ids += 1;
         Ok(event)
     }
 
-    /// Writes down how far the fault of this intent has come.
-    pub(crate) fn progress(&mut self, intent: &FaultEvent, phase: Phase, receipt: Receipt) -> Result<()> {
-        self.append(FaultEvent { phase, receipt: Some(receipt), ..intent.clone() })
+    /// Writes down that the fault of this intent is in force.
+    pub(crate) fn injected(&mut self, intent: &FaultEvent, receipt: Receipt) -> Result<()> {
+        self.append(FaultEvent { phase: Phase::Injected, receipt: Some(receipt), ..intent.clone() })
+    }
+
+    /// Writes down that the fault of this intent is over, by a healing that began at `began_ns`.
+    pub(crate) fn over(
+        &mut self,
+        intent: &FaultEvent,
+        phase: Phase,
+        began_ns: u64,
+        receipt: Receipt,
+    ) -> Result<()> {
+        let (began_ns, receipt) = (Some(began_ns), Some(receipt));
+        self.append(FaultEvent { phase, began_ns, receipt, ..intent.clone() })
+    }
+
+    /// Nanoseconds since the start of the run.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
     }
 
     fn append(&mut self, event: FaultEvent) -> Result<()> {
-        let event = FaultEvent { time_ns: self.start.elapsed().as_nanos() as u64, ..event };
+        let event = FaultEvent { time_ns: self.now_ns(), ..event };
         let mut line = serde_json::to_vec(&event)?;
         line.push(b'\n');
         self.file
@@ -126,8 +142,8 @@ mod tests {
         let path = folder.path().join("faults.jsonl");
         let mut journal = Journal::create(&path, Instant::now()).unwrap();
         let first = journal.intent("kill", &Plan::on(vec!["n1".into()])).unwrap();
-        journal.progress(&first, Phase::Injected, Receipt::confirmed("pid 5 gone")).unwrap();
-        journal.progress(&first, Phase::Healed, Receipt::confirmed("pid 6 runs")).unwrap();
+        journal.injected(&first, Receipt::confirmed("pid 5 gone")).unwrap();
+        journal.over(&first, Phase::Healed, 7, Receipt::confirmed("pid 6 runs")).unwrap();
         journal.intent("pause", &Plan::on(vec!["n2".into()])).unwrap();
         assert!(Journal::create(&path, Instant::now()).is_err(), "a journal is never overwritten");
 

@@ -1,8 +1,8 @@
 //! How squall breaks things: faults as they act on one node, nemeses that choose nodes and moments, and the journal
 //! that makes sure that every fault is healed.
 //!
-//! [`packages`] makes what `-n partition,kill` names, [`compose`] joins it into nemeses and generators, [`Chaos`]
-//! carries out the operations of those generators, and writes what happens to a [`Journal`].
+//! A [`Schedule`] is made of what `-n partition,kill` names, or of a file. It is composed into nemeses and generators,
+//! [`Chaos`] carries out the operations of those generators, and writes what happens to a [`Journal`].
 
 mod chaos;
 mod clock;
@@ -17,12 +17,15 @@ mod package;
 mod packets;
 mod partition;
 mod pause;
+mod recovery;
 pub mod registry;
 mod schedule;
+mod streams;
 #[cfg(target_arch = "x86_64")]
 mod sys;
 #[cfg(test)]
 mod testing;
+mod together;
 mod words;
 mod wrappers;
 
@@ -34,10 +37,11 @@ pub use kill::Kill;
 pub use membership::Membership;
 pub use nemesis::{Nemesis, Ops, Plan, Scene};
 pub use nodes::NodeSpec;
-pub use package::{Composition, Package, Setting, compose, packages, preparations};
+pub use package::{Package, Setting};
 pub use packets::Packets;
 pub use partition::Partition;
 pub use pause::Pause;
-pub use schedule::{Draw, Schedule};
+pub use recovery::{RECOVER, await_ready, recovery};
+pub use schedule::{ActKind, Composition, Draw, Forecast, Foreseen, Schedule};
 pub use squall_checkers::{FaultEvent, Phase, Receipt};
 pub use wrappers::{Noop, Timeout, Validate};

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_targets::{Cluster, NodeHandle, Target};
@@ -109,8 +110,9 @@ impl Ops {
     }
 }
 
-/// What an injection is going to do.
-#[derive(Clone, Debug, PartialEq)]
+/// What an injection is going to do. It goes into the journal whole, from which a run can be repeated: an injection depends
+/// on nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// For a person: `{n1} | {n2,n3}`, `n2`.
     pub what: String,

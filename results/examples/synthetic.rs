@@ -57,6 +57,7 @@ fn faults(seconds: u64) -> Vec<FaultEvent> {
             what: what.clone(),
             nodes: nodes.clone(),
             receipt,
+            ..FaultEvent::default()
         };
         events.push(event(start - 5_000_000, Phase::Intent, None));
         if id == 7 {

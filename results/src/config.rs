@@ -40,6 +40,9 @@ pub struct RunConfig {
     /// Options of the nemeses.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
     pub nemesis_options: toml::Table,
+    /// The text of the file that said when which fault strikes, if there was one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub schedule: String,
     /// What was noticed while it ran, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

@@ -87,6 +87,13 @@ impl Run {
         Ok(dir)
     }
 
+    /// Reads `run.toml`.
+    pub fn config(&self) -> Result<RunConfig> {
+        let path = self.config_path();
+        let read = || anyhow::Ok(toml::from_str(&fs::read_to_string(&path)?)?);
+        read().with_context(|| format!("cannot read {}", path.display()))
+    }
+
     /// Replaces `run.toml` in one step.
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
         let text = toml::to_string(config).context("the run's configuration does not fit TOML")?;
@@ -216,6 +223,7 @@ mod tests {
             what: "n1".into(),
             nodes: vec!["n1".into()],
             receipt,
+            ..FaultEvent::default()
         }
     }
 

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use squall_checkers::{FaultEvent, FaultSummary, History, Type, history};
+use squall_checkers::{FaultEvent, FaultSummary, History, Recovery, Type, history};
 
 /// A run in numbers, kept in `verdict.json` so that a list of runs need not read histories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,10 @@ pub struct Totals {
     pub faults: u64,
     /// Those with a receipt that shows an effect.
     pub faults_confirmed: u64,
+    /// From the end of the last healing until every node answered, in nanoseconds; absent where that was not waited for,
+    /// or some did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_ns: Option<u64>,
 }
 
 impl Totals {
@@ -39,12 +43,15 @@ impl Totals {
         let faults = FaultSummary::of(&history::faults(faults, 0));
         totals.faults = faults.total();
         totals.faults_confirmed = faults.confirmed();
+        let recovery = Recovery::last(history).filter(Recovery::is_complete);
+        totals.recovery_ns = recovery.map(|recovery| (recovery.took_s * 1e9) as u64);
         totals
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use squall_checkers::{Op, Phase, Process, Receipt};
 
     use super::*;
@@ -52,6 +59,8 @@ mod tests {
     #[test]
     fn an_operation_that_never_completed_counts_as_info() {
         let by = |process, kind, at| Op::new("read").process(Process::Client(process)).kind(kind).at(at);
+        let recover =
+            |value| Op::new("recover").process(Process::Nemesis).kind(Type::Info).at(6).value(value);
         let history: History = [
             by(0, Type::Invoke, 1),
             by(1, Type::Invoke, 2),
@@ -59,6 +68,8 @@ mod tests {
             by(0, Type::Ok, 4),
             by(1, Type::Info, 9),
             Op::new("kill").process(Process::Nemesis).kind(Type::Info).at(5),
+            recover(json!({"took_s": 9.0, "nodes": {"n1": 9.0}})),
+            recover(json!({"took_s": 1.5, "nodes": {"n1": 1.5}})),
         ]
         .into_iter()
         .collect();
@@ -70,6 +81,7 @@ mod tests {
             what: "n1".into(),
             nodes: vec!["n1".into()],
             receipt,
+            ..FaultEvent::default()
         };
         let faults = [
             event(1, Phase::Intent, None),
@@ -77,8 +89,18 @@ mod tests {
             event(2, Phase::Injected, Some(Receipt::unconfirmed("no packet dropped"))),
         ];
         let totals = Totals::of(&history, &faults);
-        let expected =
-            Totals { ops: 3, ok: 1, fail: 0, info: 2, duration_ns: 9, faults: 2, faults_confirmed: 1 };
+        let expected = Totals {
+            ops: 3,
+            ok: 1,
+            fail: 0,
+            info: 2,
+            duration_ns: 9,
+            faults: 2,
+            faults_confirmed: 1,
+            recovery_ns: Some(1_500_000_000),
+        };
         assert_eq!(totals, expected);
+        let silent = recover(json!({"took_s": 30.0, "nodes": {}, "silent": {"n1": "refused"}}));
+        assert_eq!(Totals::of(&[silent].into_iter().collect(), &[]).recovery_ns, None);
     }
 }

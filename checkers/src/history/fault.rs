@@ -32,10 +32,11 @@ impl Receipt {
 }
 
 /// How far a fault has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Written before anything is touched.
+    #[default]
     Intent,
     /// In force.
     Injected,
@@ -46,7 +47,7 @@ pub enum Phase {
 }
 
 /// A line of the fault journal, `faults.jsonl`: the lines of one fault share its `id`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaultEvent {
     /// Which fault, from 1.
     pub id: u64,
@@ -60,6 +61,12 @@ pub struct FaultEvent {
     pub what: String,
     /// The nodes that it touches.
     pub nodes: Vec<String>,
+    /// Of an intent: what else must be known to do the same again.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub args: Value,
+    /// Of a healing: when it began, in nanoseconds since the start of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_ns: Option<u64>,
     /// What was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,

@@ -184,7 +184,16 @@ mod tests {
 
     fn line(id: u64, time_ns: u64, phase: Phase, receipt: Option<Receipt>) -> FaultEvent {
         let (fault, what) = ("partition".into(), "{n1} | {n2}".into());
-        FaultEvent { id, time_ns, phase, fault, what, nodes: vec!["n1".into()], receipt }
+        FaultEvent {
+            id,
+            time_ns,
+            phase,
+            fault,
+            what,
+            nodes: vec!["n1".into()],
+            receipt,
+            ..FaultEvent::default()
+        }
     }
 
     #[test]

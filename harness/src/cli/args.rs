@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checkers::history::Format;
 use squall_checkers::{Unknown, Value};
@@ -46,6 +47,10 @@ pub(crate) enum Command {
   squall test -w set -n partition:primaries --interval 4s --bug ack-before-commit
   squall test -t targets/systems/etcd.toml -n clock:hour,partition:primaries
   squall test --env ssh --nodes root@db1,root@db2,root@db3 -n partition,kill
+  squall test -n swarm               a mixture of nemeses that the seed chooses
+  squall test --schedule storm.toml  when which fault strikes, from a file
+  squall test -n kill --dry-run      print what would happen when, and run nothing
+  squall test --replay latest        the last run again, fault by fault
 A default for any flag can be set in squall.toml, in a table [test], or by SQUALL_<FLAG>."
     )]
     Test(TestArgs),
@@ -149,9 +154,19 @@ pub(crate) struct TestArgs {
     /// What clients do: see `squall list workloads`.
     #[arg(long, short, env = "SQUALL_WORKLOAD", value_name = "NAME", default_value = "register")]
     pub(crate) workload: String,
-    /// What breaks, separated by commas: see `squall list nemeses`.
+    /// What breaks, separated by commas: see `squall list nemeses`. `swarm` is some of all, which the seed chooses.
     #[arg(long, short, env = "SQUALL_NEMESIS", value_name = "NAME[:SPEC],..", default_value = "none")]
     pub(crate) nemesis: String,
+    /// When what breaks, from a TOML file, instead of a list: see `squall explain schedules`.
+    #[arg(
+        long,
+        env = "SQUALL_SCHEDULE",
+        value_name = "FILE",
+        conflicts_with = "nemesis",
+        // What is on the command line beats a file of defaults.
+        default_value_if("nemesis", ArgPredicate::IsPresent, None::<&str>)
+    )]
+    pub(crate) schedule: Option<PathBuf>,
     /// Where nodes come from.
     #[command(flatten)]
     pub(crate) environment: EnvironmentArgs,
@@ -182,6 +197,12 @@ pub(crate) struct TestArgs {
     /// An option of the target.
     #[arg(long, short = 'o', value_name = "KEY=VALUE")]
     pub(crate) option: Vec<String>,
+    /// Do again what a stored run did, with the same faults at the same times; flags beside it beat those of the run.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["nemesis", "schedule"])]
+    pub(crate) replay: Option<String>,
+    /// Print what the nemeses would do and when, and run nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 impl TestArgs {
@@ -190,9 +211,12 @@ impl TestArgs {
     pub(crate) fn argv(&self) -> Vec<String> {
         let time = |time: Duration| humantime::format_duration(time).to_string().replace(' ', "");
         let mut argv: Vec<String> =
-            ["squall", "test", "-t", &self.target, "-w", &self.workload, "-n", &self.nemesis]
-                .map(Into::into)
-                .into();
+            ["squall", "test", "-t", &self.target, "-w", &self.workload].map(Into::into).into();
+        argv.extend(match (&self.replay, &self.schedule) {
+            (Some(run), _) => ["--replay".to_owned(), run.clone()],
+            (None, Some(path)) => ["--schedule".to_owned(), path.display().to_string()],
+            (None, None) => ["-n".to_owned(), self.nemesis.clone()],
+        });
         argv.extend(self.environment.argv());
         let given = [
             ("--concurrency", self.concurrency.clone(), "2n"),

@@ -1,9 +1,15 @@
 //! Defaults from `squall.toml`: a flag beats an environment variable, which beats this file, which beats the built-in.
 
+use std::ffi::OsString;
 use std::path::Path;
 
-use clap::Command;
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Command, CommandFactory as _};
+use squall_results::{Store, seed_hex};
+
+use super::args::Cli;
 
 const FILE: &str = "squall.toml";
 
@@ -45,12 +51,48 @@ fn apply_text(mut command: Command, text: &str) -> Result<Command, clap::Error> 
     Ok(command)
 }
 
+/// The command with the flags of a stored run as defaults of `test`, and with its seed: what its replay begins from. Neither
+/// the environment nor `squall.toml` has a say in it. With it comes the run as it is found again later.
+pub(super) fn of_run(store: &Store, wanted: &str) -> Result<(Command, String), clap::Error> {
+    let wrong = |message: String| clap::Error::raw(ErrorKind::InvalidValue, format!("{message}\n"));
+    let find = || {
+        let run = store.find(wanted)?;
+        let stored = store.find(run.id()).is_ok_and(|stored| stored == run);
+        let name = if stored { run.id().to_owned() } else { run.dir().display().to_string() };
+        anyhow::Ok((name, run.config()?))
+    };
+    let (run, config) = find().map_err(|error| wrong(format!("--replay {wanted}: {error:#}")))?;
+    let given = Cli::command().try_get_matches_from(&config.argv)?;
+    let Some(("test", given)) = given.subcommand() else {
+        return Err(wrong(format!("--replay {wanted}: its run.toml does not say how it was started")));
+    };
+    let mut command = Cli::command();
+    for arg in Cli::command().find_subcommand("test").into_iter().flat_map(Command::get_arguments) {
+        let id = arg.get_id().as_str().to_owned();
+        let values: Vec<OsString> = match id.as_str() {
+            "nemesis" | "schedule" | "replay" => Vec::new(),
+            "seed" => vec![seed_hex(config.seed).into()],
+            id if given.value_source(id) == Some(ValueSource::CommandLine) => {
+                given.get_raw(id).into_iter().flatten().map(OsString::from).collect()
+            }
+            _ => Vec::new(),
+        };
+        command = command.mut_subcommand("test", |sub| {
+            sub.mut_arg(id, |arg| {
+                let arg = arg.env(Resettable::Reset);
+                if values.is_empty() { arg } else { arg.default_values(values) }
+            })
+        });
+    }
+    Ok((command, run))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, FromArgMatches as _};
+    use clap::FromArgMatches as _;
 
     use super::*;
-    use crate::cli::args::{Cli, Command as Sub};
+    use crate::cli::args::Command as Sub;
     use crate::environment::Environment;
 
     fn nodes(text: &str, args: &[&str]) -> Result<usize, String> {

@@ -77,7 +77,15 @@ pub(crate) enum Ended {
 
 fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let command = defaults::apply(Cli::command())?;
-    Cli::from_arg_matches(&command.try_get_matches_from(args)?)
+    let cli = Cli::from_arg_matches(&command.try_get_matches_from(&args)?)?;
+    let Command::Test(args::TestArgs { replay: Some(wanted), .. }) = &cli.command else { return Ok(cli) };
+    let (command, run) = defaults::of_run(&Store::open(&cli.results), wanted)?;
+    let mut cli = Cli::from_arg_matches(&command.try_get_matches_from(args)?)?;
+    if let Command::Test(args) = &mut cli.command {
+        // By its name, for `latest` will be another one.
+        args.replay = Some(run);
+    }
+    Ok(cli)
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Result;
 use clap::Parser as _;
 use squall_checkers::{Budget, Unknown, Valid, Verdict};
-use squall_nemeses::Setting;
+use squall_nemeses::{Forecast, Schedule, Setting, journal};
 use squall_refkv::BUGS;
 use squall_results::{Run, RunConfig, Store, Timestamp, Totals, seed_hex};
 use squall_targets::cluster::local::{self, Place};
@@ -79,7 +79,11 @@ pub(super) fn test(
 fn perform(squall: &Squall, args: &TestArgs, store: &Store, json: bool, quiet: bool) -> Result<Ended> {
     let seed = args.seed.unwrap_or_else(seed::fresh);
     // Mistakes in the arguments are found out before the cell is made.
-    let plan = plan(squall, args, seed, quiet || json)?;
+    let plan = plan(squall, args, store, seed, quiet || json)?;
+    let forecast = plan.schedule.forecast(seed, args.time_limit);
+    if args.dry_run {
+        return dry_run(&forecast, seed, json);
+    }
     std::fs::create_dir_all(store.dir())
         .map_err(|error| BadArgument(format!("--results {}: {error}", store.dir().display())))?;
     if let Environment::Local(_) = plan.environment
@@ -88,12 +92,52 @@ fn perform(squall: &Squall, args: &TestArgs, store: &Store, json: bool, quiet: b
         return Ok(Ended::Code(u8::try_from(code).unwrap_or(Exit::Internal as u8)));
     }
     eprintln!("seed     {}", seed_hex(seed));
+    if !quiet && !json && plan.schedule.kinds().next().is_some() {
+        forecast.brief().iter().for_each(|line| eprintln!("schedule {line}"));
+        if let Some(length) = plan.schedule.length().filter(|&length| length > args.time_limit) {
+            let [length, limit] = [length, args.time_limit].map(humantime::format_duration);
+            eprintln!("schedule is cut short: it lasts {length}, the clients run for {limit} (--time-limit)");
+        }
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(run_and_judge(plan, store, json))?;
     Ok(Ended::Exit(exit))
 }
 
-fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan> {
+/// Prints what a run with this seed would do.
+fn dry_run(forecast: &Forecast, seed: u64, json: bool) -> Result<Ended> {
+    if json {
+        let document = serde_json::json!({ "seed": seed_hex(seed), "schedule": forecast });
+        println!("{}", serde_json::to_string_pretty(&document)?);
+    } else {
+        print!("seed     {}\n{forecast}", seed_hex(seed));
+    }
+    Ok(Ended::Exit(Exit::Valid))
+}
+
+/// The schedule that was asked for, and the text of its file if it has one.
+fn schedule(
+    squall: &Squall,
+    args: &TestArgs,
+    setting: &Setting,
+    store: &Store,
+) -> Result<(Schedule, String)> {
+    let bad = |error: anyhow::Error| BadArgument(format!("{error:#}"));
+    if let Some(run) = &args.replay {
+        let journal = journal::read(&store.find(run)?.faults_path())?;
+        let schedule = squall.schedule_of_journal(&journal, setting);
+        return Ok((schedule.map_err(|error| bad(error.context(format!("--replay {run}"))))?, String::new()));
+    }
+    let Some(path) = &args.schedule else {
+        return Ok((squall.schedule_of_list(&args.nemesis, setting).map_err(bad)?, String::new()));
+    };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| BadArgument(format!("cannot read the schedule {name}: {error}")))?;
+    Ok((squall.schedule_of_file(&name, &text, setting).map_err(bad)?, text))
+}
+
+fn plan(squall: &Squall, args: &TestArgs, store: &Store, seed: u64, quiet: bool) -> Result<Plan> {
     let bad = |error: &dyn std::fmt::Display| BadArgument(error.to_string());
     let environment = Environment::new(&args.environment)?;
     let nodes = environment.names();
@@ -129,7 +173,7 @@ fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan
         membership: target.membership().is_some(),
         interval: args.interval,
     };
-    let packages = squall.packages(&args.nemesis, &setting).map_err(|error| bad(&format!("{error:#}")))?;
+    let (schedule, schedule_text) = schedule(squall, args, &setting, store)?;
     let config = RunConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         argv: args.argv(),
@@ -137,16 +181,17 @@ fn plan(squall: &Squall, args: &TestArgs, seed: u64, quiet: bool) -> Result<Plan
         started: Timestamp::now(),
         target: target_name,
         workload: args.workload.clone(),
-        nemeses: packages.iter().map(|package| package.name.clone()).collect(),
+        nemeses: schedule.kinds().map(str::to_owned).collect(),
         target_options: options_table(args),
         nodes,
         concurrency: concurrency as u32,
+        schedule: schedule_text,
         rate_hz: (args.rate > 0.0).then_some(args.rate),
         time_limit_s: args.time_limit.as_secs_f64(),
         extra: environment.table(),
         ..RunConfig::default()
     };
-    Ok(Plan { config, environment, target, workload, packages, op_timeout: args.op_timeout, quiet })
+    Ok(Plan { config, environment, target, workload, schedule, op_timeout: args.op_timeout, quiet })
 }
 
 /// The options of the target, as they were given.

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chatter::{Heard, heard};
 use squall_checkers::{Op, Receipt};
 use squall_nemeses::journal::{open_faults, read};
-use squall_nemeses::{Chaos, Journal, Phase, Setting, compose, faults, packages};
+use squall_nemeses::{Chaos, Journal, Phase, Schedule, Setting, faults};
 use squall_targets::agent::{self, Spawn};
 use squall_targets::cluster::local::{self, LocalCluster, Place};
 use squall_targets::{Client, Cluster, NodeHandle, Target};
@@ -72,12 +72,9 @@ fn controller() -> Result<()> {
 
         let setting =
             Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
-        let nemeses = compose(packages(
-            "partition,packets,clock,kill,pause",
-            &setting,
-            &squall_nemeses::registry::ALL,
-        )?)
-        .nemeses;
+        let all = "partition,packets,clock,kill,pause";
+        let schedule = Schedule::of_list(all, &setting, &squall_nemeses::registry::ALL)?;
+        let nemeses = schedule.compose(1).nemeses;
         let path = folder.path().join("faults.jsonl");
         let journal = Journal::create(&path, Instant::now())?;
         let chaos = Chaos::new(nemeses, journal, cluster.clone(), Arc::new(Chatter), 1)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use squall_checkers::{Fault, FaultSummary, History, Type};
+use squall_checkers::{Fault, FaultSummary, History, Recovery, Type};
 
 use super::anomaly::Found;
 use super::columns::split;
@@ -38,6 +38,12 @@ pub(crate) fn coverage(data: &RunData, bands: &[Fault], keyed: bool) -> String {
     // Of a history from elsewhere nobody knows its faults.
     if !bands.is_empty() || !data.config.argv.is_empty() {
         line += &format!("; {}", FaultSummary::of(bands));
+    }
+    if let Some(recovery) = Recovery::last(&data.history) {
+        line += &match recovery.is_complete() {
+            true => format!("; recovered in {}", units::span((recovery.took_s * 1e9) as u64)),
+            false => format!("; not recovered in {}", units::span((recovery.took_s * 1e9) as u64)),
+        };
     }
     let few = if keyed { keys_with_few_ok(&data.history) } else { 0 };
     if few > 0 {

@@ -184,7 +184,8 @@ fn a_register_operation_takes_at_most_20_bytes_of_the_page() {
 
 fn fault(id: u64, at: u64, phase: Phase, what: &str, receipt: Option<Receipt>) -> FaultEvent {
     let nodes = vec!["n1".to_owned()];
-    FaultEvent { id, time_ns: at, phase, fault: "partition".into(), what: what.into(), nodes, receipt }
+    let (fault, what) = ("partition".into(), what.into());
+    FaultEvent { id, time_ns: at, phase, fault, what, nodes, receipt, ..FaultEvent::default() }
 }
 
 fn stale_read() -> RunData {

@@ -1,0 +1,47 @@
+//! Whether a cluster answers again, and since when.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
+use squall_checkers::Recovery;
+use squall_targets::{Cluster, NodeHandle, Target};
+
+/// The operation of the nemesis that waits until every node answers again. Its value says how long at most, as
+/// `{"within_s": 30}`; that of its completion is a [`Recovery`].
+pub const RECOVER: &str = "recover";
+
+/// How often a node is asked whether it answers.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// Asks a node until it answers, at most this long; the error is that of the last time.
+pub async fn await_ready(target: &dyn Target, node: &NodeHandle, max: Duration) -> Result<()> {
+    let deadline = Instant::now() + max;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let asked = tokio::time::timeout(left.max(ASK_EVERY), target.ready(node)).await;
+        match asked.context("it did not reply").and_then(|ready| ready) {
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => tokio::time::sleep(ASK_EVERY).await,
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+/// Waits until every node answers, at most this long, and tells how long each took.
+pub async fn recovery(target: &dyn Target, cluster: &Cluster, within: Duration) -> Recovery {
+    let start = Instant::now();
+    let asked = cluster.nodes.iter().map(|node| async {
+        let answered = await_ready(target, node, within).await;
+        (node.name().to_owned(), answered.map(|()| start.elapsed().as_secs_f64()))
+    });
+    let (mut nodes, mut silent) = (BTreeMap::new(), BTreeMap::new());
+    for (name, answered) in join_all(asked).await {
+        match answered {
+            Ok(took_s) => drop(nodes.insert(name, took_s)),
+            Err(error) => drop(silent.insert(name, format!("{error:#}"))),
+        }
+    }
+    Recovery { took_s: start.elapsed().as_secs_f64(), nodes, silent }
+}

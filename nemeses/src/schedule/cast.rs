@@ -1,0 +1,122 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Draw, Kind, Phase, Plot, Schedule};
+use crate::chaos::do_again;
+use crate::nemesis::{Nemesis, Plan};
+use crate::package::{Package, Setting};
+use crate::registry::{self, Entry};
+
+/// A fault as a schedule names it.
+pub(super) struct Fault {
+    /// As it was written: `partition:halves`.
+    pub(super) text: String,
+    /// Its kind's place.
+    pub(super) kind: usize,
+    /// What an injection does.
+    pub(super) draw: Draw,
+    /// What may stand before the nodes in the value of an injection on chosen nodes: nothing, or `loss=20%@`. Empty where
+    /// it was not asked for.
+    pub(super) before_nodes: Vec<String>,
+    /// Mean time from one of its acts to the next, where no times are given.
+    pub(super) interval: Duration,
+}
+
+/// The faults of a schedule while it is put together, each kind with its nemesis once.
+pub(super) struct Cast<'a> {
+    setting: &'a Setting,
+    known: &'a [Entry],
+    nemeses: Vec<Box<dyn Nemesis>>,
+    kinds: Vec<Kind>,
+    faults: Vec<Fault>,
+    prepare: BTreeSet<&'static str>,
+}
+
+impl<'a> Cast<'a> {
+    pub(super) fn new(setting: &'a Setting, known: &'a [Entry]) -> Cast<'a> {
+        let (nemeses, kinds, faults) = Default::default();
+        Cast { setting, known, nemeses, kinds, faults, prepare: BTreeSet::new() }
+    }
+
+    /// The place of the fault of this text, such as `kill:one`; `None` if it breaks nothing.
+    pub(super) fn fault(&mut self, text: &str, interval: Duration) -> Result<Option<usize>> {
+        let (entry, parameter) = registry::parse(text, self.known)?;
+        let setting = Setting { interval, ..*self.setting };
+        let package =
+            (entry.build)(parameter, &setting).with_context(|| format!("nemesis {}", entry.name))?;
+        Ok(package.map(|package| self.add(text, package)))
+    }
+
+    fn add(&mut self, text: &str, package: Package) -> usize {
+        let Package { name, nemesis, interval, draw, prepare } = package;
+        self.prepare.extend(prepare);
+        let kind = self.kinds.iter().position(|kind| kind.name == name).unwrap_or_else(|| {
+            self.kinds.push(Kind { name, ops: nemesis.ops() });
+            self.nemeses.push(nemesis);
+            self.kinds.len() - 1
+        });
+        self.faults.push(Fault { text: text.to_owned(), kind, draw, before_nodes: Vec::new(), interval });
+        self.faults.len() - 1
+    }
+
+    /// The place of a fault of this kind that does exactly this.
+    pub(super) fn fault_again(&mut self, kind: &str, plan: &Plan) -> Result<usize> {
+        let package = |entry: &Entry| (entry.build)(None, self.setting).ok().flatten();
+        let mut packages = self.known.iter().filter_map(package);
+        let package = packages.find(|package| package.name == kind);
+        let package =
+            package.with_context(|| format!("there was a {kind}, for which there is no nemesis here"))?;
+        let value = do_again(plan);
+        Ok(self.add(kind, Package { draw: Box::new(move |_| value.clone()), ..package }))
+    }
+
+    /// The same, to be injected on nodes that are chosen apart.
+    pub(super) fn fault_on_nodes(&mut self, text: &str, interval: Duration) -> Result<Option<usize>> {
+        let Some(fault) = self.fault(text, interval)? else { return Ok(None) };
+        let (entry, parameter) = registry::parse(text, self.known)?;
+        // A nemesis takes the nodes alone, or after what else it is told: whatever it understands.
+        let takes = |before: &String| {
+            let value = format!("{before}one");
+            registry::parse(&format!("{}:{value}", entry.name), self.known).is_ok()
+                && (entry.build)(Some(&value), self.setting).is_ok()
+        };
+        let presets = || entry.parameters.iter().map(|(preset, _)| format!("{preset}@"));
+        let before_nodes = match parameter {
+            Some(parameter) => vec![format!("{parameter}@")],
+            None if takes(&String::new()) => vec![String::new()],
+            None => presets().collect(),
+        };
+        let before_nodes: Vec<String> = before_nodes.into_iter().filter(takes).collect();
+        ensure!(!before_nodes.is_empty(), "{text} cannot be told on which nodes");
+        self.faults[fault].before_nodes = before_nodes;
+        Ok(Some(fault))
+    }
+
+    /// A fault of every nemesis that suits the target and the cluster.
+    pub(super) fn all(&mut self, interval: Duration) -> Vec<usize> {
+        // What cannot be built is what does not suit.
+        self.known.iter().filter_map(|entry| self.fault(entry.name, interval).ok().flatten()).collect()
+    }
+
+    /// The name of a fault's kind.
+    pub(super) fn kind(&self, fault: usize) -> &str {
+        &self.kinds[self.faults[fault].kind].name
+    }
+
+    pub(super) fn finish(mut self, phases: Vec<Phase>, rounds: Option<u32>) -> Schedule {
+        // Healed last: nodes can only join again when nothing else is broken.
+        let mut order: Vec<usize> = (0..self.kinds.len()).collect();
+        order.sort_by_key(|&at| self.kinds[at].name == "membership");
+        for fault in &mut self.faults {
+            fault.kind = order.iter().position(|&at| at == fault.kind).expect("every kind has a place");
+        }
+        let mut kinds: Vec<(Kind, Box<dyn Nemesis>)> = self.kinds.into_iter().zip(self.nemeses).collect();
+        kinds.sort_by_key(|(kind, _)| kind.name == "membership");
+        let (kinds, nemeses) = kinds.into_iter().unzip();
+        let plot = Arc::new(Plot { kinds, faults: self.faults, phases, rounds });
+        Schedule { nemeses, plot, prepare: self.prepare.into_iter().map(str::to_owned).collect() }
+    }
+}

@@ -1,0 +1,172 @@
+//! Schedules: when which fault strikes, as a function of the seed alone.
+//!
+//! A schedule is a list of [`Phase`]s. A `-n` list is one of a single phase without end in which each fault comes and goes
+//! at random intervals; a file ([`Schedule::of_file`]) can say everything.
+
+mod cast;
+mod file;
+mod forecast;
+mod journal;
+mod lane;
+mod player;
+mod swarm;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use squall_checkers::Op;
+use squall_workloads::Generator;
+use squall_workloads::generator::{nemesis, ops};
+
+use self::cast::{Cast, Fault};
+pub use self::forecast::{ActKind, Forecast, Foreseen};
+use self::player::Player;
+use self::swarm::Swarm;
+use crate::nemesis::{Nemesis, Ops};
+use crate::package::Setting;
+use crate::registry::Entry;
+
+/// What draws the value of an injection.
+pub type Draw = Box<dyn Fn(&mut ChaCha8Rng) -> Value + Send + Sync>;
+
+/// When which fault strikes, and what carries it out.
+pub struct Schedule {
+    nemeses: Vec<Box<dyn Nemesis>>,
+    plot: Arc<Plot>,
+    prepare: Vec<String>,
+}
+
+/// What a schedule says, without what acts.
+struct Plot {
+    /// The kinds of fault, in the order in which they are healed.
+    kinds: Vec<Kind>,
+    /// The faults that phases name.
+    faults: Vec<Fault>,
+    phases: Vec<Phase>,
+    /// How often the phases are gone through; `None` is without end.
+    rounds: Option<u32>,
+}
+
+/// A kind of fault.
+struct Kind {
+    name: String,
+    ops: Ops,
+}
+
+/// A stretch of a schedule. Whatever it broke is healed at its end.
+struct Phase {
+    name: Option<String>,
+    length: Length,
+    /// Faults that come and go, each at intervals of its own.
+    mix: Vec<usize>,
+    /// Some faults of a list do, which the seed chooses.
+    swarm: Option<Swarm>,
+    steps: Vec<Step>,
+}
+
+/// How long a phase lasts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Length {
+    /// To the end of the run.
+    Endless,
+    For(Duration),
+    /// Until every node answers again, or this long.
+    Recovered(Duration),
+}
+
+/// Faults at given times.
+struct Step {
+    /// From the beginning of its phase.
+    at: Duration,
+    /// How long they last; `None` is to the end of the phase.
+    lasts: Option<Duration>,
+    /// From one time to the next; `None` is once.
+    every: Option<Duration>,
+    /// At most so often.
+    times: Option<u32>,
+    faults: Vec<usize>,
+    /// How many of them strike each time.
+    pick: usize,
+    /// The choice of nodes that they share.
+    nodes: Option<String>,
+}
+
+/// A schedule as a run uses it. Both generators use the nemesis thread alone.
+pub struct Composition {
+    /// What acts: for [`Chaos`](crate::Chaos).
+    pub nemeses: Vec<Box<dyn Nemesis>>,
+    /// What the schedule does, in the main phase.
+    pub generator: Box<dyn Generator>,
+    /// Heals one kind after the other, before the final phase.
+    pub final_generator: Box<dyn Generator>,
+}
+
+impl Schedule {
+    /// The schedule of a list such as `partition:halves,kill,pause:one`, of these nemeses: those of
+    /// [`registry::ALL`](crate::registry::ALL) and perhaps some of one's own. Each injects and heals in turns for ever, at
+    /// random intervals. `none` is no fault at all, and `swarm` some of all that there are, which the seed chooses.
+    ///
+    /// # Errors
+    /// If a name or a parameter is unknown (says which there are), or the cluster is too small for it.
+    pub fn of_list(text: &str, setting: &Setting, known: &[Entry]) -> Result<Schedule> {
+        let mut cast = Cast::new(setting, known);
+        if text == "swarm" {
+            let swarm = Some(Swarm { of: cast.all(setting.interval), once: true });
+            let phase =
+                Phase { name: None, length: Length::Endless, mix: Vec::new(), swarm, steps: Vec::new() };
+            return Ok(cast.finish(vec![phase], Some(1)));
+        }
+        let mut mix = Vec::new();
+        for item in text.split(',') {
+            let Some(fault) = cast.fault(item.trim(), setting.interval)? else { continue };
+            if mix.iter().any(|&other| cast.kind(other) == cast.kind(fault)) {
+                bail!("{} is there twice", cast.kind(fault));
+            }
+            mix.push(fault);
+        }
+        let phase = Phase { name: None, length: Length::Endless, mix, swarm: None, steps: Vec::new() };
+        Ok(cast.finish(vec![phase], Some(1)))
+    }
+
+    /// The kinds of its faults.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.plot.kinds.iter().map(|kind| kind.name.as_str())
+    }
+
+    /// The kinds of node faults that must be prepared on the nodes before the target starts.
+    pub fn preparations(&self) -> &[String] {
+        &self.prepare
+    }
+
+    /// How long it lasts, where that is known beforehand.
+    pub fn length(&self) -> Option<Duration> {
+        let mut round = Duration::ZERO;
+        for phase in &self.plot.phases {
+            let Length::For(length) = phase.length else { return None };
+            round = round.saturating_add(length);
+        }
+        Some(round.saturating_mul(self.plot.rounds?))
+    }
+
+    /// What it does in a run with this seed that lasts so long.
+    pub fn forecast(&self, seed: u64, limit: Duration) -> Forecast {
+        Forecast::of(Player::new(self.plot.clone(), seed), limit)
+    }
+
+    /// What a run with this seed needs.
+    pub fn compose(self, seed: u64) -> Composition {
+        let heal: Vec<Op> = self.plot.kinds.iter().map(|kind| Op::new(kind.ops.heal.clone())).collect();
+        Composition {
+            nemeses: self.nemeses,
+            generator: Box::new(nemesis(Player::new(self.plot, seed))),
+            final_generator: Box::new(nemesis(ops(heal))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,407 @@
+use serde_json::json;
+use squall_checkers::{FaultEvent, Phase as Progress};
+use squall_workloads::generator::{GeneratorExt as _, Reply, Simulation};
+
+use super::*;
+use crate::registry;
+
+const SETTING: Setting =
+    Setting { nodes: 5, primaries: true, membership: true, interval: Duration::from_secs(10) };
+
+/// What a schedule does in a minute, and how it heals.
+fn played(schedule: Schedule, seed: u64) -> String {
+    let composed = schedule.compose(seed);
+    let all = composed.generator.time_limit(Duration::from_secs(60)).then(composed.final_generator);
+    Simulation::new(1).run_with(all, |_, _| Reply::info()).unwrap().to_string()
+}
+
+fn listed(text: &str, seed: u64) -> String {
+    played(Schedule::of_list(text, &SETTING, &registry::ALL).unwrap(), seed)
+}
+
+#[test]
+fn a_seed_decides_the_schedule() {
+    let text = listed("partition,kill,pause:one", 1);
+    let expected = r#"8694.533 0 nemesis start-partition "majorities-ring"
+8907.373 0 nemesis pause "one"
+11824.296 0 nemesis kill "majority"
+15609.944 0 nemesis resume null
+20911.851 0 nemesis stop-partition null
+23055.156 0 nemesis start null
+27033.576 0 nemesis pause "one"
+27878.785 0 nemesis start-partition "bridge"
+32994.066 0 nemesis resume null
+33346.303 0 nemesis stop-partition null
+37469.552 0 nemesis kill "majority"
+38706.681 0 nemesis pause "one"
+42201.087 0 nemesis start-partition "minority"
+44936.109 0 nemesis start null
+51478.642 0 nemesis stop-partition null
+52642.123 0 nemesis resume null
+58476.091 0 nemesis start-partition "majorities-ring"
+58981.655 0 nemesis kill "majority"
+60000.000 0 nemesis stop-partition null
+60001.000 0 nemesis start null
+60002.000 0 nemesis resume null
+"#;
+    assert_eq!(text, expected);
+    assert_ne!(listed("partition,kill,pause:one", 2), text);
+}
+
+#[test]
+fn a_fault_does_the_same_whichever_others_there_are() {
+    let kills = |text: &str| -> Vec<String> {
+        let own = |line: &&str| line.contains(" kill ") || line.contains(" start ");
+        listed(text, 1).lines().filter(own).map(str::to_owned).collect()
+    };
+    assert!(kills("kill").len() > 3);
+    let but_for_healing = |text: &str| kills(text)[..kills(text).len() - 1].to_vec();
+    assert_eq!(but_for_healing("kill"), but_for_healing("pause,partition,kill"));
+}
+
+#[test]
+fn faults_alternate_with_healing_at_the_mean_interval() {
+    let schedule = Schedule::of_list("partition", &SETTING, &registry::ALL).unwrap();
+    let forecast = schedule.forecast(0, Duration::from_secs(10_000));
+    let ops: Vec<(&str, f64)> = forecast.acts.iter().map(|act| (act.f.as_str(), act.at_s)).collect();
+    assert!((950..=1050).contains(&ops.len()), "{} in 10,000 s", ops.len());
+    for (i, pair) in ops.windows(2).enumerate() {
+        assert_eq!(pair[0].0, ["start-partition", "stop-partition"][i % 2]);
+        let wait_s = pair[1].1 - pair[0].1;
+        assert!((4.999..=15.001).contains(&wait_s), "{wait_s}");
+    }
+}
+
+#[test]
+fn none_is_no_fault() {
+    let schedule = Schedule::of_list("none", &SETTING, &registry::ALL).unwrap();
+    assert_eq!(schedule.kinds().count(), 0);
+    assert_eq!(played(schedule, 1), "");
+}
+
+#[test]
+fn mistakes_in_a_list_are_explained() {
+    let error = |text, setting: &Setting| {
+        format!("{:#}", Schedule::of_list(text, setting, &registry::ALL).err().unwrap())
+    };
+    assert_eq!(
+        error("partition:halfs", &SETTING),
+        "nemesis partition: there is no shape of a partition `halfs`, did you mean `halves`? There are: halves, one, \
+         majorities-ring, bridge, one-way, primaries, minority, or nodes such as n1+n3"
+    );
+    assert_eq!(error("kill,kill:one", &SETTING), "kill is there twice");
+    assert!(error("kill,", &SETTING).starts_with("there is no nemesis ``"));
+    let small = Setting { nodes: 2, membership: false, ..SETTING };
+    assert_eq!(error("kill:minority", &small), "nemesis kill: minority of 2 nodes is no node at all");
+    assert_eq!(error("partition:bridge", &small), "nemesis partition: bridge needs 3 nodes, and there are 2");
+    assert_eq!(error("membership", &small), "nemesis membership: this target cannot add and remove nodes");
+    let one = Setting { nodes: 1, ..SETTING };
+    assert_eq!(error("partition", &one), "nemesis partition: 1 node cannot be partitioned");
+}
+
+#[test]
+fn the_registry_and_the_nemeses_agree() {
+    for entry in &registry::ALL {
+        let package = (entry.build)(None, &SETTING).unwrap();
+        assert_eq!(package.is_none(), entry.name == "none");
+        if let Some(package) = package {
+            let ops = package.nemesis.ops();
+            assert_eq!((package.name.as_str(), ops.inject.as_str(), ops.heal.as_str()), {
+                (package.nemesis.fault(), entry.ops.0, entry.ops.1)
+            });
+        }
+        for (parameter, _) in entry.parameters {
+            Schedule::of_list(&format!("{}:{parameter}", entry.name), &SETTING, &registry::ALL).unwrap();
+        }
+    }
+}
+
+fn file(text: &str) -> Schedule {
+    Schedule::of_file("s.toml", text, &SETTING, &registry::ALL).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// What a file does, a line for each act.
+#[track_caller]
+fn does(text: &str, limit_s: u64, expected: &str) {
+    let forecast = file(text).forecast(1, Duration::from_secs(limit_s)).to_string();
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+    };
+    assert_eq!(lines(&forecast), lines(expected), "\n{forecast}");
+}
+
+#[test]
+fn steps_strike_and_end_at_their_times() {
+    does(
+        r#"
+        step = [
+            { at = "2s", for = "3s", fault = "partition:halves" },
+            { at = "4s", for = "1500ms", every = "5s", times = 2, fault = "kill:one" },
+        ]
+        "#,
+        20,
+        "
+        2.000 s  start-partition halves
+        4.000 s  kill one
+        5.000 s  stop-partition
+        5.500 s  start
+        9.000 s  kill one
+        10.500 s  start
+        20.000 s  heal, and wait until every node answers
+        ",
+    );
+}
+
+#[test]
+fn faults_on_the_same_nodes_strike_together_and_those_of_a_kind_are_healed_with_the_last() {
+    does(
+        r#"
+        [[step]]
+        at = "1s"
+        for = "4s"
+        nodes = "primaries"
+        faults = ["kill", "packets:loss=20%", "partition"]
+        [[step]]
+        at = "3s"
+        for = "4s"
+        fault = "kill:all"
+        "#,
+        10,
+        "
+        1.000 s  together on primaries: kill, packets loss=20%, partition
+        3.000 s  kill all
+        5.000 s  stop-packets
+        5.000 s  stop-partition
+        7.000 s  start
+        10.000 s  heal, and wait until every node answers
+        ",
+    );
+}
+
+#[test]
+fn a_phase_heals_what_it_broke_and_the_next_begins_when_the_nodes_answer() {
+    does(
+        r#"
+        repeat = 2
+        [[phase]]
+        name = "quiet"
+        for = "2s"
+        [[phase]]
+        name = "storm"
+        for = "4s"
+        step = [{ at = "1s", fault = "pause:one" }]
+        [[phase]]
+        name = "calm"
+        until = "recovered"
+        within = "20s"
+        "#,
+        30,
+        "
+        0.000 s  phase quiet, round 1
+        2.000 s  phase storm, round 1
+        3.000 s  pause one
+        6.000 s  resume
+        6.000 s  phase calm, round 1
+        6.000 s  wait until every node answers, at most 20 s
+        ≥   6.001 s  phase quiet, round 2
+        ≥   8.001 s  phase storm, round 2
+        ≥   9.001 s  pause one
+        ≥  12.001 s  resume
+        ≥  12.001 s  phase calm, round 2
+        ≥  12.001 s  wait until every node answers, at most 20 s
+        30.000 s  heal, and wait until every node answers
+        ",
+    );
+}
+
+#[test]
+fn a_swarm_is_a_choice_of_the_seed_once_or_phase_by_phase() {
+    let text = r#"
+        repeat = true
+        swarm = ["partition", "kill", "pause", "packets"]
+        [[phase]]
+        for = "30s"
+        swarm = true
+        [[phase]]
+        for = "30s"
+        swarm = ["partition", "kill", "pause", "clock"]
+    "#;
+    let phases = |seed| -> Vec<String> {
+        let forecast = file(text).forecast(seed, Duration::from_secs(600));
+        let phases = forecast.acts.iter().filter(|act| act.act == ActKind::Phase);
+        phases
+            .map(|act| act.value.as_str().unwrap().split_once(", swarm of ").unwrap().1.to_owned())
+            .collect()
+    };
+    let (once, each): (Vec<_>, Vec<_>) = phases(7).into_iter().enumerate().partition(|(at, _)| at % 2 == 0);
+    assert!(once.windows(2).all(|pair| pair[0].1 == pair[1].1), "{once:?}");
+    assert!(each.windows(2).any(|pair| pair[0].1 != pair[1].1), "{each:?}");
+    assert_eq!(phases(7), phases(7));
+    // Each is on in about half of the runs, and never none.
+    let with_kill =
+        (0..200).filter(|&seed| phases(seed)[0].split("; ").next().unwrap().contains("kill")).count();
+    assert!((80..=130).contains(&with_kill), "{with_kill} of 200");
+    // What is not on does not strike.
+    let text = r#"swarm = ["partition", "kill", "pause", "packets"]"#;
+    for seed in 0..20 {
+        let forecast = file(text).forecast(seed, Duration::from_secs(200));
+        let told = forecast.acts[0].value.as_str().unwrap().to_owned();
+        let off = told.split_once("; without ").map_or("", |(_, off)| off);
+        assert!(!forecast.acts.iter().any(|act| off.split(", ").any(|off| off == act.f)), "{told}");
+        assert!(forecast.acts.iter().any(|act| act.act == ActKind::Inject), "{told}");
+    }
+}
+
+#[test]
+fn a_list_called_swarm_is_a_swarm_of_all_that_suits() {
+    let small = Setting { nodes: 1, membership: false, primaries: false, ..SETTING };
+    let schedule = Schedule::of_list("swarm", &small, &registry::ALL).unwrap();
+    let kinds: Vec<&str> = schedule.kinds().collect();
+    assert!(
+        kinds.contains(&"kill") && !kinds.contains(&"partition") && !kinds.contains(&"membership"),
+        "{kinds:?}"
+    );
+    let list = Schedule::of_list("swarm", &SETTING, &registry::ALL).unwrap();
+    assert_eq!(list.kinds().count(), registry::ALL.len() - 1);
+    let (one, two) = (played(list, 3), played(file(r#"swarm = "all""#), 3));
+    // A choice for the run and one for its only phase are two choices.
+    assert!(one.contains("swarm of") && two.contains("swarm of"));
+}
+
+#[test]
+fn some_of_a_steps_faults_are_picked_each_time() {
+    let text = r#"step = [{ for = "1s", every = "2s", faults = ["kill", "pause", "clock"], pick = 1 }]"#;
+    let forecast = file(text).forecast(1, Duration::from_secs(100));
+    let struck: Vec<&str> =
+        forecast.acts.iter().filter(|act| act.act == ActKind::Inject).map(|act| act.f.as_str()).collect();
+    assert_eq!(struck.len(), 50);
+    for f in ["kill", "pause", "start-clock"] {
+        assert!(struck.contains(&f), "{f} in {struck:?}");
+    }
+}
+
+#[test]
+fn a_mix_in_a_file_is_what_the_same_list_is() {
+    let text = r#"mix = ["partition", "kill", "pause:one"]"#;
+    assert_eq!(played(file(text), 5), listed("partition,kill,pause:one", 5));
+    let twice_as_fast = file(&format!("interval = \"5s\"\n{text}")).forecast(5, Duration::from_secs(1000));
+    let normal = file(text).forecast(5, Duration::from_secs(1000));
+    let ratio = twice_as_fast.acts.len() as f64 / normal.acts.len() as f64;
+    assert!((1.7..2.3).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn mistakes_in_a_file_are_told_with_their_place() {
+    let all = "There are: none, partition, packets, clock, kill, pause, membership";
+    for (text, expected) in [
+        ("mix = [\"kil\"]", &*format!("1:8: there is no nemesis `kil`, did you mean `kill`? {all}")),
+        (
+            "\n[[step]]\nat = \"1s\"\nfro = \"2s\"\nfault = \"kill\"",
+            "4:1: there is no key `fro`, did you mean `for`? There are: at, for, every, times, fault, faults, pick, nodes",
+        ),
+        ("mix = [\"kill\", \"kill:one\"]", "1:16: kill is there twice"),
+        ("mix = 3", "1:7: mix is a text or a list of texts"),
+        ("mix = [", "1:8: "),
+        ("", "1:1: it says nothing: a schedule has a mix, a swarm, a [[step]] or a [[phase]]"),
+        (
+            "[[step]]\nat = \"soon\"\nfault = \"kill\"",
+            "2:6: at: expected number at 0; write it as 500ms, 30s or 2m",
+        ),
+        (
+            "[[step]]\nat = \"1s\"",
+            "1:1: this step breaks nothing: fault = \"kill:one\", or faults = [\"kill\", \"clock\"]",
+        ),
+        (
+            "[[step]]\nevery = \"2s\"\nfault = \"kill\"",
+            "2:9: what comes again has to end: say for = \"3s\" too",
+        ),
+        (
+            "[[step]]\nevery = \"2s\"\nfor = \"2s\"\nfault = \"kill\"",
+            "3:7: it lasts longer than until it comes again",
+        ),
+        (
+            "[[step]]\nfault = \"kill\"\nnodes = \"minorty\"",
+            "3:9: there is no choice of nodes `minorty`, did you mean `minority`? There are: one, minority, majority, minority-third, primaries, followers, all, or nodes such as n1+n3",
+        ),
+        (
+            "[[step]]\nfault = \"kill\"\nnodes = \"n9\"",
+            "3:9: there is no node n9; the nodes are n1, n2, n3, n4, n5",
+        ),
+        (
+            "[[step]]\nfault = \"partition:halves\"\nnodes = \"one\"",
+            "2:9: partition:halves cannot be told on which nodes",
+        ),
+        ("[[step]]\nfault = \"kill\"\npick = 2", "3:8: pick 2 of 1 faults"),
+        (
+            "[[phase]]\nmix = [\"kill\"]\n[[phase]]\nfor = \"1s\"",
+            "1:1: how long does this phase last? for = \"10s\", or until = \"recovered\"",
+        ),
+        ("[[phase]]\nuntil = \"healed\"", "2:9: there is no end `healed` of a phase: until is \"recovered\""),
+        (
+            "[[phase]]\nuntil = \"recovered\"\nmix = [\"kill\"]",
+            "3:1: mix makes no sense in a phase that only waits until all nodes answer: give it a phase of its own",
+        ),
+        (
+            "repeat = true\n[[phase]]\nuntil = \"recovered\"",
+            "1:1: none of the phases that are repeated lasts for any time",
+        ),
+        (
+            "[[phase]]\nfor = \"5s\"\n[[phase.step]]\nat = \"6s\"\nfault = \"kill\"",
+            "4:6: the phase is over by then: it lasts 5s",
+        ),
+        ("mix = [\"kill\"]\n[[phase]]\nfor = \"5s\"", "1:1: there is no key `mix`"),
+        (
+            "[[phase]]\nswarm = true\nfor = \"5s\"",
+            "1:1: swarm = true is the swarm above the phases, and there is none",
+        ),
+        ("repeat = 0\n[[phase]]\nfor = \"5s\"", "1:10: repeat is a whole number from 1"),
+    ] {
+        let error = Schedule::of_file("s.toml", text, &SETTING, &registry::ALL).err();
+        let error = format!("{:#}", error.unwrap_or_else(|| panic!("no error: {text}")));
+        assert!(error.starts_with(&format!("s.toml:{expected}")), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn a_journal_is_done_again_with_its_plans_at_its_times() {
+    let event = |id, time_ms: u64, phase, fault: &str, began_ms: Option<u64>| FaultEvent {
+        id,
+        time_ns: time_ms * 1_000_000,
+        phase,
+        fault: fault.to_owned(),
+        what: format!("fault {id}"),
+        nodes: vec!["n1".to_owned()],
+        args: if phase == Progress::Intent { json!({ "seed": id }) } else { Value::Null },
+        began_ns: began_ms.map(|ms| ms * 1_000_000),
+        receipt: None,
+    };
+    let journal = [
+        event(1, 1000, Progress::Intent, "packets", None),
+        event(1, 1010, Progress::Injected, "packets", None),
+        event(2, 2000, Progress::Intent, "kill", None),
+        event(3, 2500, Progress::Intent, "kill", None),
+        event(3, 2600, Progress::Failed, "kill", Some(2550)),
+        event(2, 3100, Progress::Healed, "kill", Some(3000)),
+        event(1, 4100, Progress::Healed, "packets", Some(4000)),
+        event(4, 5000, Progress::Intent, "packets", None),
+    ];
+    let schedule = Schedule::of_journal(&journal, &SETTING, &registry::ALL).unwrap();
+    let forecast = schedule.forecast(1, Duration::from_secs(10));
+    let acts: Vec<(f64, &str)> = forecast.acts.iter().map(|act| (act.at_s, act.f.as_str())).collect();
+    let expected = [
+        (1.0, "start-packets"),
+        (2.0, "kill"),
+        (2.5, "kill"),
+        (3.0, "start"),
+        (4.0, "stop-packets"),
+        (5.0, "start-packets"),
+    ];
+    assert_eq!(acts, expected);
+    let plan = json!({ "what": "fault 1", "nodes": ["n1"], "args": { "seed": 1 } });
+    assert_eq!(forecast.acts[0].value, json!({ "again": plan }));
+    assert!(forecast.to_string().contains("start-packets fault 1"), "{forecast}");
+
+    let strange = [event(1, 0, Progress::Intent, "flood", None)];
+    let error = Schedule::of_journal(&strange, &SETTING, &registry::ALL).err().unwrap();
+    assert_eq!(error.to_string(), "there was a flood, for which there is no nemesis here");
+}
