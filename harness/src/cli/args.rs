@@ -53,7 +53,7 @@ pub(crate) enum Command {
   squall test --replay latest        the last run again, fault by fault
 A default for any flag can be set in squall.toml, in a table [test], or by SQUALL_<FLAG>."
     )]
-    Test(TestArgs),
+    Test(Box<TestArgs>),
     /// Run a matrix of tests of the reference KV, and fail on any wrong verdict, either way.
     #[command(
         alias = "test-all",

@@ -78,7 +78,8 @@ pub(crate) enum Ended {
 fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let command = defaults::apply(Cli::command())?;
     let cli = Cli::from_arg_matches(&command.try_get_matches_from(&args)?)?;
-    let Command::Test(args::TestArgs { replay: Some(wanted), .. }) = &cli.command else { return Ok(cli) };
+    let Command::Test(test) = &cli.command else { return Ok(cli) };
+    let Some(wanted) = &test.replay else { return Ok(cli) };
     let (command, run) = defaults::of_run(&Store::open(&cli.results), wanted)?;
     let mut cli = Cli::from_arg_matches(&command.try_get_matches_from(args)?)?;
     if let Command::Test(args) = &mut cli.command {

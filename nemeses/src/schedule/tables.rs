@@ -79,10 +79,10 @@ impl<'a> Table<'a> {
 
     /// Refuses a key that makes no sense here.
     pub(super) fn without(&self, keys: &[&str], why: &str) -> Result<()> {
-        for (key, _) in self.entries.iter().filter(|(key, _)| keys.contains(&key.get_ref().as_ref())) {
-            return Err(self.source.error(key.span(), format_args!("{} {why}", key.get_ref())));
+        match self.entries.keys().find(|key| keys.contains(&key.get_ref().as_ref())) {
+            Some(key) => Err(self.source.error(key.span(), format_args!("{} {why}", key.get_ref()))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
