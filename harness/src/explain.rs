@@ -32,6 +32,17 @@ pub(crate) static TOPICS: &[Topic] = &[
         source: "squall check --help",
     },
     Topic {
+        name: "schedules",
+        kind: "guide",
+        about: "files that say when which fault strikes, for squall test --schedule",
+        text: "A TOML file. mix = [\"partition\", \"kill:one\"] has faults come and go, every interval = \"3s\" or so; swarm is a \
+               list of which the seed chooses. A [[step]] strikes at = \"5s\" for = \"3s\", again every = \"10s\", with a fault = \
+               \"kill\" or with faults = [\"kill\", \"clock\"] that share nodes = \"one\". [[phase]]s follow each other: each has for \
+               = \"10s\" and mix, swarm or [[phase.step]], or it waits until = \"recovered\"; repeat = true goes through them \
+               again and again. --dry-run prints what a seed makes of it.",
+        source: "harness/docs/SCHEDULES.md",
+    },
+    Topic {
         name: "linearizable",
         kind: "model",
         about: "every operation seems to take effect at one instant between its invocation and its completion",

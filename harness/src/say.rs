@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use squall_checkers::{Anomaly, Valid, Value, Verdict};
+use squall_checkers::{Anomaly, Recovery, Valid, Value, Verdict};
 use squall_results::{Outline, Report, RunData, seed_hex};
 
 use crate::explain;
@@ -65,6 +65,7 @@ pub(crate) fn document(data: &RunData, report: Option<String>) -> Result<Value> 
         "report": report,
         "coverage": outline.coverage,
         "during": outline.during,
+        "recovery": Recovery::last(&data.history),
         "warnings": outline.warnings,
         "verdict": verdict,
     }))

@@ -45,3 +45,31 @@ pub async fn recovery(target: &dyn Target, cluster: &Cluster, within: Duration) 
     }
     Recovery { took_s: start.elapsed().as_secs_f64(), nodes, silent }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::cluster;
+
+    #[tokio::test]
+    async fn it_ends_when_every_node_answers_and_names_those_that_do_not() {
+        let (cluster, target, _) = cluster(3, true);
+        let all = recovery(target.as_ref(), &cluster, Duration::from_secs(30)).await;
+        assert!(all.is_complete() && all.nodes.len() == 3 && all.took_s < 20.0, "{all:?}");
+
+        cluster.nodes[1].kill().await.unwrap();
+        let within = Duration::from_millis(100);
+        let some = recovery(target.as_ref(), &cluster, within).await;
+        assert_eq!(some.nodes.keys().collect::<Vec<_>>(), ["n1", "n3"]);
+        assert_eq!(some.silent, [("n2".to_owned(), "nobody listens".to_owned())].into());
+        assert!(some.took_s >= within.as_secs_f64(), "{some:?}");
+
+        let (waited, started) =
+            tokio::join!(recovery(target.as_ref(), &cluster, Duration::from_secs(30)), async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                target.start(&cluster, &cluster.nodes[1]).await
+            });
+        started.unwrap();
+        assert!(waited.is_complete() && waited.nodes["n2"] >= 0.2, "{waited:?}");
+    }
+}

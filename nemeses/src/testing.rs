@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use async_trait::async_trait;
 use squall_checkers::Receipt;
 use squall_targets::agent::{Reply, Request};
@@ -66,7 +66,8 @@ impl Target for FakeTarget {
         Ok(())
     }
 
-    async fn ready(&self, _: &NodeHandle) -> Result<()> {
+    async fn ready(&self, node: &NodeHandle) -> Result<()> {
+        ensure!(self.runs.lock().unwrap().contains(node.name()), "nobody listens");
         Ok(())
     }
 

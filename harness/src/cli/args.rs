@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use squall_checkers::history::Format;
 use squall_checkers::{Unknown, Value};
@@ -158,14 +157,7 @@ pub(crate) struct TestArgs {
     #[arg(long, short, env = "SQUALL_NEMESIS", value_name = "NAME[:SPEC],..", default_value = "none")]
     pub(crate) nemesis: String,
     /// When what breaks, from a TOML file, instead of a list: see `squall explain schedules`.
-    #[arg(
-        long,
-        env = "SQUALL_SCHEDULE",
-        value_name = "FILE",
-        conflicts_with = "nemesis",
-        // What is on the command line beats a file of defaults.
-        default_value_if("nemesis", ArgPredicate::IsPresent, None::<&str>)
-    )]
+    #[arg(long, env = "SQUALL_SCHEDULE", value_name = "FILE", conflicts_with = "nemesis")]
     pub(crate) schedule: Option<PathBuf>,
     /// Where nodes come from.
     #[command(flatten)]

@@ -14,6 +14,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use squall_checkers::history::ReadError;
 use squall_results::{FindError, Store};
@@ -77,8 +78,17 @@ pub(crate) enum Ended {
 
 fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let command = defaults::apply(Cli::command())?;
-    let cli = Cli::from_arg_matches(&command.try_get_matches_from(&args)?)?;
-    let Command::Test(test) = &cli.command else { return Ok(cli) };
+    let matches = command.try_get_matches_from(&args)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    let Command::Test(test) = &mut cli.command else { return Ok(cli) };
+    let is_default = |id| {
+        let given = matches.subcommand().map(|(_, given)| given);
+        given.is_some_and(|given| given.value_source(id) == Some(ValueSource::DefaultValue))
+    };
+    if is_default("schedule") && !is_default("nemesis") {
+        // A list that was given beats the schedule of squall.toml.
+        test.schedule = None;
+    }
     let Some(wanted) = &test.replay else { return Ok(cli) };
     let (command, run) = defaults::of_run(&Store::open(&cli.results), wanted)?;
     let mut cli = Cli::from_arg_matches(&command.try_get_matches_from(args)?)?;

@@ -131,6 +131,47 @@ fn a_signal_does_not_wait_for_operations_that_wait_for_the_healing() {
     is_judged(&folder, &said.code(130));
 }
 
+/// Faults of a schedule on the same nodes, some without an end of their own.
+const TOGETHER: &str = r#"
+[[phase]]
+for = "10m"
+[[phase.step]]
+at = "200ms"
+nodes = "minority"
+faults = ["kill", "packets:delay=20ms", "partition"]
+[[phase.step]]
+at = "300ms"
+every = "400ms"
+for = "200ms"
+fault = "pause:one"
+"#;
+
+#[test]
+fn a_schedule_that_is_interrupted_or_killed_leaves_nothing_in_force() {
+    let folder = Folder::new();
+    folder.write("together.toml", TOGETHER);
+    let file = folder.path().join("together.toml");
+    let args = format!("--time-limit 10m --op-timeout 500ms --schedule {}", file.display());
+
+    let running = Running::start(&args);
+    running.folder.run_with("faults.jsonl", r#""fault":"pause""#);
+    kill(running.keeper(), Signal::SIGINT).unwrap();
+    let (folder, said) = running.end();
+    is_judged(&folder, &said.code(130));
+    let kinds: Vec<String> = folder.run().faults().into_iter().map(|event| event.fault).collect();
+    for kind in ["kill", "packets", "partition", "pause"] {
+        assert!(kinds.iter().any(|known| known == kind), "{kind} in {kinds:?}");
+    }
+
+    let running = Running::start(&args);
+    let run = running.folder.run_with("faults.jsonl", r#""fault":"pause""#);
+    kill(running.controller().expect("a controller"), Signal::SIGKILL).unwrap();
+    let (folder, said) = running.end();
+    assert_eq!(said.code, 137);
+    assert!(run.open_faults().len() >= 3, "{:?}", run.faults());
+    is_readable(&folder, &run);
+}
+
 #[test]
 fn a_signal_while_the_target_starts_ends_the_run() {
     // Nobody is elected, so the target never comes up.

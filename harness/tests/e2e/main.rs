@@ -8,6 +8,7 @@ mod forbidden;
 mod interrupt;
 mod leftovers;
 mod run;
+mod schedule;
 mod squall;
 mod ssh;
 mod sshd;
