@@ -33,7 +33,13 @@ pub(crate) fn cases() -> Vec<Case> {
         Case { name: "bank, 8 accounts", input: bank, checker: || Box::new(Bank::new()), ..base },
         Case { name: "long-fork, groups of 2", input: forks, checker: || Box::new(LongFork::new()), ..base },
         Case { name: "kafka, a message a poll", input: logs, checker: || Box::new(Kafka::new()), ..base },
-        Case { name: "kafka, batches of 9", input: batches, checker: || Box::new(Kafka::new()), ..base },
+        Case {
+            name: "kafka, batches of 9",
+            input: batches,
+            checker: || Box::new(Kafka::new()),
+            quick_bytes_per_op: 600,
+            ..base
+        },
         Case { name: "watch, 3 watchers", input: changes, checker: || Box::new(Watch::new()), ..base },
         Case { name: "monotonic", input: monotonic, checker: || Box::new(Monotonic::new()), ..base },
         Case { name: "fencing", input: locks, checker: || Box::new(Fencing::new()), ..base },
@@ -181,7 +187,8 @@ fn sent_and_polled(ops: usize, every: usize) -> Input {
 fn changes(ops: usize) -> Input {
     let mut history = History::new();
     let mut new = Vec::new();
-    for n in 0..ops {
+    // The last watches see the last writes.
+    for n in 0..ops / 13 * 13 {
         let process = match n % 13 {
             10.. => n % 13,
             _ => 0,
