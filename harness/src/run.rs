@@ -64,7 +64,7 @@ pub(crate) struct Ran {
 pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> Result<Ran> {
     let mut display = Display::new(Duration::from_secs_f64(plan.config.time_limit_s), plan.quiet);
     display.event(Event::Phase("starting the cluster"));
-    let cluster = plan.environment.start(run, plan.schedule.preparations()).await?;
+    let cluster = plan.environment.start(run, &plan.schedule.preparations(plan.config.seed)).await?;
     display.event(Event::Phase("starting the target"));
     let client = match begin(&plan, &cluster, run, stop.clone()).await {
         Ok(client) => client,

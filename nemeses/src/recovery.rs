@@ -12,6 +12,9 @@ use squall_targets::{Cluster, NodeHandle, Target};
 /// `{"within_s": 30}`; that of its completion is a [`Recovery`].
 pub const RECOVER: &str = "recover";
 
+/// How long a node may take to reply before it is asked again: what was sent to it may be lost for good.
+const REPLY_MAX: Duration = Duration::from_secs(5);
+
 /// How often a node is asked whether it answers.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
@@ -20,7 +23,7 @@ pub async fn await_ready(target: &dyn Target, node: &NodeHandle, max: Duration) 
     let deadline = Instant::now() + max;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let asked = tokio::time::timeout(left.max(ASK_EVERY), target.ready(node)).await;
+        let asked = tokio::time::timeout(left.clamp(ASK_EVERY, REPLY_MAX), target.ready(node)).await;
         match asked.context("it did not reply").and_then(|ready| ready) {
             Err(error) if Instant::now() >= deadline => return Err(error),
             Err(_) => tokio::time::sleep(ASK_EVERY).await,

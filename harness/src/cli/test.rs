@@ -92,7 +92,7 @@ fn perform(squall: &Squall, args: &TestArgs, store: &Store, json: bool, quiet: b
         return Ok(Ended::Code(u8::try_from(code).unwrap_or(Exit::Internal as u8)));
     }
     eprintln!("seed     {}", seed_hex(seed));
-    if !quiet && !json && plan.schedule.kinds().next().is_some() {
+    if !quiet && !json && !plan.schedule.kinds(seed).is_empty() {
         forecast.brief().iter().for_each(|line| eprintln!("schedule {line}"));
         if let Some(length) = plan.schedule.length().filter(|&length| length > args.time_limit) {
             let [length, limit] = [length, args.time_limit].map(humantime::format_duration);
@@ -181,7 +181,7 @@ fn plan(squall: &Squall, args: &TestArgs, store: &Store, seed: u64, quiet: bool)
         started: Timestamp::now(),
         target: target_name,
         workload: args.workload.clone(),
-        nemeses: schedule.kinds().map(str::to_owned).collect(),
+        nemeses: schedule.kinds(seed),
         target_options: options_table(args),
         nodes,
         concurrency: concurrency as u32,

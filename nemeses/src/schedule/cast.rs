@@ -32,13 +32,11 @@ pub(super) struct Cast<'a> {
     nemeses: Vec<Box<dyn Nemesis>>,
     kinds: Vec<Kind>,
     faults: Vec<Fault>,
-    prepare: BTreeSet<&'static str>,
 }
 
 impl<'a> Cast<'a> {
     pub(super) fn new(setting: &'a Setting, known: &'a [Entry]) -> Cast<'a> {
-        let (nemeses, kinds, faults) = Default::default();
-        Cast { setting, known, nemeses, kinds, faults, prepare: BTreeSet::new() }
+        Cast { setting, known, nemeses: Vec::new(), kinds: Vec::new(), faults: Vec::new() }
     }
 
     /// The place of the fault of this text, such as `kill:one`; `None` if it breaks nothing.
@@ -52,12 +50,12 @@ impl<'a> Cast<'a> {
 
     fn add(&mut self, text: &str, package: Package) -> usize {
         let Package { name, nemesis, interval, draw, prepare } = package;
-        self.prepare.extend(prepare);
         let kind = self.kinds.iter().position(|kind| kind.name == name).unwrap_or_else(|| {
-            self.kinds.push(Kind { name, ops: nemesis.ops() });
+            self.kinds.push(Kind { name, ops: nemesis.ops(), prepare: BTreeSet::new() });
             self.nemeses.push(nemesis);
             self.kinds.len() - 1
         });
+        self.kinds[kind].prepare.extend(prepare);
         self.faults.push(Fault { text: text.to_owned(), kind, draw, before_nodes: Vec::new(), interval });
         self.faults.len() - 1
     }
@@ -116,7 +114,6 @@ impl<'a> Cast<'a> {
         let mut kinds: Vec<(Kind, Box<dyn Nemesis>)> = self.kinds.into_iter().zip(self.nemeses).collect();
         kinds.sort_by_key(|(kind, _)| kind.name == "membership");
         let (kinds, nemeses) = kinds.into_iter().unzip();
-        let plot = Arc::new(Plot { kinds, faults: self.faults, phases, rounds });
-        Schedule { nemeses, plot, prepare: self.prepare.into_iter().map(str::to_owned).collect() }
+        Schedule { nemeses, plot: Arc::new(Plot { kinds, faults: self.faults, phases, rounds }) }
     }
 }

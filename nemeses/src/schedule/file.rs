@@ -38,7 +38,8 @@ impl Schedule {
         let phases = file.tables("phase")?;
         if phases.is_empty() {
             file.only(&[&ACTS[..], &["phase"]].concat())?;
-            let phase = reader.acts(&file, setting.interval, Length::Endless)?;
+            let mut phase = reader.acts(&file, setting.interval, Length::Endless)?;
+            phase.swarm.iter_mut().for_each(|swarm| swarm.once = true);
             if phase.mix.is_empty() && phase.swarm.is_none() && phase.steps.is_empty() {
                 return Err(
                     file.error("it says nothing: a schedule has a mix, a swarm, a [[step]] or a [[phase]]")

@@ -82,7 +82,7 @@ impl Forecast {
         const LOGGED: usize = 4;
         let log = || self.acts.iter().filter(|act| act.act == ActKind::Phase);
         let mut lines: Vec<String> =
-            log().take(LOGGED).map(|act| format!("{} {}", act.when(), act.what())).collect();
+            log().take(LOGGED).map(|act| format!("{}: {}", act.when().trim_start(), act.what())).collect();
         if log().count() > LOGGED {
             lines.push(format!("and {} more phases", log().count() - LOGGED));
         }

@@ -12,6 +12,7 @@ mod player;
 mod swarm;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,6 @@ pub type Draw = Box<dyn Fn(&mut ChaCha8Rng) -> Value + Send + Sync>;
 pub struct Schedule {
     nemeses: Vec<Box<dyn Nemesis>>,
     plot: Arc<Plot>,
-    prepare: Vec<String>,
 }
 
 /// What a schedule says, without what acts.
@@ -55,6 +55,8 @@ struct Plot {
 struct Kind {
     name: String,
     ops: Ops,
+    /// What must be prepared on the nodes before the target starts.
+    prepare: BTreeSet<&'static str>,
 }
 
 /// A stretch of a schedule. Whatever it broke is healed at its end.
@@ -132,14 +134,17 @@ impl Schedule {
         Ok(cast.finish(vec![phase], Some(1)))
     }
 
-    /// The kinds of its faults.
-    pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        self.plot.kinds.iter().map(|kind| kind.name.as_str())
+    /// The kinds of its faults in a run with this seed, which may leave out some of a swarm.
+    pub fn kinds(&self, seed: u64) -> Vec<String> {
+        self.plot.used(seed).into_iter().map(|kind| self.plot.kinds[kind].name.clone()).collect()
     }
 
     /// The kinds of node faults that must be prepared on the nodes before the target starts.
-    pub fn preparations(&self) -> &[String] {
-        &self.prepare
+    pub fn preparations(&self, seed: u64) -> Vec<String> {
+        let used = self.plot.used(seed).into_iter();
+        let needs: BTreeSet<&str> =
+            used.flat_map(|kind| self.plot.kinds[kind].prepare.iter().copied()).collect();
+        needs.into_iter().map(str::to_owned).collect()
     }
 
     /// How long it lasts, where that is known beforehand.
@@ -159,12 +164,33 @@ impl Schedule {
 
     /// What a run with this seed needs.
     pub fn compose(self, seed: u64) -> Composition {
-        let heal: Vec<Op> = self.plot.kinds.iter().map(|kind| Op::new(kind.ops.heal.clone())).collect();
+        let used = self.plot.used(seed);
+        let heal: Vec<Op> =
+            used.iter().map(|&kind| Op::new(self.plot.kinds[kind].ops.heal.clone())).collect();
+        let nemeses = self.nemeses.into_iter().enumerate().filter(|(kind, _)| used.contains(kind));
         Composition {
-            nemeses: self.nemeses,
+            nemeses: nemeses.map(|(_, nemesis)| nemesis).collect(),
             generator: Box::new(nemesis(Player::new(self.plot, seed))),
             final_generator: Box::new(nemesis(ops(heal))),
         }
+    }
+}
+
+impl Plot {
+    /// The kinds of fault that may strike in a run with this seed, in the order in which they are healed.
+    fn used(&self, seed: u64) -> BTreeSet<usize> {
+        let mut faults: BTreeSet<usize> = BTreeSet::new();
+        for phase in &self.phases {
+            faults.extend(&phase.mix);
+            faults.extend(phase.steps.iter().flat_map(|step| &step.faults));
+            match &phase.swarm {
+                Some(swarm) if swarm.once => {
+                    faults.extend(swarm.draw(&self.faults, seed, 0, 0).iter().map(|(fault, _)| fault));
+                }
+                swarm => faults.extend(swarm.iter().flat_map(|swarm| &swarm.of)),
+            }
+        }
+        faults.into_iter().map(|fault| self.faults[fault].kind).collect()
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) struct Player {
     /// The place of the phase that comes next.
     next_phase: usize,
     current: Option<Current>,
-    /// When the next phase begins; before the first ask that is not known.
-    begin_ns: Option<u64>,
+    /// When the next phase begins: the first with the run.
+    begin_ns: u64,
     /// What is due already, in order.
     queue: VecDeque<Op>,
     /// How many acts of each kind are in force.
@@ -50,7 +50,7 @@ impl Player {
             round: 0,
             next_phase: 0,
             current: None,
-            begin_ns: None,
+            begin_ns: 0,
             queue: VecDeque::new(),
             open,
             idle_until_ns: 0,
@@ -74,10 +74,8 @@ impl Player {
         let phase = self.next_phase;
         self.next_phase += 1;
         let it = &plot.phases[phase];
-        let drawn = it.swarm.as_ref().map(|swarm| {
-            let name = if swarm.once { "swarm".to_owned() } else { format!("swarm/{}/{phase}", self.round) };
-            swarm.draw(&plot.faults, &mut stream(self.seed, &name))
-        });
+        let swarm = it.swarm.as_ref();
+        let drawn = swarm.map(|swarm| swarm.draw(&plot.faults, self.seed, self.round, phase));
         self.announce(it, drawn.as_ref());
         if let Length::Recovered(within) = it.length {
             self.queue.push_back(Op::new(RECOVER).value(json!({ "within_s": within.as_secs_f64() })));
@@ -192,7 +190,7 @@ impl Player {
             }
         }
         self.current = None;
-        self.begin_ns = Some(end_ns);
+        self.begin_ns = end_ns;
     }
 
     fn done(&self) -> bool {
@@ -213,8 +211,7 @@ impl Generator for Player {
                 return Next::Op(op);
             }
             if self.current.is_none() {
-                let begin_ns = *self.begin_ns.get_or_insert(ctx.time_ns);
-                self.begin(begin_ns);
+                self.begin(self.begin_ns);
                 if self.done() {
                     return Next::Done;
                 }

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use rand::Rng as _;
-use rand_chacha::ChaCha8Rng;
 
 use super::cast::Fault;
+use crate::streams::stream;
 
 /// A list of faults of which the seed chooses some, and how often each strikes.
 ///
@@ -20,7 +20,12 @@ pub(super) struct Swarm {
 pub(super) type Drawn = Vec<(usize, Duration)>;
 
 impl Swarm {
-    pub(super) fn draw(&self, faults: &[Fault], rng: &mut ChaCha8Rng) -> Drawn {
+    /// What the seed chooses for this phase of this round.
+    pub(super) fn draw(&self, faults: &[Fault], seed: u64, round: u32, phase: usize) -> Drawn {
+        let rng = &mut match self.once {
+            true => stream(seed, "swarm"),
+            false => stream(seed, &format!("swarm/{round}/{phase}")),
+        };
         let mut on: Vec<usize> = self.of.iter().copied().filter(|_| rng.random()).collect();
         if on.is_empty() && !self.of.is_empty() {
             on.push(self.of[rng.random_range(0..self.of.len())]);
