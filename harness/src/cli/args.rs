@@ -157,7 +157,7 @@ pub(crate) struct TestArgs {
     #[arg(long, short, env = "SQUALL_NEMESIS", value_name = "NAME[:SPEC],..", default_value = "none")]
     pub(crate) nemesis: String,
     /// When what breaks, from a TOML file, instead of a list: see `squall explain schedules`.
-    #[arg(long, env = "SQUALL_SCHEDULE", value_name = "FILE", conflicts_with = "nemesis")]
+    #[arg(long, env = "SQUALL_SCHEDULE", value_name = "FILE")]
     pub(crate) schedule: Option<PathBuf>,
     /// Where nodes come from.
     #[command(flatten)]
@@ -190,7 +190,7 @@ pub(crate) struct TestArgs {
     #[arg(long, short = 'o', value_name = "KEY=VALUE")]
     pub(crate) option: Vec<String>,
     /// Do again what a stored run did, with the same faults at the same times; flags beside it beat those of the run.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["nemesis", "schedule"])]
+    #[arg(long, value_name = "RUN")]
     pub(crate) replay: Option<String>,
     /// Print what the nemeses would do and when, and run nothing.
     #[arg(long)]

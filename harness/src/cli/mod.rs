@@ -14,8 +14,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use squall_checkers::history::ReadError;
 use squall_results::{FindError, Store};
 use squall_targets::cluster::Unavailable;
@@ -81,14 +82,8 @@ fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let matches = command.try_get_matches_from(&args)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     let Command::Test(test) = &mut cli.command else { return Ok(cli) };
-    let is_default = |id| {
-        let given = matches.subcommand().map(|(_, given)| given);
-        given.is_some_and(|given| given.value_source(id) == Some(ValueSource::DefaultValue))
-    };
-    if is_default("schedule") && !is_default("nemesis") {
-        // A list that was given beats the schedule of squall.toml.
-        test.schedule = None;
-    }
+    let (_, given) = matches.subcommand().expect("test");
+    one_of(test, given)?;
     let Some(wanted) = &test.replay else { return Ok(cli) };
     let (command, run) = defaults::of_run(&Store::open(&cli.results), wanted)?;
     let mut cli = Cli::from_arg_matches(&command.try_get_matches_from(args)?)?;
@@ -97,6 +92,26 @@ fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
         args.replay = Some(run);
     }
     Ok(cli)
+}
+
+/// Which of a list, a schedule and a replay is meant: the one from the command line, else the one from the environment, else
+/// the one from `squall.toml`.
+fn one_of(test: &mut args::TestArgs, given: &ArgMatches) -> Result<(), clap::Error> {
+    let from = |id| match given.value_source(id) {
+        Some(ValueSource::CommandLine) => 3,
+        Some(ValueSource::EnvVariable) => 2,
+        Some(_) => 1,
+        None => 0,
+    };
+    let [nemesis, schedule, replay] = ["nemesis", "schedule", "replay"].map(from);
+    if [nemesis, schedule, replay].iter().filter(|&&from| from == 3).count() > 1 {
+        let what = "-n, --schedule and --replay cannot be used with each other";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, what));
+    }
+    if nemesis > schedule {
+        test.schedule = None;
+    }
+    Ok(())
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use squall_checkers::{FaultEvent, Phase, Process, Type};
 
-use super::squall::{Folder, RunDir};
+use super::squall::{Folder, RunDir, SQUALL, ended};
 
 /// Two faults on the same nodes, a wait for recovery, and a mixture.
 const STORM: &str = r#"
@@ -174,7 +174,7 @@ fn mistakes_are_told_with_their_place_and_never_begin_a_run() {
     for (args, says) in [
         ("--schedule bad.toml", "bad.toml:4:3: there is no nemesis `partiton`, did you mean `partition`?"),
         ("--schedule none.toml", "cannot read the schedule none.toml"),
-        ("--schedule bad.toml -n kill", "cannot be used with"),
+        ("--schedule storm.toml -n kill", "cannot be used with"),
         ("--replay latest", "--replay latest: "),
         ("--replay latest -n kill", "cannot be used with"),
     ] {
@@ -191,6 +191,17 @@ fn a_file_of_defaults_may_name_a_schedule_which_a_list_beats() {
     folder.write("squall.toml", "[test]\nschedule = \"storm.toml\"\n");
     let dry = |args: &str| folder.squall(&format!("test --dry-run {args}")).code(0).stdout;
     assert!(dry("").contains("phase storm"));
+    let with = |name: &str, value: &str, args: &str| {
+        let mut command = folder.command(SQUALL);
+        command.args(["test", "--dry-run"]).args(args.split_whitespace()).env(name, value);
+        ended(&mut command).code(0).stdout
+    };
+    assert!(with("SQUALL_NEMESIS", "pause", "").contains(" pause "), "the environment beats the file");
+    assert!(
+        with("SQUALL_SCHEDULE", "storm.toml", "-n pause").contains(" pause "),
+        "a flag beats the environment"
+    );
+    assert!(with("SQUALL_NEMESIS", "pause", "--schedule storm.toml").contains("phase storm"));
     let listed = dry("-n kill");
     assert!(listed.contains(" kill ") && !listed.contains("phase storm"), "{listed}");
 }
