@@ -16,6 +16,17 @@ pub struct Kill {
     killed: BTreeSet<String>,
 }
 
+/// Starts the target on those of these nodes where it has ended, and tells which.
+pub(crate) async fn start_ended(names: &[String], on: &Scene<'_>) -> Result<Vec<String>> {
+    let live = on.live(names).await?;
+    let ended: Vec<String> = names.iter().filter(|name| !live.contains(name)).cloned().collect();
+    for name in &ended {
+        let node = on.cluster.node(name).with_context(|| format!("there is no node {name}"))?;
+        on.target.start(on.cluster, node).await.with_context(|| format!("starting {name} again"))?;
+    }
+    Ok(ended)
+}
+
 #[async_trait]
 impl Nemesis for Kill {
     fn fault(&self) -> &str {
@@ -37,13 +48,12 @@ impl Nemesis for Kill {
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
+        let killed: Vec<String> = self.killed.iter().cloned().collect();
+        // Others were started by an attempt to heal that failed later, or by hand.
+        start_ended(&killed, on).await?;
         let mut started = Vec::new();
-        for name in self.killed.clone() {
+        for name in killed {
             let node = on.cluster.node(&name).with_context(|| format!("there is no node {name}"))?;
-            // Started by an attempt to heal that failed later, or by hand.
-            if node.pids().await?.is_empty() {
-                on.target.start(on.cluster, node).await.with_context(|| format!("starting {name} again"))?;
-            }
             // Whatever becomes of the new processes, the kill had its effect.
             let evidence = match node.pids().await?.as_slice() {
                 [] => "started, and gone already".to_owned(),

@@ -6,7 +6,9 @@
 
 mod chaos;
 mod clock;
+mod disk;
 pub mod faults;
+mod files;
 mod grudge;
 pub mod journal;
 mod kill;
@@ -17,6 +19,7 @@ mod package;
 mod packets;
 mod partition;
 mod pause;
+mod power;
 mod recovery;
 pub mod registry;
 mod schedule;
@@ -31,6 +34,8 @@ mod wrappers;
 
 pub use chaos::Chaos;
 pub use clock::Clock;
+pub use disk::Disk;
+pub use files::Files;
 pub use grudge::{Grudge, Shape};
 pub use journal::Journal;
 pub use kill::Kill;
@@ -41,6 +46,7 @@ pub use package::{Package, Setting};
 pub use packets::Packets;
 pub use partition::Partition;
 pub use pause::Pause;
+pub use power::Power;
 pub use recovery::{RECOVER, await_ready, recovery};
 pub use schedule::{ActKind, Composition, Draw, Forecast, Foreseen, Schedule};
 pub use squall_checkers::{FaultEvent, Phase, Receipt};

@@ -8,7 +8,10 @@ use crate::grudge::Shape;
 use crate::nemesis::Nemesis;
 use crate::nodes::{CHOICES, NodeSpec, at_nodes};
 use crate::schedule::Draw;
-use crate::{Clock, Kill, Membership, Packets, Partition, Pause, clock, packets};
+use crate::{
+    Clock, Disk, Files, Kill, Membership, Packets, Partition, Pause, Power, clock, disk, faults, files,
+    packets, power,
+};
 
 /// A nemesis and how it is used, as `-n` names both.
 pub struct Package {
@@ -97,6 +100,53 @@ pub(crate) fn kill(spec: Option<&str>, setting: &Setting) -> Result<Option<Packa
 pub(crate) fn pause(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
     let draw = node_spec(spec, &CHOICES, setting)?;
     Ok(Some(Package::new(Pause::default(), setting.interval, draw)))
+}
+
+pub(crate) fn power(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    let Setting { nodes, primaries, .. } = *setting;
+    let random = move |rng: &mut ChaCha8Rng| NodeSpec::random(&CHOICES, nodes, primaries, rng);
+    let draw: Draw = match spec {
+        Some(what) => match power::parse(what) {
+            (Some(_), Value::Null) => {
+                let what = what.to_owned();
+                text(move |rng| format!("{what}@{}", random(rng)))
+            }
+            (_, nodes) => {
+                checked(&nodes, setting)?;
+                constant(what)
+            }
+        },
+        None => text(random),
+    };
+    let package = Package::new(Power::default(), setting.interval, draw);
+    Ok(Some(Package { prepare: &[faults::DISK], ..package }))
+}
+
+pub(crate) fn disk(profile: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    let draw: Draw = match profile {
+        Some(text) => {
+            let (profile, nodes) = at_nodes(text);
+            disk::profile(profile)?;
+            checked(&nodes, setting)?;
+            constant(text)
+        }
+        None => text(disk::random),
+    };
+    let package = Package::new(Disk::default(), setting.interval, draw);
+    Ok(Some(Package { prepare: &[faults::DISK], ..package }))
+}
+
+pub(crate) fn files(damage: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    let draw: Draw = match damage {
+        Some(text) => {
+            let (damage, nodes) = at_nodes(text);
+            files::damage(damage)?;
+            checked(&nodes, setting)?;
+            constant(text)
+        }
+        None => text(files::random),
+    };
+    Ok(Some(Package::new(Files::default(), setting.interval, draw)))
 }
 
 pub(crate) fn membership(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use squall_checkers::Unknown;
 
 use crate::package::{self, Package, Setting};
-use crate::{clock, grudge, nodes, packets};
+use crate::{clock, disk, files, grudge, nodes, packets, power};
 
 /// A name and what it means.
 pub type Named = (&'static str, &'static str);
@@ -38,7 +38,7 @@ impl Entry {
 }
 
 /// Every nemesis.
-pub static ALL: [Entry; 7] = [
+pub static ALL: [Entry; 10] = [
     Entry {
         name: "none",
         about: "Breaks nothing.",
@@ -91,6 +91,36 @@ pub static ALL: [Entry; 7] = [
         build: package::pause,
     },
     Entry {
+        name: "power",
+        about: "Lets the power fail on some nodes: kills every process of the target with SIGKILL and throws away what was \
+                not fsynced, then starts the target again. Takes a choice of nodes, after what becomes of the data if need \
+                be: power:all, power:torn, power:torn@all. Needs FUSE.",
+        ops: ("power-off", "power-on"),
+        parameters: &POWER,
+        receipt: "the pids that are gone; how many bytes, files and names were thrown away",
+        build: package::power,
+    },
+    Entry {
+        name: "disk",
+        about: "Makes the disks of some nodes fail, slow or full. Takes one of these, or settings of one's own such as \
+                disk:slow-fsync=50ms+eio-fsync=5%, and after an @ the nodes: disk:full@one. After healing, the target is started \
+                again where it ended. Needs FUSE.",
+        ops: ("start-disk", "stop-disk"),
+        parameters: &disk::PRESETS,
+        receipt: "after healing, how many fsyncs, reads and writes failed, were refused or delayed (and for how long)",
+        build: package::disk,
+    },
+    Entry {
+        name: "files",
+        about: "Damages a file on some nodes, at most a minority and always the same unless more are asked for. Takes one of \
+                these, or settings of one's own such as files:flip=1+file=wal*, and after an @ the nodes: files:bitflip@all. \
+                The damage stays when the run heals; only restore is done then. With kill, the target meets it.",
+        ops: ("start-files", "stop-files"),
+        parameters: &files::PRESETS,
+        receipt: "the file and the places, read back; after healing, how much of the damage is still there",
+        build: package::files,
+    },
+    Entry {
         name: "membership",
         about: "Removes nodes from the cluster's members, all at once and each through another node, and adds \
                 them again. For targets that can change their members.",
@@ -104,6 +134,13 @@ pub static ALL: [Entry; 7] = [
         build: package::membership,
     },
 ];
+
+/// What power failures take.
+static POWER: [Named; 9] = {
+    let [one, minority, majority, third, primaries, followers, all] = nodes::SPECS;
+    let [lost, torn] = power::KINDS;
+    [one, minority, majority, third, primaries, followers, all, lost, torn]
+};
 
 /// Splits `partition:halves` into a nemesis of these and its parameter.
 pub(crate) fn parse<'a, 'b>(item: &'b str, known: &'a [Entry]) -> Result<(&'a Entry, Option<&'b str>)> {
@@ -135,7 +172,7 @@ mod tests {
         assert_eq!(
             error("partiton"),
             "there is no nemesis `partiton`, did you mean `partition`? \
-             There are: none, partition, packets, clock, kill, pause, membership"
+             There are: none, partition, packets, clock, kill, pause, power, disk, files, membership"
         );
         assert!(error("").starts_with("there is no nemesis ``"));
         assert_eq!(error("none:one"), "none takes no parameter");

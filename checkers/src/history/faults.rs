@@ -161,6 +161,9 @@ impl fmt::Display for FaultSummary {
                 "membership" => "membership change",
                 "packets" => "packet fault",
                 "clock" => "clock skew",
+                "disk" => "disk fault",
+                "files" => "damaged file",
+                "power" => "power failure",
                 fault => fault,
             };
             let plural = if count.total() == 1 { "" } else { "s" };

@@ -1,0 +1,137 @@
+//! Disk faults: the disks of some nodes fail, are slow, or full.
+
+use anyhow::{Result, bail};
+use async_trait::async_trait;
+use rand::Rng as _;
+use rand::seq::IndexedRandom as _;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use squall_checkers::{Receipt, Unknown};
+
+use crate::faults::{self, DiskArgs, DiskProfile};
+use crate::kill::start_ended;
+use crate::nemesis::{Nemesis, Plan, Scene};
+use crate::nodes::{CHOICES, at_nodes, nodes_of};
+use crate::registry::Named;
+
+/// Profiles by name. Each is a profile's text.
+pub(crate) static PRESETS: [Named; 6] = [
+    ("eio-fsync", "eio-fsync=20%"),
+    ("eio-write", "eio-write=5%"),
+    ("eio-read", "eio-read=20%"),
+    ("slow-fsync", "slow-fsync=100ms"),
+    ("slow", "slow-fsync=200ms+slow-read=20ms+slow-write=20ms"),
+    ("full", "room=0MiB"),
+];
+
+/// Makes the disks of some nodes fail.
+///
+/// `start-disk` takes a preset or a [`DiskProfile`] as text, for random nodes or, as in `slow-fsync=50ms@one`, those of a
+/// [`NodeSpec`](crate::NodeSpec). Nothing is a random preset. `stop-disk` makes disks healthy again and starts the target
+/// where it ended because of its disk, as a supervisor would.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    faulty: Vec<String>,
+    /// Those of them where the target ran when its disk began to fail.
+    ran: Vec<String>,
+}
+
+/// The profile of that name, or the text of one.
+pub(crate) fn profile(text: &str) -> Result<DiskProfile> {
+    if let Some((_, profile)) = PRESETS.iter().find(|(name, _)| *name == text) {
+        return profile.parse();
+    }
+    if !text.contains('=') {
+        let unknown = Unknown::new("disk fault", text, PRESETS.map(|(name, _)| name));
+        bail!("{unknown}, or settings such as slow-fsync=50ms+eio-fsync=5%");
+    }
+    text.parse()
+}
+
+/// A random preset, of those that bite a target that only runs: few read what they have just written.
+pub(crate) fn random(rng: &mut ChaCha8Rng) -> &'static str {
+    let biting: Vec<&Named> = PRESETS.iter().filter(|(name, _)| *name != "eio-read").collect();
+    biting.choose(rng).map_or("slow-fsync", |(name, _)| name)
+}
+
+#[async_trait]
+impl Nemesis for Disk {
+    fn fault(&self) -> &str {
+        "disk"
+    }
+
+    async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
+        let (text, nodes) = match value {
+            Value::Null => (random(rng), Value::Null),
+            Value::String(text) => at_nodes(text),
+            other => bail!("a disk fault is a profile, not {other}"),
+        };
+        let profile = profile(text)?;
+        let plan = nodes_of(&nodes, &CHOICES, on, rng).await?;
+        let args = json!(DiskArgs::Fail { profile, seed: rng.random() });
+        Ok(Plan { what: format!("{profile} on {}", plan.what), args, ..plan })
+    }
+
+    async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
+        self.faulty.clone_from(&plan.nodes);
+        self.ran = on.live(&plan.nodes).await?;
+        on.each(&plan.nodes, |node| node.inject(faults::DISK, plan.args.clone())).await
+    }
+
+    async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
+        let receipt = on.each(&self.faulty, |node| node.heal(faults::DISK)).await?;
+        let started = start_ended(&self.ran, on).await?;
+        self.faulty.clear();
+        self.ran.clear();
+        let bit = |node: &Value| effects(node) > 0;
+        let confirmed = receipt.measured.values().any(bit);
+        let again =
+            if started.is_empty() { String::new() } else { format!("; {} started again", started.join(",")) };
+        Ok(Receipt { confirmed, evidence: receipt.evidence + &again, measured: receipt.measured })
+    }
+}
+
+/// How many calls on a node failed, were refused or were delayed.
+fn effects(node: &Value) -> u64 {
+    let counted = ["fsyncs_failed", "reads_failed", "writes_failed", "refused", "delayed"];
+    counted.iter().filter_map(|what| node.get(what)?.as_u64()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    use super::*;
+    use crate::testing::{cluster, take};
+
+    #[test]
+    fn presets_are_profiles_and_mistakes_are_explained() {
+        for (name, text) in PRESETS {
+            assert_eq!(profile(name).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            profile("slo-fsync").unwrap_err().to_string(),
+            "there is no disk fault `slo-fsync`, did you mean `slow-fsync`? There are: eio-fsync, eio-write, eio-read, \
+             slow-fsync, slow, full, or settings such as slow-fsync=50ms+eio-fsync=5%"
+        );
+    }
+
+    /// A database that gives up when its disk fails was never started again, so the run ended with a node less.
+    #[tokio::test]
+    async fn what_ended_because_of_its_disk_is_started_again_and_nothing_else_is() {
+        let (cluster, target, calls) = cluster(3, true);
+        let on = Scene { cluster: &cluster, target: target.as_ref() };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut disk = Disk::default();
+        cluster.nodes[2].kill().await.unwrap();
+        let plan = disk.plan(&"full@all".into(), &on, &mut rng).await.unwrap();
+        assert_eq!(plan.what, "room=0MiB on n1,n2,n3");
+        disk.inject(&plan, &on).await.unwrap();
+        cluster.nodes[0].kill().await.unwrap();
+        take(&calls);
+        let receipt = disk.heal(&on).await.unwrap();
+        assert_eq!(take(&calls), ["n1: heal disk", "n2: heal disk", "n3: heal disk", "n1: start"]);
+        assert!(receipt.evidence.ends_with("; n1 started again"), "{}", receipt.evidence);
+        assert!(!receipt.confirmed, "the fakes counted nothing");
+    }
+}

@@ -1,0 +1,215 @@
+//! Disk faults: a file system in memory under the data of a node, that knows what was fsynced.
+//!
+//! It is there only in runs that asked for it, since calls through it take longer. It is mounted before the target starts
+//! and is empty then.
+//!
+//! What counts as saved: the data of a file after fsync, fdatasync, or a write through O_SYNC or O_DSYNC; names and
+//! attributes, truncations and allocations as on ext4 (see [`Tree`](tree::Tree)). sync(2) and syncfs(2) are not seen: the
+//! kernel does not tell a FUSE server of them. Memory maps work, and msync(2) saves. O_DIRECT alone saves nothing: a disk
+//! has a cache of its own. Locks work.
+//!
+//! Reads that the page cache answers never reach the disk, so they neither fail nor wait.
+
+mod content;
+mod fs;
+mod profile;
+mod server;
+mod state;
+mod tree;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Pid, getpid, syncfs};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use squall_checkers::Receipt;
+use squall_targets::Unavailable;
+use squall_targets::agent::NodeFault;
+
+use self::content::Lost;
+pub use self::profile::Profile as DiskProfile;
+use self::server::{Answer, Ask, Server};
+use self::state::Counts;
+use crate::words::{count, thousands};
+
+/// The kind of the fault, as packages ask for it.
+pub const DISK: &str = "disk";
+
+/// What a disk is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskArgs {
+    /// Fail like this until healed.
+    Fail {
+        /// How.
+        profile: DiskProfile,
+        /// Decides which calls fail.
+        seed: u64,
+    },
+    /// Lose what was not fsynced, at once. All processes of the target must be gone.
+    Lose {
+        /// By this seed some of it is kept and some of it torn; without one all is lost.
+        tearing: Option<u64>,
+    },
+}
+
+/// Disk faults on a node: see the module.
+#[derive(Default)]
+pub struct Disk {
+    data: PathBuf,
+    server: Option<Server>,
+    profile: DiskProfile,
+}
+
+impl NodeFault for Disk {
+    fn kind(&self) -> &'static str {
+        DISK
+    }
+
+    fn settle(&mut self, data: &Path, needed: bool) -> Result<()> {
+        data.clone_into(&mut self.data);
+        if needed {
+            own_mounts()?;
+            self.server = Some(Server::start(DISK, data)?);
+        }
+        Ok(())
+    }
+
+    fn help(&mut self) -> Result<()> {
+        server::serve()
+    }
+
+    fn inject(&mut self, args: &Value, pids: &[i32]) -> Result<Receipt> {
+        match DiskArgs::deserialize(args).context("the arguments of a disk fault")? {
+            DiskArgs::Fail { profile, seed } => {
+                self.set(profile, seed)?;
+                Ok(Receipt::confirmed(format!("{profile} on {}", self.data.display())))
+            }
+            DiskArgs::Lose { tearing } => self.lose(tearing, pids),
+        }
+    }
+
+    fn heal(&mut self, _: &[i32]) -> Result<Receipt> {
+        let profile = self.profile;
+        if profile.is_idle() {
+            return Ok(Receipt::unconfirmed("no disk was faulty"));
+        }
+        let counts = self.set(DiskProfile::default(), 0)?;
+        Ok(receipt(&profile, &counts))
+    }
+}
+
+impl Disk {
+    fn server(&mut self) -> Result<&mut Server> {
+        let server = self
+            .server
+            .as_mut()
+            .context("the run did not ask for disk faults, so there is no file system")?;
+        if !server.is_alive() {
+            bail!("the file system has ended: its last words are in agent.log");
+        }
+        Ok(server)
+    }
+
+    fn set(&mut self, profile: DiskProfile, seed: u64) -> Result<Counts> {
+        match self.server()?.ask(&Ask::Set { profile, seed })? {
+            Answer::Was(counts) => {
+                self.profile = profile;
+                Ok(counts)
+            }
+            other => bail!("the file system answered {other:?}"),
+        }
+    }
+
+    fn lose(&mut self, tearing: Option<u64>, pids: &[i32]) -> Result<Receipt> {
+        if !pids.is_empty() {
+            bail!("pids {pids:?} still use the disk: they would go on with what they know");
+        }
+        self.server()?;
+        // What programs wrote through memory maps is with the kernel still, and would come later.
+        let root = File::open(&self.data).with_context(|| format!("opening {}", self.data.display()))?;
+        syncfs(&root).context("collecting what was written through memory maps")?;
+        drop(root);
+        let begin = Instant::now();
+        let answer = self.server()?.ask(&Ask::Lose { tearing })?;
+        let Answer::Lost(lost) = answer else { bail!("the file system answered {answer:?}") };
+        Ok(lost_receipt(&lost).with("us", begin.elapsed().as_micros() as u64))
+    }
+}
+
+/// A mount must end with the agent. In a local node everything does; elsewhere the agent gets mounts of its own.
+fn own_mounts() -> Result<()> {
+    if getpid() == Pid::from_raw(1) {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| {
+        Unavailable::new(
+            format!("the agent may not have mounts of its own ({})", errno.desc()),
+            "run the agent as root (with sudo)",
+        )
+    })?;
+    let flags = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+    nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+        .context("making the mounts private")
+}
+
+/// Confirmed if all that was asked for happened.
+fn receipt(profile: &DiskProfile, counts: &Counts) -> Receipt {
+    let [fsyncs, reads, writes] = counts.held;
+    let effects = [
+        (profile.eio_fsync > 0.0, "fsync", "failed", counts.fsyncs_failed, counts.fsyncs),
+        (profile.eio_read > 0.0, "read", "failed", counts.reads_failed, counts.reads),
+        (profile.eio_write > 0.0, "write", "failed", counts.writes_failed, counts.writes),
+        (profile.slow_fsync_ms > 0.0, "fsync", "delayed", fsyncs, counts.fsyncs),
+        (profile.slow_read_ms > 0.0, "read", "delayed", reads, counts.reads),
+        (profile.slow_write_ms > 0.0, "write", "delayed", writes, counts.writes),
+        (profile.room_mib.is_some(), "write", "refused", counts.refused, counts.writes),
+    ];
+    let asked = || effects.iter().filter(|(asked, ..)| *asked);
+    let words: Vec<String> = asked()
+        .map(|(_, what, how, n, of)| format!("{} of {} {how}", thousands(*n), count(*of, what)))
+        .collect();
+    let held: u64 = counts.held.iter().sum();
+    let mean_ms = if held > 0 { counts.held_us as f64 / held as f64 / 1000.0 } else { 0.0 };
+    let mut evidence = words.join(", ");
+    if held > 0 {
+        evidence += &format!(" by {mean_ms:.1} ms");
+    }
+    let confirmed = asked().all(|(.., n, _)| *n > 0);
+    Receipt { confirmed, ..Receipt::confirmed(evidence) }
+        .with("fsyncs", counts.fsyncs)
+        .with("fsyncs_failed", counts.fsyncs_failed)
+        .with("reads", counts.reads)
+        .with("reads_failed", counts.reads_failed)
+        .with("writes", counts.writes)
+        .with("writes_failed", counts.writes_failed)
+        .with("refused", counts.refused)
+        .with("delayed", held)
+        .with("delay_ms_mean", (mean_ms * 1000.0).round() / 1000.0)
+}
+
+/// A power failure that found everything saved is one all the same.
+fn lost_receipt(lost: &Lost) -> Receipt {
+    let Lost { bytes, files, names, survived } = *lost;
+    let mut evidence = match (bytes, names) {
+        (0, 0) => "nothing was there to lose, all was fsynced".to_owned(),
+        _ => {
+            format!("{} of {} and {} lost", count(bytes, "byte"), count(files, "file"), count(names, "name"))
+        }
+    };
+    if survived > 0 {
+        evidence += &format!(", {} kept in whole or in part", count(survived, "unsaved change"));
+    }
+    Receipt::confirmed(evidence)
+        .with("bytes", bytes)
+        .with("files", files)
+        .with("names", names)
+        .with("survived", survived)
+}
+
+#[cfg(test)]
+mod tests;
