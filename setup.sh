@@ -8,7 +8,7 @@ set -eu
 programs="ip:iproute2 nft:nftables iptables:iptables"
 case "${1:-}" in
     "") ;;
-    --all) programs="$programs etcd:etcd-server python3:python3 ssh:openssh-client sshd:openssh-server" ;;
+    --all) programs="$programs etcd:etcd-server python3:python3 redis-server:redis-server sqlite3:sqlite3 ssh:openssh-client sshd:openssh-server" ;;
     *) echo "setup: $1 means nothing; give --all or nothing" >&2; exit 2 ;;
 esac
 need=""
@@ -27,6 +27,10 @@ sudo=""
 # Nobody asked for a machine that can be logged into: the tests start an sshd of their own.
 case "$need" in
 *openssh-server*) ! command -v systemctl >/dev/null 2>&1 || $sudo systemctl mask -q ssh.service ssh.socket || true ;;
+esac
+# The tests start a redis of their own, too.
+case "$need" in
+*redis-server*) ! command -v systemctl >/dev/null 2>&1 || $sudo systemctl mask -q redis-server.service || true ;;
 esac
 $sudo apt-get update -qq
 # shellcheck disable=SC2086

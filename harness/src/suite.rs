@@ -50,6 +50,8 @@ const CORRECT: &[(&str, &str, &str, u8)] = &[
     ("raft", "append", "membership,kill", 5),
     ("raft", "register", "packets,kill", 5),
     ("raft", "set", "clock,kill", 3),
+    ("raft", "set", "power,disk", 3),
+    ("raft", "append", "power:all", 5),
     // Clocks that keep to the bound of its leases, which is 10 %.
     ("raft-lease", "register", "clock:drift=-90000ppm+clock=both,partition:primaries", 3),
 ];

@@ -92,6 +92,11 @@ impl Primaries for FakeTarget {
 }
 
 impl FakeTarget {
+    /// The process on a node ends by itself.
+    pub(crate) fn end(&self, node: &str) {
+        self.runs.lock().unwrap().remove(node);
+    }
+
     fn change(&self, what: &str, via: &NodeHandle, node: &NodeHandle) -> Result<()> {
         self.calls.lock().unwrap().push(format!("{}: {what} {}", via.name(), node.name()));
         let mut refusals = self.refusals.lock().unwrap();

@@ -188,7 +188,7 @@ fn a_signal_while_the_target_starts_ends_the_run() {
 /// Kills one of the processes, this long after the start.
 fn kill_after(moment: Duration, controller: bool) {
     let running =
-        Running::start("--time-limit 10m -n partition,kill,pause --interval 300ms --op-timeout 500ms");
+        Running::start("--time-limit 10m -n partition,pause,power,disk --interval 300ms --op-timeout 500ms");
     std::thread::sleep(moment);
     let victim = if controller { running.controller() } else { Some(running.keeper()) };
     // Before there is a controller there is only the keeper to kill.

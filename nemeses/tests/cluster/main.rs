@@ -3,6 +3,7 @@
 //! A binary of its own, since the cell must be entered before there are threads. It is also the agent and the target.
 
 mod chatter;
+mod disks;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
     let done = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [agent::COMMAND] => agent::run(faults::all()),
         ["chatter", name] => chatter::run(name),
+        ["write"] => disks::write(),
+        _ if as_both::is_due() => as_both::play(),
         _ => match local::enter() {
             Ok(Place::Outside { code }) => return ExitCode::from(code as u8),
             Ok(Place::Inside) => controller(),
@@ -36,6 +39,30 @@ fn main() -> ExitCode {
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Root plays everything twice, the second time in a user namespace, where it has the rights of any user.
+mod as_both {
+    use std::process::Command;
+
+    use super::*;
+
+    const ONE: &str = "SQUALL_TEST_ONE_USER";
+
+    pub(super) fn is_due() -> bool {
+        nix::unistd::geteuid().is_root() && std::env::var_os(ONE).is_none()
+    }
+
+    pub(super) fn play() -> Result<()> {
+        let program = std::env::current_exe()?;
+        let mut user = Command::new("unshare");
+        user.args(["--user", "--map-root-user"]).arg(&program);
+        for (name, mut command) in [("root", Command::new(&program)), ("user", user)] {
+            println!("as {name}");
+            ensure!(command.env(ONE, "1").status()?.success(), "as {name}");
+        }
+        Ok(())
     }
 }
 
@@ -75,7 +102,7 @@ fn controller() -> Result<()> {
         let all = "partition,packets,clock,kill,pause";
         let schedule = Schedule::of_list(all, &setting, &squall_nemeses::registry::ALL)?;
         let nemeses = schedule.compose(1).nemeses;
-        let path = folder.path().join("faults.jsonl");
+        let path = folder.path().join("chatter.jsonl");
         let journal = Journal::create(&path, Instant::now())?;
         let chaos = Chaos::new(nemeses, journal, cluster.clone(), Arc::new(Chatter), 1)?;
 
@@ -122,7 +149,7 @@ fn controller() -> Result<()> {
             "{summary}"
         );
         cluster.close().await;
-        Ok(())
+        disks::play(folder.path()).await
     })
 }
 

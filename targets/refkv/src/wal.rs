@@ -9,7 +9,7 @@
 //! A damaged record with a sound one after it was once whole: that is damage to the disk, and the node refuses to
 //! start rather than forget what it acknowledged.
 //!
-//! A checkpoint is a new file beside the old one, made durable and then renamed over it.
+//! A checkpoint is a new file beside the old one, made durable and then renamed over it. So is the whole log at each start.
 
 use crate::raft::message::{Durable, Record};
 use anyhow::{Context, Result, bail};
@@ -60,12 +60,13 @@ impl Wal {
         }
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let (durable, sound) = replay(&bytes).with_context(|| format!("cannot use {}", path.display()))?;
-        let file = OpenOptions::new().append(true).open(&path)?;
         if sound < bytes.len() {
             eprintln!("refkv: {}: cut off {} bytes of a torn write", path.display(), bytes.len() - sound);
-            file.set_len(sound as u64)?;
-            file.sync_all()?;
         }
+        // What was read may be in the kernel's cache alone: the process before may have died between a write and its
+        // fsync, or of an fsync that failed, after which another one writes nothing. Written anew it is on disk.
+        replace(&path, &bytes[..sound]).with_context(|| format!("cannot save {} anew", path.display()))?;
+        let file = OpenOptions::new().append(true).open(&path)?;
         Ok((Wal { path, file, buffer: Vec::new(), stats: WalStats::default() }, durable))
     }
 

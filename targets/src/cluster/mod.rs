@@ -6,6 +6,7 @@ pub mod ssh;
 mod unavailable;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
@@ -46,6 +47,8 @@ pub struct NodeHandle {
     /// Name and address.
     pub node: Node,
     agent: Arc<dyn AgentLink>,
+    /// Whether `kill` came after the last `spawn`.
+    killed: Arc<AtomicBool>,
 }
 
 /// The nodes of a run and what connects them.
@@ -82,7 +85,7 @@ impl Cluster {
 impl NodeHandle {
     /// A node behind a line to its agent.
     pub fn new(node: Node, agent: Arc<dyn AgentLink>) -> NodeHandle {
-        NodeHandle { node, agent }
+        NodeHandle { node, agent, killed: Arc::default() }
     }
 
     /// The node's name.
@@ -93,14 +96,23 @@ impl NodeHandle {
     /// Starts a process on the node; its output goes to the node's `<name>.log`. Returns its pid there.
     pub async fn spawn(&self, spawn: Spawn) -> Result<i32> {
         match self.call(Request::Spawn(spawn)).await? {
-            Reply::Pid { pid } => Ok(pid),
+            Reply::Pid { pid } => {
+                self.killed.store(false, Ordering::Relaxed);
+                Ok(pid)
+            }
             other => self.unexpected("spawn", &other),
         }
     }
 
     /// Kills every process of the node.
     pub async fn kill(&self) -> Result<Receipt> {
+        self.killed.store(true, Ordering::Relaxed);
         self.receipt("kill", Request::Kill).await
+    }
+
+    /// Whether its processes were killed, and none started since: what is missing there is missing on purpose.
+    pub fn was_killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
     }
 
     /// The live processes of the node, by their ids there.

@@ -200,7 +200,10 @@ impl Content {
             lost.bytes += self.size.min((size / PAGE + 1) * PAGE) - size;
         }
         for (page, saved) in unsaved {
-            lost.bytes += PAGE.min(extent.saturating_sub(page * PAGE));
+            // Room that was never written to is no loss.
+            if self.pages.get(&page).is_none_or(|data| !Arc::ptr_eq(data, &ZEROS)) {
+                lost.bytes += PAGE.min(extent.saturating_sub(page * PAGE));
+            }
             match saved {
                 Some(saved) => drop(self.pages.insert(page, saved)),
                 None => drop(self.pages.remove(&page)),

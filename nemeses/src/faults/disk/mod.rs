@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Pid, getpid, syncfs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,7 +72,7 @@ impl NodeFault for Disk {
     fn settle(&mut self, data: &Path, needed: bool) -> Result<()> {
         data.clone_into(&mut self.data);
         if needed {
-            own_mounts()?;
+            has_own_mounts()?;
             self.server = Some(Server::start(DISK, data)?);
         }
         Ok(())
@@ -141,20 +140,13 @@ impl Disk {
     }
 }
 
-/// A mount must end with the agent. In a local node everything does; elsewhere the agent gets mounts of its own.
-fn own_mounts() -> Result<()> {
+/// A mount must end with the agent, as everything does of which it is the init.
+fn has_own_mounts() -> Result<()> {
     if getpid() == Pid::from_raw(1) {
         return Ok(());
     }
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| {
-        Unavailable::new(
-            format!("the agent may not have mounts of its own ({})", errno.desc()),
-            "run the agent as root (with sudo)",
-        )
-    })?;
-    let flags = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
-    nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
-        .context("making the mounts private")
+    let what = "the agent has no mounts of its own, so a file system could outlive it";
+    Err(Unavailable::new(what, "run the agent as root (with sudo)").into())
 }
 
 /// Confirmed if all that was asked for happened.
@@ -196,7 +188,8 @@ fn receipt(profile: &DiskProfile, counts: &Counts) -> Receipt {
 fn lost_receipt(lost: &Lost) -> Receipt {
     let Lost { bytes, files, names, survived } = *lost;
     let mut evidence = match (bytes, names) {
-        (0, 0) => "nothing was there to lose, all was fsynced".to_owned(),
+        (0, 0) if survived == 0 => "nothing was there to lose, all was fsynced".to_owned(),
+        (0, 0) => "nothing lost".to_owned(),
         _ => {
             format!("{} of {} and {} lost", count(bytes, "byte"), count(files, "file"), count(names, "name"))
         }

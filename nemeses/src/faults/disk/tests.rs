@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
@@ -335,6 +335,92 @@ fn sqlite_keeps_what_it_committed() {
                 }
             }
         }
+    });
+}
+
+/// Starts redis, sets 200 keys, kills it, lets the power fail, and tells how many keys there are after another start.
+fn redis(fsync: &str) -> Option<usize> {
+    let bench = Bench::new();
+    let socket = bench.folder.path().with_extension("sock").display().to_string();
+    let folder = bench.folder.path().display().to_string();
+    let serve = || {
+        let args =
+            ["--dir", &folder, "--appendonly", "yes", "--appendfsync", fsync, "--save", "", "--port", "0"];
+        let child = Command::new("redis-server")
+            .args(args)
+            .args(["--unixsocket", &socket])
+            .stdout(Stdio::null())
+            .spawn();
+        let child = child.ok()?;
+        let begin = Instant::now();
+        while !run("redis-cli", &["-s", &socket, "dbsize"])?.stdout.starts_with(b"0")
+            && !bench.path("done").exists()
+        {
+            assert!(begin.elapsed() < Duration::from_secs(30), "redis does not answer");
+        }
+        Some(child)
+    };
+    let Some(mut server) = serve() else {
+        println!("SKIPPED: redis is not installed (setup.sh --all does it)");
+        return None;
+    };
+    let keys: String = (0..200).map(|key| format!("set k{key} {key}\n")).collect();
+    let mut client =
+        Command::new("redis-cli").args(["-s", &socket]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    client.as_mut().unwrap().stdin.take().unwrap().write_all(keys.as_bytes()).unwrap();
+    let said = client.unwrap().wait_with_output().unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout).matches("OK").count(), 200);
+    println!("redis, appendfsync {fsync}: {:?}", bench.lose(None));
+    bench.file("done", b"").sync_all().unwrap();
+    let mut server = serve()?;
+    let size = loop {
+        let said = String::from_utf8(run("redis-cli", &["-s", &socket, "dbsize"])?.stdout).unwrap();
+        if let Ok(size) = said.trim().parse() {
+            break size;
+        }
+    };
+    server.kill().unwrap();
+    server.wait().unwrap();
+    fs::remove_file(&socket).unwrap();
+    Some(size)
+}
+
+#[test]
+fn redis_keeps_what_it_always_syncs_and_loses_what_it_syncs_each_second() {
+    let name = "faults::disk::tests::redis_keeps_what_it_always_syncs_and_loses_what_it_syncs_each_second";
+    in_namespaces(name, || {
+        let Some(kept) = redis("always") else { return };
+        assert_eq!(kept, 200);
+        // The second may end just after the last key.
+        let kept = (0..5).map(|_| redis("everysec").unwrap()).find(|kept| *kept < 200);
+        assert!(kept.is_some(), "nothing was lost in five tries");
+        println!("everysec kept {kept:?} of 200");
+    });
+}
+
+/// A node whose fsync had failed was started again, read its log from the page cache, acknowledged what it found there and
+/// lost it with the power: the pages count as written, so that no later fsync writes them.
+#[test]
+fn what_refkv_reads_at_its_start_is_on_disk() {
+    use squall_refkv::raft::Record;
+    use squall_refkv::raft::message::Vote;
+    use squall_refkv::wal::Wal;
+    in_namespaces("faults::disk::tests::what_refkv_reads_at_its_start_is_on_disk", || {
+        let bench = Bench::new();
+        let data = bench.path("data");
+        let (mut wal, _) = Wal::open(&data).unwrap();
+        wal.append(&[Record::Vote(Vote { term: 7, voted_for: Some("n1".into()) })]).unwrap();
+        bench.fail("eio-fsync=100%");
+        assert!(wal.sync().is_err());
+        bench.fail("");
+        drop(wal);
+        let (wal, read) = Wal::open(&data).unwrap();
+        assert_eq!(read.vote.term, 7);
+        drop(wal);
+        bench.lose(None);
+        assert_eq!(Wal::open(&data).unwrap().1, read);
     });
 }
 

@@ -1,0 +1,98 @@
+//! Power failures, failing disks and damaged files, under the reference KV and under etcd.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::process::Command;
+
+use squall_checkers::{FaultEvent, Phase};
+
+use super::squall::{Folder, RunDir, SQUALL, ended};
+
+/// Asserts that faults of one kind were injected, the first with proof. (A later one may meet a node where nothing runs.)
+fn injected(run: &RunDir, fault: &str) {
+    let of_kind = |event: &FaultEvent| event.fault == fault && event.phase == Phase::Injected;
+    let first = run.faults().into_iter().find(of_kind).unwrap_or_else(|| panic!("no {fault} was injected"));
+    assert!(first.receipt.as_ref().is_some_and(|receipt| receipt.confirmed), "{first:?}");
+}
+
+#[test]
+fn a_correct_raft_stays_valid_when_disks_fail_and_the_power_does() {
+    let folder = Folder::new();
+    let said =
+        folder.squall("test -w set -n power,disk --nodes 3 --time-limit 10s --interval 1s --seed 3").code(0);
+    assert!(said.stdout.starts_with("VALID  set: "), "{said:#?}");
+    assert!(!said.stdout.contains("warning"), "all nodes are back: {said:#?}");
+    let run = folder.run();
+    injected(&run, "power");
+    injected(&run, "disk");
+    assert_eq!(run.open_faults(), Vec::<u64>::new());
+}
+
+#[test]
+fn a_file_is_damaged_under_a_store_that_goes_on() {
+    let folder = Folder::new();
+    let said =
+        folder.squall("test -w set -n files --nodes 3 --time-limit 4s --interval 500ms --seed 3").code(0);
+    assert!(said.stdout.starts_with("VALID  set: "), "{said:#?}");
+    injected(&folder.run(), "files");
+}
+
+#[test]
+fn what_is_acknowledged_before_its_fsync_is_found_lost() {
+    for seed in 1..=5 {
+        let folder = Folder::new();
+        let said = folder.squall(&format!(
+            "test -w set -n power:lost@all --bug ack-before-fsync --nodes 3 --time-limit 8s --interval 1s --rate 2000 \
+             --seed {seed}"
+        ));
+        if said.code == 1 {
+            assert!(said.stdout.contains("lost"), "{said:#?}");
+            injected(&folder.run(), "power");
+            return;
+        }
+        assert_eq!(said.code, 0, "{said:#?}");
+    }
+    panic!("five runs, and nothing was found");
+}
+
+/// FUSE is there for whom the device is.
+#[test]
+fn where_there_is_no_fuse_it_says_so_and_what_to_do() {
+    let folder = Folder::new();
+    let squall = folder.path().join("squall");
+    fs::copy(SQUALL, &squall).unwrap();
+    let mut command = folder.command("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"]);
+    if !nix::unistd::geteuid().is_root() {
+        command = folder.command("env");
+    }
+    chown(folder.path(), Some(65_534), Some(65_534)).unwrap_or(());
+    let said = ended(command.arg(&squall).args("test -n power --nodes 1 --time-limit 1s".split(' ')));
+    let everyone = fs::metadata("/dev/fuse").is_ok_and(|device| device.permissions().mode() & 0o6 == 0o6);
+    if everyone {
+        said.code(0);
+    } else {
+        let said = said.code(3);
+        assert!(said.stderr.contains("there is no FUSE here: opening /dev/fuse"), "{said:#?}");
+        assert!(said.stderr.contains("sudo chmod 666 /dev/fuse"), "{said:#?}");
+    }
+}
+
+#[test]
+fn etcd_keeps_every_element_through_power_failures_and_slow_disks() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../targets/systems/etcd.toml");
+    for program in ["etcd", "python3"] {
+        if !Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
+            println!("skipped: there is no {program} here; ./setup.sh --all installs it");
+            return;
+        }
+    }
+    let folder = Folder::new();
+    let said = folder.squall(&format!(
+        "test -t {file} -w set -n power:lost@all,disk:slow-fsync=20ms --nodes 3 --time-limit 15s --interval 4s"
+    ));
+    let said = said.code(0);
+    assert!(said.stdout.starts_with("VALID  set: "), "{said:#?}");
+    injected(&folder.run(), "power");
+    injected(&folder.run(), "disk");
+}
