@@ -296,7 +296,7 @@ fn a_mix_in_a_file_is_what_the_same_list_is() {
 
 #[test]
 fn mistakes_in_a_file_are_told_with_their_place() {
-    let all = "There are: none, partition, packets, clock, kill, pause, membership";
+    let all = "There are: none, partition, packets, clock, kill, pause, power, disk, files, membership";
     for (text, expected) in [
         ("mix = [\"kil\"]", &*format!("1:8: there is no nemesis `kil`, did you mean `kill`? {all}")),
         (
