@@ -20,9 +20,7 @@ pub(crate) fn cycles(
     cap: u64,
     budget: &Budget,
 ) -> Result<(Vec<Pattern>, u64), Spent> {
-    // Arcs twice, as a list and as rows, and what the search for components holds of each node.
-    let arcs = 2 * kv.ops.len() + causality.conflicts.len();
-    let _lease = budget.lease(arcs * (size_of::<Arc>() + 9) + kv.ops.len() * 24)?;
+    let lease = budget.lease((2 * kv.ops.len() + causality.conflicts.len()) * size_of::<Arc>())?;
     let mut arcs = Vec::with_capacity(2 * kv.ops.len() + causality.conflicts.len());
     for op in 0..kv.ops.len() as u32 {
         for from in [kv.previous(op), kv.source(op)].into_iter().flatten() {
@@ -32,28 +30,30 @@ pub(crate) fn cycles(
     for conflict in &causality.conflicts {
         arcs.push(Arc { from: conflict.from, to: conflict.to, label: CONFLICT, via: conflict.read });
     }
-    let graph = Graph::new(kv.ops.len(), &arcs);
-    drop(arcs);
-    budget.ask()?;
+    let graph = Graph::new(kv.ops.len(), &arcs, budget)?;
+    drop((arcs, lease));
     let mut work = (graph.nodes() + graph.edges()) as u64;
     // One conflict edge and a causal path back would be a bad pattern of CC: a cycle has two or more.
-    let found = graph
-        .components(CAUSAL | CONFLICT, |_| true)
-        .iter()
-        .map(|component| Pattern::CyclicCf(shortest(&graph, component, 2, cap, &mut work)))
-        .collect();
+    let mut found = Vec::new();
+    for component in graph.components(CAUSAL | CONFLICT, |_| true, budget)? {
+        found.push(Pattern::CyclicCf(shortest(&graph, &component, 2, cap, &mut work, budget)?));
+    }
     Ok((found, work))
 }
 
 /// A cycle inside a component with the fewest conflict edges that a search of at most `cap` edges finds; the first
 /// search always runs to its end. No cycle has fewer than `least`.
+///
+/// # Errors
+/// What is spent, unless a cycle was found before.
 pub(super) fn shortest(
     graph: &Graph,
     component: &[u32],
     least: usize,
     cap: u64,
     work: &mut u64,
-) -> Vec<Step> {
+    budget: &Budget,
+) -> Result<Vec<Step>, Spent> {
     let mut member = component.to_vec();
     member.sort_unstable();
     let keep = |node: u32| member.binary_search(&node).is_ok();
@@ -61,9 +61,12 @@ pub(super) fn shortest(
     let stop = work.saturating_add(cap);
     let conflicts = member.iter().flat_map(|&node| graph.out(node)).filter(|arc| arc.label == CONFLICT);
     for first in conflicts.filter(|arc| keep(arc.to)) {
-        let Some(mut cycle) = graph.path((first.to, first.from), CAUSAL | CONFLICT, CAUSAL, keep, work)
-        else {
-            continue;
+        let back = (first.to, first.from);
+        let mut cycle = match graph.path(back, CAUSAL | CONFLICT, CAUSAL, keep, work, budget) {
+            Ok(Some(cycle)) => cycle,
+            Ok(None) => continue,
+            Err(_) if best.is_some() => break,
+            Err(spent) => return Err(spent),
         };
         cycle.insert(0, first);
         let weight = cycle.iter().filter(|arc| arc.label == CONFLICT).count();
@@ -75,7 +78,7 @@ pub(super) fn shortest(
         }
     }
     let (_, cycle) = best.expect("a component without a conflict edge is a causal cycle, found before");
-    steps(&cycle)
+    Ok(steps(&cycle))
 }
 
 /// Runs of causal edges become one step.

@@ -18,9 +18,10 @@
 //! the writers had read. The proof of POPL 2017, lemma 6, uses of the causal order only that it is a partial order, that
 //! it holds the session order, and that the reads of the session are each after the write that they saw.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::cc::Pattern;
@@ -51,10 +52,17 @@ pub(crate) enum Past<'a> {
     Pram,
 }
 
-/// Finds the bad patterns of each session, until `cap` steps are spent. For CM, a history that is CC has none
-/// exactly if it is CM (POPL 2017, lemma 6).
+/// Finds the bad patterns of each session. For CM, a history that is CC has none exactly if it is CM (POPL 2017, lemma 6).
+///
+/// Those sessions are decided, from the first on, whose work is at most `cap` steps in all; what is found in others does
+/// not count. So the result does not depend on how many threads there are, nor on which of them is the faster.
 pub(crate) fn memory(kv: &Sessions, past: Past, cap: u64, budget: &Budget) -> Memory {
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(kv.sessions().max(1));
+    let threads = if kv.ops.len() < 1_000 { 1 } else { threads };
+    memory_by(kv, past, cap, threads, budget)
+}
+
+fn memory_by(kv: &Sessions, past: Past, cap: u64, threads: usize, budget: &Budget) -> Memory {
     // Levels, the past, a stack, nodes.
     let bytes = kv.ops.len() * 24;
     let shared = Shared {
@@ -62,10 +70,10 @@ pub(crate) fn memory(kv: &Sessions, past: Past, cap: u64, budget: &Budget) -> Me
         past,
         cap,
         budget,
-        work: AtomicU64::new(0),
         next: AtomicUsize::new(0),
-        decided: AtomicUsize::new(0),
-        found: Mutex::new((Vec::new(), None)),
+        limit: AtomicUsize::new(kv.sessions()),
+        before: AtomicU64::new(0),
+        progress: Mutex::new(Progress::default()),
     };
     let lease = match budget.lease(kv.ops.len() * 4) {
         Ok(lease) => lease,
@@ -74,21 +82,23 @@ pub(crate) fn memory(kv: &Sessions, past: Past, cap: u64, budget: &Budget) -> Me
     let writers = Writers::new(kv);
     let work = || match budget.lease(bytes) {
         Ok(_lease) => Saturation::new(&shared, &writers).run(),
-        Err(spent) => shared.stop(spent),
+        Err(spent) => shared.progress().spent = Some(spent),
     };
-    if threads == 1 || kv.ops.len() < 1_000 {
+    if threads == 1 {
         work();
     } else {
         thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     }
     drop(lease);
-    let (decided, work) = (shared.decided.into_inner(), shared.work.into_inner());
-    let (mut found, spent) = shared.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|&(session, _)| session);
-    let patterns = found.into_iter().map(|(_, pattern)| pattern).collect();
+    let Progress { decided, work, mut found, spent, .. } =
+        shared.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Another thread may have been refused its memory while this one did all the work.
     let spent = spent.filter(|_| decided < kv.sessions());
-    Memory { patterns, decided, work, spent }
+    if spent.is_none() {
+        found.retain(|&(session, _)| session < decided);
+    }
+    found.sort_by_key(|&(session, _)| session);
+    Memory { patterns: found.into_iter().map(|(_, pattern)| pattern).collect(), decided, work, spent }
 }
 
 /// What the threads share.
@@ -97,25 +107,64 @@ struct Shared<'a> {
     past: Past<'a>,
     cap: u64,
     budget: &'a Budget,
-    work: AtomicU64,
+    /// Sessions are taken in order.
     next: AtomicUsize,
-    decided: AtomicUsize,
-    found: Mutex<Found>,
+    /// From here on sessions need not be judged.
+    limit: AtomicUsize,
+    /// The work of the sessions that are decided.
+    before: AtomicU64,
+    progress: Mutex<Progress>,
 }
 
-/// The patterns with their sessions, and what is spent.
-type Found = (Vec<(usize, Pattern)>, Option<Spent>);
+/// How far the sessions are judged.
+#[derive(Default)]
+struct Progress {
+    /// The first so many sessions are decided.
+    decided: usize,
+    /// The work of these.
+    work: u64,
+    /// The work of later ones that were judged.
+    ahead: BTreeMap<usize, u64>,
+    /// The patterns with their sessions.
+    found: Vec<(usize, Pattern)>,
+    spent: Option<Spent>,
+}
 
 impl Shared<'_> {
-    fn stop(&self, spent: Spent) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(spent);
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session is judged: takes it and those after it into what is decided, as far as the cap reaches.
+    fn finish(&self, session: usize, work: u64, pattern: Option<Pattern>) {
+        let mut progress = self.progress();
+        progress.found.extend(pattern.map(|pattern| (session, pattern)));
+        progress.ahead.insert(session, work);
+        while let Some(work) =
+            progress.ahead.get(&progress.decided).map(|work| progress.work.saturating_add(*work))
+        {
+            if work > self.cap {
+                self.limit.fetch_min(progress.decided, Ordering::Relaxed);
+                break;
+            }
+            progress.work = work;
+            progress.decided += 1;
+        }
+        self.before.store(progress.work, Ordering::Relaxed);
     }
 }
 
 /// Why a session was not decided.
 enum Early {
+    /// With the sessions before, it is beyond the cap.
     Cap,
     Spent(Spent),
+}
+
+impl From<Spent> for Early {
+    fn from(spent: Spent) -> Early {
+        Early::Spent(spent)
+    }
 }
 
 /// A derived pair: `from` before `to`, because `read` saw `to` although `from` is in its past.
@@ -130,9 +179,9 @@ struct Saturation<'a> {
     shared: &'a Shared<'a>,
     kv: &'a Sessions,
     writers: &'a Writers,
+    /// The work on the session, and how much there was when the budget was last asked.
     work: u64,
-    /// Of the work, what is told to the others.
-    told: u64,
+    asked: u64,
     /// The session that is judged.
     session: u32,
     /// By operation; `NONE` outside the past of the session.
@@ -152,7 +201,7 @@ impl<'a> Saturation<'a> {
             kv: shared.kv,
             writers,
             work: 0,
-            told: 0,
+            asked: 0,
             session: 0,
             level: vec![NONE; n],
             past: Vec::new(),
@@ -165,34 +214,36 @@ impl<'a> Saturation<'a> {
     fn run(&mut self) {
         loop {
             let session = self.shared.next.fetch_add(1, Ordering::Relaxed);
-            if session >= self.kv.sessions() {
+            if session >= self.shared.limit.load(Ordering::Relaxed) {
                 break;
             }
+            (self.work, self.asked) = (0, 0);
             match self.session(session) {
-                Ok(pattern) => {
-                    self.shared.decided.fetch_add(1, Ordering::Relaxed);
-                    let mut found = self.shared.found.lock().unwrap_or_else(PoisonError::into_inner);
-                    found.0.extend(pattern.map(|pattern| (session, pattern)));
-                }
+                Ok(pattern) => self.shared.finish(session, self.work, pattern),
                 Err(Early::Spent(spent)) => {
-                    self.shared.stop(spent);
+                    self.shared.progress().spent = Some(spent);
                     break;
                 }
-                Err(Early::Cap) => break,
+                Err(Early::Cap) => {
+                    self.shared.limit.fetch_min(session, Ordering::Relaxed);
+                    break;
+                }
             }
         }
-        self.shared.work.fetch_add(self.work - self.told, Ordering::Relaxed);
     }
 
-    /// Whether there is more to spend.
+    /// Whether there is more to spend, every few steps.
+    #[inline]
     fn ask(&mut self) -> Result<(), Early> {
-        let before = self.shared.work.fetch_add(self.work - self.told, Ordering::Relaxed);
-        let all = before + (self.work - self.told);
-        self.told = self.work;
-        if all > self.shared.cap {
+        const ASK_EVERY: u64 = 10_000;
+        if self.work - self.asked < ASK_EVERY {
+            return Ok(());
+        }
+        self.asked = self.work;
+        if self.shared.before.load(Ordering::Relaxed).saturating_add(self.work) > self.shared.cap {
             return Err(Early::Cap);
         }
-        self.shared.budget.ask().map_err(Early::Spent)
+        Ok(self.shared.budget.ask()?)
     }
 
     /// The bad pattern of a session, if it has one.
@@ -209,16 +260,18 @@ impl<'a> Saturation<'a> {
             return Ok(Some(pattern));
         }
         for (level, op) in ops.clone().enumerate() {
-            self.lower(op, level as u32);
+            self.lower(op, level as u32)?;
         }
-        let result = self
-            .saturate(ops.start, &reads)
-            .map(|()| self.initial_read(ops.start, &reads).or_else(|| self.cycle(ops.start, &reads)));
+        self.saturate(ops.start, &reads)?;
+        let pattern = match self.initial_read(ops.start, &reads) {
+            None => self.cycle(ops.start, &reads)?,
+            found => found,
+        };
         for &op in &self.past {
             self.level[op as usize] = NONE;
         }
         self.past.clear();
-        result
+        Ok(pattern)
     }
 
     /// What CC would have found in the reads of this session: values from nowhere, and from its own future.
@@ -252,7 +305,7 @@ impl<'a> Saturation<'a> {
     }
 
     /// Gives `op` and all before it a level of at most `level`.
-    fn lower(&mut self, op: u32, level: u32) {
+    fn lower(&mut self, op: u32, level: u32) -> Result<(), Early> {
         self.stack.push((op, level));
         while let Some((op, level)) = self.stack.pop() {
             let old = self.level[op as usize];
@@ -260,6 +313,7 @@ impl<'a> Saturation<'a> {
                 continue;
             }
             self.work += 1;
+            self.ask()?;
             self.level[op as usize] = level;
             if old == NONE {
                 self.past.push(op);
@@ -267,6 +321,7 @@ impl<'a> Saturation<'a> {
             let before = self.before(op);
             self.stack.extend(before.map(|before| (before, level)));
         }
+        Ok(())
     }
 
     /// Lowers levels until the rule holds everywhere.
@@ -274,13 +329,11 @@ impl<'a> Saturation<'a> {
         loop {
             let mut changed = false;
             for &read in reads {
-                if self.work - self.told > 10_000 || self.shared.cap == 0 {
-                    self.ask()?;
-                }
+                self.ask()?;
                 for Derived { from, to, .. } in self.derived(first, read) {
                     let level = self.level[to as usize];
                     if self.level[from as usize] > level {
-                        self.lower(from, level);
+                        self.lower(from, level)?;
                         changed = true;
                     }
                 }
@@ -318,7 +371,7 @@ impl<'a> Saturation<'a> {
         })
     }
 
-    fn cycle(&mut self, first: u32, reads: &[u32]) -> Option<Pattern> {
+    fn cycle(&mut self, first: u32, reads: &[u32]) -> Result<Option<Pattern>, Early> {
         let mut pairs = Vec::new();
         for &read in reads {
             for pair in self.derived(first, read) {
@@ -329,7 +382,7 @@ impl<'a> Saturation<'a> {
             }
         }
         if pairs.is_empty() {
-            return None;
+            return Ok(None);
         }
         let mut levels: Vec<u32> = pairs.iter().map(|pair| self.level[pair.to as usize]).collect();
         levels.sort_unstable();
@@ -341,18 +394,22 @@ impl<'a> Saturation<'a> {
             .filter(|&op| levels.binary_search(&self.level[op as usize]).is_ok())
             .collect();
         self.work += self.past.len() as u64;
-        let graph = self.graph(&ops, &pairs);
-        let components = graph.components(CAUSAL | CONFLICT, |_| true);
-        let steps = shortest(&graph, components.first()?, 1, self.shared.cap, &mut self.work);
-        Some(Pattern::CyclicHb(steps.into_iter().map(|step| step.map(|node| ops[node as usize])).collect()))
+        let budget = self.shared.budget;
+        let graph = self.graph(&ops, &pairs)?;
+        let components = graph.components(CAUSAL | CONFLICT, |_| true, budget)?;
+        let Some(component) = components.first() else { return Ok(None) };
+        let steps = shortest(&graph, component, 1, self.shared.cap, &mut self.work, budget)?;
+        let steps = steps.into_iter().map(|step| step.map(|node| ops[node as usize]));
+        Ok(Some(Pattern::CyclicHb(steps.collect())))
     }
 
     /// The order that the session begins with and the derived pairs among `ops`; nodes are positions in `ops`.
-    fn graph(&mut self, ops: &[u32], pairs: &[Derived]) -> Graph {
+    fn graph(&mut self, ops: &[u32], pairs: &[Derived]) -> Result<Graph<'a>, Spent> {
+        let _lease = self.shared.budget.lease((2 * ops.len() + pairs.len()) * size_of::<Arc>())?;
         for (node, &op) in ops.iter().enumerate() {
             self.node[op as usize] = node as u32;
         }
-        let mut arcs = Vec::new();
+        let mut arcs = Vec::with_capacity(2 * ops.len() + pairs.len());
         for (to, &op) in ops.iter().enumerate() {
             for before in self.before(op) {
                 let from = self.node[before as usize];
@@ -368,6 +425,50 @@ impl<'a> Saturation<'a> {
         for &op in ops {
             self.node[op as usize] = NONE;
         }
-        Graph::new(ops.len(), &arcs)
+        Graph::new(ops.len(), &arcs, self.shared.budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causal::cc::{Keep, causality};
+    use crate::registers::{resolve, tiny};
+    use crate::testing::Random;
+
+    /// All threads drew on one cap, so that it depended on their pace which sessions were decided: of two runs on one history
+    /// one could say `unknown` and the other `false`.
+    #[test]
+    fn what_a_cap_leaves_undecided_does_not_depend_on_threads() {
+        let mut rng = Random(41);
+        let (mut capped, mut found, mut runs) = (0, 0, 0);
+        for _ in 0..3_000 {
+            let ops = tiny::random(&mut rng, 7);
+            let (history, budget) = (tiny::record(&ops), Budget::default());
+            let kv = resolve(&history, true, &budget).unwrap();
+            let causality = causality(&kv, Keep::Clocks, &budget).unwrap();
+            if !causality.patterns.is_empty() {
+                continue;
+            }
+            let judge = |cap, threads| {
+                let Memory { patterns, decided, work, spent } =
+                    memory_by(&kv, Past::Causal(&causality.clocks), cap, threads, &budget);
+                assert_eq!(spent, None);
+                (format!("{patterns:?}"), decided, work)
+            };
+            let (_, _, all) = judge(u64::MAX, 1);
+            for cap in [0, all / 3, all / 2, all] {
+                let alone = judge(cap, 1);
+                assert_eq!(judge(cap, 4), alone, "{ops:?} {cap}");
+                capped += u32::from(alone.1 < kv.sessions());
+                found += u32::from(alone.0 != "[]");
+                assert!(alone.2 <= cap && (cap < all || alone.1 == kv.sessions()));
+                runs += 1;
+            }
+        }
+        println!(
+            "{runs} runs by one and by four threads: {capped} ended at the cap, {found} found a pattern"
+        );
+        assert!(capped > 500 && found > 20);
     }
 }

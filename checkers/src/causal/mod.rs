@@ -125,7 +125,8 @@ impl Causal {
         Causal { model, work_cap: 2_000_000_000 }
     }
 
-    /// The same checker, which stops the search for CM, PRAM or the shortest cycle after this many steps.
+    /// The same checker, which stops the search for CM, PRAM or the shortest cycle after this many steps. Of CM and PRAM
+    /// the sessions are then decided, from the first on, that take no more in all.
     pub fn work_cap(mut self, steps: u64) -> Causal {
         self.work_cap = steps;
         self

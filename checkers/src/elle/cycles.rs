@@ -58,8 +58,7 @@ pub(super) fn search(
 ) -> Result<Found, Spent> {
     let graph = &deps.graph;
     let mut effort = Effort { work: (graph.nodes() + graph.edges()) as u64, cap, budget };
-    let components = graph.components(Mask::MAX, |_| true);
-    budget.ask()?;
+    let components = graph.components(Mask::MAX, |_| true, budget)?;
     let mut found = Found { components: components.len(), ..Found::default() };
     if !components.is_empty() {
         let _lease = budget.lease(graph.nodes() * size_of::<u32>() + graph.edges() * 2 * size_of::<Arc>())?;
@@ -67,7 +66,7 @@ pub(super) fn search(
         let mut named = BTreeMap::new();
         for mut component in components {
             component.sort_unstable();
-            let part = part(deps, txns, &component, &mut local);
+            let part = part(deps, txns, &component, &mut local, budget)?;
             let told = |node: u32| told.binary_search(&component[node as usize]).is_ok();
             let mut hunt = Hunt { part, phenomena: Phenomena::default(), cycles: Vec::new(), open: false };
             hunt.hunt(told, &mut effort)?;
@@ -91,7 +90,13 @@ pub(super) fn search(
 }
 
 /// A component with numbers of its own, and with the edges of processes. `local` is for use again.
-fn part(deps: &Dependencies, txns: &Txns, component: &[u32], local: &mut [u32]) -> Part {
+fn part<'a>(
+    deps: &Dependencies,
+    txns: &Txns,
+    component: &[u32],
+    local: &mut [u32],
+    budget: &'a Budget,
+) -> Result<Part<'a>, Spent> {
     (0..).zip(component).for_each(|(at, &node)| local[node as usize] = at);
     let inside = component.iter().flat_map(|&node| deps.graph.out(node));
     let mut arcs: Vec<Arc> = inside
@@ -107,19 +112,19 @@ fn part(deps: &Dependencies, txns: &Txns, component: &[u32], local: &mut [u32]) 
         }
     }
     component.iter().for_each(|&node| local[node as usize] = NONE);
-    Part::new(component.iter().map(|&node| node as usize >= deps.txns).collect(), &arcs)
+    Part::new(component.iter().map(|&node| node as usize >= deps.txns).collect(), &arcs, budget)
 }
 
 /// The search of one component.
-struct Hunt {
-    part: Part,
+struct Hunt<'a> {
+    part: Part<'a>,
     phenomena: Phenomena,
     cycles: Vec<Cycle>,
     open: bool,
 }
 
-impl Hunt {
-    fn hunt(&mut self, told: impl Fn(u32) -> bool, effort: &mut Effort) -> Result<(), Spent> {
+impl<'a> Hunt<'a> {
+    fn hunt(&mut self, told: impl Fn(u32) -> bool, effort: &mut Effort<'a>) -> Result<(), Spent> {
         for (at, (order, only)) in VARIANTS.into_iter().enumerate() {
             let keep = |node: u32| at < 2 || !told(node);
             let first = |plain: Mask| if at == 0 { plain } else { only };
@@ -142,11 +147,12 @@ impl Hunt {
                 self.take_single(SINGLE[at], single);
             }
             if at == 0 && self.wants(P::Unprefixed) {
-                let cycle = self.part.unprefixed().cycle((RW, WW | WR | RW), keep, effort)?;
+                let cycle = self.part.unprefixed(effort.budget)?.cycle((RW, WW | WR | RW), keep, effort)?;
                 self.take(P::Unprefixed, cycle);
             }
             if self.wants(NONADJACENT[at]) {
-                let cycle = self.part.nonadjacent().cycle((ahead, behind | ahead), keep, effort)?;
+                let cycle =
+                    self.part.nonadjacent(effort.budget)?.cycle((ahead, behind | ahead), keep, effort)?;
                 self.take(NONADJACENT[at], cycle);
             }
             if self.wants(G2[at]) {
@@ -158,8 +164,8 @@ impl Hunt {
     }
 
     /// The kinds of G-single that read atomic and causal consistency rule out.
-    fn hunt_causal(&mut self, effort: &mut Effort) -> Result<(), Spent> {
-        let part = self.part.with_chains();
+    fn hunt_causal(&mut self, effort: &mut Effort<'a>) -> Result<(), Spent> {
+        let part = self.part.with_chains(effort.budget)?;
         let fractured = part.fractured(effort)?;
         self.take_single(P::Fractured, fractured);
         if self.wants(P::Acausal) {

@@ -29,10 +29,9 @@ pub(super) const RWI: Mask = 128;
 /// implies these; where there is none they are.
 #[derive(Debug)]
 pub(super) struct Dependencies<'a> {
-    pub(super) graph: Graph,
+    pub(super) graph: Graph<'a>,
     /// Number of nodes that are transactions.
     pub(super) txns: usize,
-    _lease: Lease<'a>,
 }
 
 /// Draws edges between committed transactions.
@@ -165,11 +164,8 @@ impl<'a> Builder<'a> {
             self.process_edges();
         }
         self.pay()?;
-        let (nodes, edges) = (self.nodes as usize, self.arcs.len());
-        let csr = (nodes + 1) * 2 * size_of::<u32>() + edges * (2 * size_of::<u32>() + 1);
-        // A search for components takes about as much for each node.
-        let lease = self.budget.lease(csr + nodes * 24)?;
-        Ok(Dependencies { graph: Graph::new(nodes, &self.arcs), txns: self.txns.list.len(), _lease: lease })
+        let graph = Graph::new(self.nodes as usize, &self.arcs, self.budget)?;
+        Ok(Dependencies { graph, txns: self.txns.list.len() })
     }
 }
 

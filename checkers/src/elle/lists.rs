@@ -81,7 +81,7 @@ impl<'a> Orders<'a> {
             txns,
             keys: vec![none; txns.keys.len()],
             position: vec![NONE; txns.elements.len()],
-            committed: txns.committed(),
+            committed: txns.committed(false),
             external: Vec::new(),
             unread: Vec::new(),
             faults: Faults::default(),

@@ -9,8 +9,8 @@ use crate::{Budget, Spent};
 
 /// A component, or a graph made from it: node `2 * n + s` is then node `n` in state `s`.
 #[derive(Debug)]
-pub(super) struct Part {
-    pub(super) graph: Graph,
+pub(super) struct Part<'a> {
+    pub(super) graph: Graph<'a>,
     /// Below which nodes may be transactions; all others are auxiliary.
     whole: u32,
     /// Auxiliary nodes of the component.
@@ -48,10 +48,11 @@ pub(super) enum Single {
     Open,
 }
 
-impl Part {
-    pub(super) fn new(auxiliary: Vec<bool>, arcs: &[Arc]) -> Part {
+impl<'a> Part<'a> {
+    pub(super) fn new(auxiliary: Vec<bool>, arcs: &[Arc], budget: &'a Budget) -> Result<Part<'a>, Spent> {
         let whole = auxiliary.len() as u32;
-        Part { graph: Graph::new(auxiliary.len(), arcs), whole, auxiliary, states: 1, twins: false }
+        let graph = Graph::new(auxiliary.len(), arcs, budget)?;
+        Ok(Part { graph, whole, auxiliary, states: 1, twins: false })
     }
 
     fn arcs(&self) -> impl Iterator<Item = Arc> + '_ {
@@ -59,7 +60,12 @@ impl Part {
     }
 
     /// The same nodes in two states, where `step` gives the state after an edge. Links keep the state.
-    fn doubled(&self, step: impl Fn(u32, Mask) -> Option<u32>) -> Part {
+    fn doubled(
+        &self,
+        step: impl Fn(u32, Mask) -> Option<u32>,
+        budget: &'a Budget,
+    ) -> Result<Part<'a>, Spent> {
+        let _lease = budget.lease(2 * self.graph.edges() * size_of::<Arc>())?;
         let mut arcs = Vec::with_capacity(2 * self.graph.edges());
         for arc in self.arcs() {
             for state in 0..2 {
@@ -70,30 +76,35 @@ impl Part {
             }
         }
         let nodes = 2 * self.graph.nodes();
-        Part { graph: Graph::new(nodes, &arcs), auxiliary: self.auxiliary.clone(), states: 2, ..*self }
+        let graph = Graph::new(nodes, &arcs, budget)?;
+        Ok(Part { graph, auxiliary: self.auxiliary.clone(), states: 2, ..*self })
     }
 
     /// Cycles of this are the cycles without two adjacent rw edges.
-    pub(super) fn nonadjacent(&self) -> Part {
-        self.doubled(|state, label| match label {
+    pub(super) fn nonadjacent(&self, budget: &'a Budget) -> Result<Part<'a>, Spent> {
+        let step = |state, label| match label {
             RW | RWI => (state == 0).then_some(1),
             _ => Some(0),
-        })
+        };
+        self.doubled(step, budget)
     }
 
     /// Cycles of this are those where a wr edge, or one of a process or of real time, comes right before each rw edge.
-    pub(super) fn unprefixed(&self) -> Part {
-        self.doubled(|state, label| match label {
+    pub(super) fn unprefixed(&self, budget: &'a Budget) -> Result<Part<'a>, Spent> {
+        let step = |state, label| match label {
             RW | RWI => (state == 0).then_some(1),
             WR | PROCESS | REALTIME => Some(0),
             _ => Some(1),
-        })
+        };
+        self.doubled(step, budget)
     }
 
     /// The rw edges lead to a chain of all later versions of their key, and these to their writers: so one rw edge stands for
     /// one rw edge and all ww edges of its key after it. Besides these there are only wr edges. A writer that is reached in this
     /// way is a twin of the transaction, which only a wr edge leaves: a transaction may well overwrite what it had read.
-    pub(super) fn with_chains(&self) -> Part {
+    pub(super) fn with_chains(&self, budget: &'a Budget) -> Result<Part<'a>, Spent> {
+        // An edge becomes two at most, and a chain has a node and an edge more.
+        let _lease = budget.lease(4 * self.graph.edges() * size_of::<Arc>())?;
         let twin = |node: u32| if self.auxiliary[node as usize] { node } else { node + self.whole };
         let mut chain: HashMap<(u32, u32), u32, FastBuild> = HashMap::default();
         let mut nodes = 2 * self.whole;
@@ -124,21 +135,18 @@ impl Part {
                 _ => {}
             }
         }
-        Part {
-            graph: Graph::new(nodes as usize, &arcs),
-            auxiliary: self.auxiliary.clone(),
-            twins: true,
-            ..*self
-        }
+        let graph = Graph::new(nodes as usize, &arcs, budget)?;
+        Ok(Part { graph, auxiliary: self.auxiliary.clone(), twins: true, ..*self })
     }
 
     /// The component of each node over the edges in `mask` between nodes that `keep` admits, from 1 up; 0 if it is on no cycle.
-    fn colours(&self, mask: Mask, keep: impl Fn(u32) -> bool) -> Vec<u32> {
+    fn colours(&self, mask: Mask, keep: impl Fn(u32) -> bool, effort: &Effort) -> Result<Vec<u32>, Spent> {
         let mut colours = vec![0; self.graph.nodes()];
-        for (colour, component) in (1..).zip(self.graph.components(mask, |node| keep(node / self.states))) {
+        let components = self.graph.components(mask, |node| keep(node / self.states), effort.budget)?;
+        for (colour, component) in (1..).zip(components) {
             component.iter().for_each(|&node| colours[node as usize] = colour);
         }
-        colours
+        Ok(colours)
     }
 
     /// A cycle of edges in `path` with at least one in `first`, which are among them; `None` if there is none. It is a shortest
@@ -150,7 +158,7 @@ impl Part {
         effort: &mut Effort,
     ) -> Result<Option<Vec<Arc>>, Spent> {
         effort.spend(self.graph.edges() as u64)?;
-        let colours = self.colours(path | LINK, keep);
+        let colours = self.colours(path | LINK, keep, effort)?;
         let same = |arc: &Arc| {
             colours[arc.from as usize] != 0 && colours[arc.from as usize] == colours[arc.to as usize]
         };
@@ -175,7 +183,7 @@ impl Part {
         effort: &mut Effort,
     ) -> Result<Single, Spent> {
         effort.spend(self.graph.edges() as u64)?;
-        let colours = self.colours(first | path | LINK, keep);
+        let colours = self.colours(first | path | LINK, keep, effort)?;
         let same = |arc: &Arc| {
             colours[arc.from as usize] != 0 && colours[arc.from as usize] == colours[arc.to as usize]
         };

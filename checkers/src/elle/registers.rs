@@ -78,7 +78,7 @@ impl<'a> Registers<'a> {
     ) -> Result<Registers<'a>, Spent> {
         let mut registers = Registers {
             txns,
-            committed: txns.committed(),
+            committed: txns.committed(false),
             tainted: vec![false; txns.keys.len()],
             reads: Vec::new(),
             order: Vec::new(),
@@ -95,6 +95,9 @@ impl<'a> Registers<'a> {
             if txn.is_multiple_of(ASK_EVERY) {
                 budget.ask()?;
             }
+            if !registers.committed[txn as usize] {
+                continue;
+            }
             for mops in txns.by_key(txn, &mut scratch) {
                 registers.replay(txn, mops);
             }
@@ -107,7 +110,7 @@ impl<'a> Registers<'a> {
         if txns.history.has_real_time() {
             registers.follow_time(budget)?;
         }
-        registers.check_cycles();
+        registers.check_cycles(budget)?;
         Ok(registers)
     }
 
@@ -153,7 +156,7 @@ impl<'a> Registers<'a> {
         }
         let known = |element: Option<u32>| element.filter(|&e| e != NONE && self.is_known(e)).unwrap_or(NONE);
         let (first, last) = (known(first), known(now));
-        if self.committed[txn as usize] && (first != NONE || last != NONE) {
+        if first != NONE || last != NONE {
             self.touches.push(Touch { key, txn, first, last });
         }
     }
@@ -262,22 +265,24 @@ impl<'a> Registers<'a> {
     }
 
     /// Finds versions that come before themselves, and leaves their keys out.
-    fn check_cycles(&mut self) {
+    fn check_cycles(&mut self, budget: &Budget) -> Result<(), Spent> {
+        let _lease = budget.lease(self.order.len() * size_of::<Arc>())?;
         let arc = |(via, before): (u32, &Before)| Arc { from: before.from, to: before.to, label: 1, via };
         let arcs: Vec<Arc> = (0..).zip(&self.order).map(arc).collect();
-        let graph = Graph::new(self.txns.elements.len(), &arcs);
-        for mut component in graph.components(1, |_| true) {
+        let graph = Graph::new(self.txns.elements.len(), &arcs, budget)?;
+        for mut component in graph.components(1, |_| true, budget)? {
             component.sort_unstable();
             let start = component[0];
             let keep = |node: u32| component.binary_search(&node).is_ok();
             let next = graph.out(start).find(|arc| keep(arc.to)).expect("it is on a cycle");
-            let rest = graph.path((next.to, start), 1, 0, keep, &mut 0).unwrap_or_default();
+            let rest = graph.path((next.to, start), 1, 0, keep, &mut 0, budget)?.unwrap_or_default();
             let because = |arc: &Arc| (arc.from, self.order[arc.via as usize].because);
             let steps = std::iter::once(&next).chain(&rest).map(because).collect();
             let key = self.txns.elements[start as usize].key;
             self.tainted[key as usize] = true;
             self.faults.push(Fault::CyclicVersions { key, steps });
         }
+        Ok(())
     }
 
     /// The dependency graph.

@@ -1,84 +1,22 @@
-//! Misreads and cycles as anomalies: a sentence, the transactions, and the proof.
+//! Cycles as anomalies: a sentence, the transactions, and the proof.
 
-use super::IsolationLevel;
 use super::order::{CO, Forced, SO};
-use super::plan::{Misread, Plan};
+use super::plan::Plan;
 use super::witness::{Proof, path};
 use crate::graph::Arc;
-use crate::txn::{Mop, NONE, Txns};
-use crate::{Anomaly, Edge, Value};
+use crate::txn::{Mop, NONE, Teller, Txns};
+use crate::{Anomaly, Edge};
 
-/// Puts transactions into words.
-pub(super) struct Teller<'a> {
+/// Puts proofs into words.
+#[derive(Clone, Copy)]
+pub(super) struct Explainer<'a> {
     pub(super) txns: &'a Txns<'a>,
-    pub(super) level: IsolationLevel,
+    pub(super) teller: Teller<'a>,
 }
 
-impl Teller<'_> {
-    /// The anomaly that a misread is.
-    pub(super) fn misread(&self, misread: &Misread) -> Anomaly {
-        let aborted = |element: u32| self.txns.elements[element as usize].aborted;
-        let key_of = |element: u32| self.txns.elements[element as usize].key;
-        let (kind, key, txn, other, what) = match *misread {
-            Misread::ThinAir { txn, element } => {
-                let what = format!("read {}, which nobody wrote", self.element(element));
-                ("thin-air-read", key_of(element), txn, NONE, what)
-            }
-            Misread::Aborted { txn, element } => {
-                let other = aborted(element);
-                let what = format!(
-                    "read {}, which only {} wrote, and that failed",
-                    self.element(element),
-                    self.name(other)
-                );
-                ("G1a", key_of(element), txn, other, what)
-            }
-            Misread::Future { txn, element } => {
-                let what = format!("read {} before it wrote it", self.element(element));
-                ("future-read", key_of(element), txn, NONE, what)
-            }
-            Misread::NotOwn { txn, key, element, own } => {
-                let what = format!(
-                    "read {}, although it had written {} itself before",
-                    self.version(key, element),
-                    self.element(own)
-                );
-                let other = self.txns.elements.get(element as usize).map_or(NONE, |element| element.writer);
-                ("not-my-own-write", key, txn, other, what)
-            }
-            Misread::NotLast { txn, element, own } => {
-                let what = format!(
-                    "read {}, which it had overwritten with {} itself before",
-                    self.element(element),
-                    self.element(own)
-                );
-                ("not-my-last-write", key_of(element), txn, NONE, what)
-            }
-            Misread::Intermediate { txn, element } => {
-                let other = self.txns.elements[element as usize].writer;
-                let what = format!(
-                    "read {}, but {} overwrote that before it committed",
-                    self.element(element),
-                    self.name(other)
-                );
-                ("G1b", key_of(element), txn, other, what)
-            }
-            Misread::NonRepeatable { txn, key, first, second } => {
-                let what = format!(
-                    "read {} and then {} of the same key",
-                    self.version(key, first),
-                    self.version(key, second)
-                );
-                let writers = [first, second].map(|element| {
-                    self.txns.elements.get(element as usize).map_or(NONE, |element| element.writer)
-                });
-                let mut anomaly =
-                    self.anomaly("non-repeatable-read", key, what, &[txn, writers[0], writers[1]]);
-                anomaly.sentence = format!("{} {}", self.name(txn), anomaly.sentence);
-                return anomaly;
-            }
-        };
-        self.anomaly(kind, key, format!("{} {what}", self.name(txn)), &[txn, other])
+impl<'a> Explainer<'a> {
+    pub(super) fn new(txns: &'a Txns) -> Explainer<'a> {
+        Explainer { txns, teller: Teller { txns } }
     }
 
     /// The anomaly of a small plan, all of which is the witness.
@@ -94,7 +32,7 @@ impl Teller<'_> {
             let drawn = cycle.iter().find(|arc| arc.label == CO).map(|arc| forced[arc.via as usize].key);
             (drawn.unwrap_or(NONE), steps, sentence)
         };
-        let mut anomaly = self.anomaly(kind, key, sentence, &plan.origin);
+        let mut anomaly = self.teller.anomaly(kind, key, sentence, &plan.origin);
         anomaly.steps = steps;
         anomaly.edges = cycle.iter().map(|arc| self.edge(plan, arc, forced)).collect();
         anomaly
@@ -105,14 +43,14 @@ impl Teller<'_> {
             SO => "session order".to_owned(),
             CO => {
                 let Forced { by, key, .. } = forced[arc.via as usize];
-                let (by, key) = (self.name(plan.origin[by as usize]), self.key(key));
+                let (by, key) = (self.teller.name(plan.origin[by as usize]), self.teller.key(key));
                 format!("commit order because {by} read key {key} from the later")
             }
-            _ => format!("reads from, key {}", self.key(arc.via)),
+            _ => format!("reads from, key {}", self.teller.key(arc.via)),
         };
         Edge {
-            from: self.event(plan.origin[arc.from as usize]),
-            to: self.event(plan.origin[arc.to as usize]),
+            from: self.teller.event(plan.origin[arc.from as usize]),
+            to: self.teller.event(plan.origin[arc.to as usize]),
             kind,
         }
     }
@@ -121,17 +59,24 @@ impl Teller<'_> {
     fn step(&self, plan: &Plan, arc: &Arc, forced: &[Forced]) -> String {
         let [from, to] = [arc.from, arc.to].map(|node| plan.origin[node as usize]);
         match arc.label {
-            SO => format!("{} came before {} in the same session", self.name(from), self.name(to)),
+            SO => {
+                format!("{} came before {} in the same session", self.teller.name(from), self.teller.name(to))
+            }
             CO => {
                 let edge = &forced[arc.via as usize];
                 format!(
                     "{}, so {} commits before {}",
                     self.reason(plan, edge),
-                    self.name(from),
-                    self.name(to)
+                    self.teller.name(from),
+                    self.teller.name(to)
                 )
             }
-            _ => format!("{} read {} from {}", self.name(to), self.seen(to, from, arc.via), self.name(from)),
+            _ => format!(
+                "{} read {} from {}",
+                self.teller.name(to),
+                self.seen(to, from, arc.via),
+                self.teller.name(from)
+            ),
         }
     }
 
@@ -142,21 +87,23 @@ impl Teller<'_> {
         let written = self.txns.written(from, edge.key).last().unwrap_or(NONE);
         let reads = plan.reads.row(edge.by).iter().any(|read| read.from == edge.from);
         let known = if reads {
-            format!("read from {}", self.name(from))
+            format!("read from {}", self.teller.name(from))
         } else {
             let path = path(plan, edge.from, edge.by);
-            let through: Vec<String> =
-                path[1..path.len() - 1].iter().map(|&node| self.name(plan.origin[node as usize])).collect();
+            let through: Vec<String> = path[1..path.len() - 1]
+                .iter()
+                .map(|&node| self.teller.name(plan.origin[node as usize]))
+                .collect();
             match through.as_slice() {
-                [] => format!("came after {} in the same session", self.name(from)),
-                _ => format!("came, by way of {}, after {}", through.join(" and "), self.name(from)),
+                [] => format!("came after {} in the same session", self.teller.name(from)),
+                _ => format!("came, by way of {}, after {}", through.join(" and "), self.teller.name(from)),
             }
         };
         format!(
             "{} read {}, although it {known}, and the latter wrote {}",
-            self.name(by),
+            self.teller.name(by),
             self.seen(by, to, edge.key),
-            self.version(edge.key, written)
+            self.teller.version(edge.key, written)
         )
     }
 
@@ -168,51 +115,6 @@ impl Teller<'_> {
             Mop::Get { key: of_key, element } if of_key == key && of(element) == writer => Some(element),
             _ => None,
         });
-        self.version(key, read.unwrap_or(NONE))
-    }
-
-    fn anomaly(&self, kind: &str, key: u32, sentence: String, txns: &[u32]) -> Anomaly {
-        let txns = txns.iter().filter_map(|&txn| self.txns.list.get(txn as usize));
-        let mut witness: Vec<usize> = txns.flat_map(|txn| [txn.invoke as usize, txn.event()]).collect();
-        witness.sort_unstable();
-        witness.dedup();
-        Anomaly {
-            kind: kind.to_owned(),
-            key: (key != NONE).then(|| self.key(key)),
-            sentence,
-            witness,
-            steps: Vec::new(),
-            edges: Vec::new(),
-        }
-    }
-
-    fn event(&self, txn: u32) -> usize {
-        self.txns.list[txn as usize].event()
-    }
-
-    /// `process 3's transaction of 1.204 s`, or `process 3's transaction at event 17` where there are no times.
-    fn name(&self, txn: u32) -> String {
-        let event = self.txns.history.get(self.event(txn));
-        if !self.txns.history.has_real_time() {
-            return format!("process {}'s transaction at event {}", event.process(), event.index());
-        }
-        format!("process {}'s transaction of {:.3} s", event.process(), event.time_ns() as f64 / 1e9)
-    }
-
-    fn key(&self, key: u32) -> Value {
-        self.txns.keys.value(key)
-    }
-
-    /// `7 of key 2`.
-    fn element(&self, element: u32) -> String {
-        let element = self.txns.elements[element as usize];
-        format!("{} of key {}", self.txns.values.value(element.value), self.key(element.key))
-    }
-
-    fn version(&self, key: u32, element: u32) -> String {
-        match element {
-            NONE => format!("the initial value of key {}", self.key(key)),
-            element => self.element(element),
-        }
+        self.teller.version(key, read.unwrap_or(NONE))
     }
 }

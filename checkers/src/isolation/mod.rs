@@ -35,7 +35,7 @@
 //! let verdict = Isolation::new(IsolationLevel::ReadAtomic).check(&history);
 //! assert_eq!(verdict.valid, Valid::False);
 //! assert_eq!(verdict.anomalies[0].kind, "fractured-read");
-//! assert_eq!(verdict.anomalies[0].witness, [0, 1, 2, 3]);
+//! assert_eq!(verdict.anomalies[0].witness, [1, 3]);
 //! ```
 
 mod axioms;
@@ -52,12 +52,12 @@ mod oracle;
 mod tests;
 
 use axioms::Saturated;
-use explain::Teller;
+use explain::Explainer;
 use order::{Next, sort};
-use plan::{Drawn, Misread, Plan, draw};
+use plan::{Drawn, Plan, draw};
 
 use crate::registry::{CheckerEntry, Order};
-use crate::txn::{NONE, Shape, Txns};
+use crate::txn::{Misread, NONE, Shape, Teller, Txns};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// How many anomalies of a kind a verdict spells out; its numbers count all.
@@ -142,17 +142,17 @@ impl Isolation {
     }
 
     fn decide(&self, txns: &Txns, budget: &Budget) -> Result<Verdict, Spent> {
-        let drawn = draw(txns, self.level, true, budget)?;
-        let teller = Teller { txns, level: self.level };
+        let drawn = draw(txns, self.level, false, budget)?;
         if !drawn.misreads.is_empty() {
-            return self.misread(&teller, &drawn, budget);
+            return self.misread(&Teller { txns }, &drawn, budget);
         }
         let plan = &drawn.plan;
         let (saturated, finding) = self.level.judge(plan, budget)?;
         let edges = saturated.forced.len();
         let verdict = match finding {
             Finding::Broken(left) => {
-                let (anomalies, count) = witness::anomalies(&teller, plan, &saturated, &left, budget)?;
+                let (anomalies, count) =
+                    witness::anomalies(&Explainer::new(txns), self.level, plan, &saturated, &left, budget)?;
                 self.invalid(anomalies).stat("anomalies", count)
             }
             Finding::Order => self.valid(txns, &drawn),
@@ -169,7 +169,7 @@ impl Isolation {
         let mut anomalies: Vec<Anomaly> =
             few_of_each(&drawn.misreads).map(|misread| teller.misread(misread)).collect();
         if drawn.misreads.iter().all(aborted) {
-            let info = draw(teller.txns, self.level, false, budget)?;
+            let info = draw(teller.txns, self.level, true, budget)?;
             let (_, finding) = self.level.judge(&info.plan, budget)?;
             if info.misreads.is_empty() && info.ambiguous.is_none() && matches!(finding, Finding::Order) {
                 let advice = format!(

@@ -150,12 +150,12 @@ pub(super) fn cycles(
             arcs.push(Arc { from: edge.from, to: edge.to, label: CO, via: at as u32 });
         }
     }
-    let _lease = budget.lease(arcs.capacity() * 2 * size_of::<Arc>() + plan.nodes() * 16)?;
-    let graph = Graph::new(plan.nodes(), &arcs);
+    let _lease = budget.lease(arcs.capacity() * size_of::<Arc>())?;
+    let graph = Graph::new(plan.nodes(), &arcs, budget)?;
     let mut found = Vec::new();
-    let mut components = graph.components(SO | WR, |_| true);
+    let mut components = graph.components(SO | WR, |_| true, budget)?;
     if components.is_empty() {
-        components = graph.components(SO | WR | CO, |_| true);
+        components = graph.components(SO | WR | CO, |_| true, budget)?;
     }
     let total = components.len();
     components.sort_by_key(Vec::len);
@@ -174,7 +174,8 @@ fn shortest(graph: &Graph, mut component: Vec<u32>, budget: &Budget) -> Result<O
         if best.as_ref().is_some_and(|best| best.len() <= 2 || work > WORK_MAX) {
             break;
         }
-        let Some(rest) = graph.path((start.to, start.from), SO | WR | CO, 0, keep, &mut work) else {
+        let back = (start.to, start.from);
+        let Some(rest) = graph.path(back, SO | WR | CO, 0, keep, &mut work, budget)? else {
             continue;
         };
         if best.as_ref().is_none_or(|best| rest.len() + 1 < best.len()) {

@@ -1,10 +1,10 @@
-//! What the committed transactions read, wrote and came after, as numbers; and reads that no order can explain.
+//! What the committed transactions read, wrote and came after, as numbers.
 
 use std::collections::HashMap;
 
 use super::IsolationLevel;
 use crate::intern::FastBuild;
-use crate::txn::{Mop, NONE, Outcome, Txns};
+use crate::txn::{Misread, Mop, NONE, Outcome, Replay, Told, Txns};
 use crate::{Budget, Lease, Spent};
 
 /// Rows of items, one for each node.
@@ -68,25 +68,6 @@ pub(super) struct Plan {
     pub(super) interleaved: bool,
 }
 
-/// A read that no order of the transactions can explain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Misread {
-    /// Nobody wrote it.
-    ThinAir { txn: u32, element: u32 },
-    /// Only a failed transaction wrote it (G1a).
-    Aborted { txn: u32, element: u32 },
-    /// The transaction itself wrote it, but later.
-    Future { txn: u32, element: u32 },
-    /// The transaction had written to the key, but read what it had not written; `NONE` is the initial value.
-    NotOwn { txn: u32, key: u32, element: u32, own: u32 },
-    /// The transaction read what it had overwritten itself.
-    NotLast { txn: u32, element: u32, own: u32 },
-    /// Its writer overwrote it before it committed (G1b).
-    Intermediate { txn: u32, element: u32 },
-    /// The transaction read two versions of one key, which read atomicity forbids.
-    NonRepeatable { txn: u32, key: u32, first: u32, second: u32 },
-}
-
 impl Plan {
     pub(super) fn nodes(&self) -> usize {
         self.origin.len()
@@ -143,25 +124,23 @@ pub(super) struct Drawn<'a> {
     _lease: Lease<'a>,
 }
 
-/// Draws the plan. With `trust` false, a failed transaction whose write was read counts as committed.
+/// Draws the plan. With `forgiving`, a failed transaction whose write was read counts as committed.
 pub(super) fn draw<'a>(
     txns: &Txns,
     level: IsolationLevel,
-    trust: bool,
+    forgiving: bool,
     budget: &'a Budget,
 ) -> Result<Drawn<'a>, Spent> {
-    let reads = txns.elements.len() * size_of::<Read>();
-    let lease = budget.lease(txns.list.len() * 24 + txns.keys.len() * 16 + reads)?;
+    let reads = txns.elements.len() * size_of::<Read>() + Replay::bytes(txns);
+    let lease = budget.lease(txns.list.len() * 24 + txns.keys.len() * size_of::<u32>() + reads)?;
     let mut drawer = Drawer {
         txns,
-        level,
-        trust,
+        replay: Replay::new(txns, forgiving, level != IsolationLevel::ReadCommitted),
         node: vec![NONE; txns.list.len()],
-        own: vec![(NONE, NONE); txns.keys.len()],
-        first: vec![(NONE, NONE); txns.keys.len()],
+        wrote: vec![NONE; txns.keys.len()],
         drawn: Drawn { plan: Plan::default(), misreads: Vec::new(), ambiguous: None, _lease: lease },
     };
-    drawer.number();
+    drawer.number(&txns.committed(forgiving));
     for txn in 0..txns.list.len() as u32 {
         if (txn as usize).is_multiple_of(ASK_EVERY) {
             budget.ask()?;
@@ -177,27 +156,18 @@ pub(super) fn draw<'a>(
 
 struct Drawer<'a, 'b> {
     txns: &'a Txns<'a>,
-    level: IsolationLevel,
-    trust: bool,
+    replay: Replay<'a>,
     /// The node of each transaction.
     node: Vec<u32>,
-    /// For each key, the last transaction that wrote to it so far and what.
-    own: Vec<(u32, u32)>,
-    /// For each key, the last transaction that read it from another and what first.
-    first: Vec<(u32, u32)>,
+    /// For each key, the last transaction that wrote to it so far.
+    wrote: Vec<u32>,
     drawn: Drawn<'b>,
 }
 
 impl Drawer<'_, '_> {
     /// Numbers the nodes and links them in session order.
-    fn number(&mut self) {
+    fn number(&mut self, committed: &[bool]) {
         let txns = self.txns;
-        let mut committed = txns.committed();
-        if !self.trust {
-            let read = (0..txns.list.len() as u32).filter(|&txn| committed[txn as usize]);
-            let seen: Vec<u32> = read.flat_map(|txn| self.aborted_reads(txn)).collect();
-            seen.into_iter().for_each(|txn| committed[txn as usize] = true);
-        }
         let plan = &mut self.drawn.plan;
         plan.keys = txns.keys.len();
         let mut latest: HashMap<u32, u32, FastBuild> = HashMap::default();
@@ -216,82 +186,28 @@ impl Drawer<'_, '_> {
         plan.interleaved = switches > latest.len();
     }
 
-    /// The failed transactions whose writes a transaction read.
-    fn aborted_reads(&self, txn: u32) -> impl Iterator<Item = u32> + '_ {
-        self.txns.mops(txn).iter().filter_map(|mop| match *mop {
-            Mop::Get { element, .. } if element != NONE => {
-                let element = &self.txns.elements[element as usize];
-                (element.writer == NONE && element.aborted != NONE).then_some(element.aborted)
-            }
-            _ => None,
-        })
-    }
-
-    fn writer(&self, element: u32) -> u32 {
-        let element = &self.txns.elements[element as usize];
-        if element.writer == NONE && !self.trust { element.aborted } else { element.writer }
-    }
-
     fn add(&mut self, txn: u32) {
-        let txns = self.txns;
-        let start = self.drawn.plan.writes.items.len();
-        for (at, mop) in txns.mops(txn).iter().enumerate() {
-            match *mop {
-                Mop::Write { key, element } => {
-                    let (by, _) = std::mem::replace(&mut self.own[key as usize], (txn, element));
-                    if by != txn {
-                        self.drawn.plan.writes.push(key);
-                    }
+        let plan = &mut self.drawn.plan;
+        let start = plan.writes.items.len();
+        for &mop in self.txns.mops(txn) {
+            let key = mop.key();
+            if mop.element().is_some() && std::mem::replace(&mut self.wrote[key as usize], txn) != txn {
+                plan.writes.push(key);
+            }
+            match (self.replay.step(txn, mop), mop) {
+                (Told::Source(NONE), _) => plan.reads.push(Read { key, from: NONE }),
+                (Told::Source(writer), _) => {
+                    plan.reads.push(Read { key, from: self.node[writer as usize] });
                 }
-                Mop::Get { key, element } => self.read(txn, at, key, element),
-                Mop::Read { .. } => {}
+                (Told::Wrong(misread), _) => self.drawn.misreads.push(misread),
+                (Told::Several, Mop::Get { element, .. }) => {
+                    self.drawn.ambiguous.get_or_insert((txn, element));
+                }
+                _ => {}
             }
         }
-        self.drawn.plan.writes.items[start..].sort_unstable();
-        self.drawn.plan.writes.end_row();
-        self.drawn.plan.reads.end_row();
-    }
-
-    fn read(&mut self, txn: u32, at: usize, key: u32, element: u32) {
-        if element != NONE && self.txns.elements[element as usize].twice {
-            self.drawn.ambiguous.get_or_insert((txn, element));
-            return;
-        }
-        let writer = if element == NONE { NONE } else { self.writer(element) };
-        let (by, own) = self.own[key as usize];
-        let misread = if element != NONE && writer == txn {
-            let earlier = || self.txns.mops(txn)[..at].iter().any(|mop| mop.element() == Some(element));
-            match (by == txn).then_some(own) {
-                Some(own) if own == element => return,
-                Some(own) if earlier() => Misread::NotLast { txn, element, own },
-                _ => Misread::Future { txn, element },
-            }
-        } else if by == txn {
-            Misread::NotOwn { txn, key, element, own }
-        } else if element == NONE {
-            return self.external(txn, key, element, NONE);
-        } else if writer != NONE {
-            self.external(txn, key, element, self.node[writer as usize]);
-            if self.txns.elements[element as usize].last {
-                return;
-            }
-            Misread::Intermediate { txn, element }
-        } else if self.txns.elements[element as usize].aborted != NONE {
-            Misread::Aborted { txn, element }
-        } else {
-            Misread::ThinAir { txn, element }
-        };
-        self.drawn.misreads.push(misread);
-    }
-
-    fn external(&mut self, txn: u32, key: u32, element: u32, from: u32) {
-        self.drawn.plan.reads.push(Read { key, from });
-        let first = &mut self.first[key as usize];
-        if first.0 != txn {
-            *first = (txn, element);
-        } else if self.level != IsolationLevel::ReadCommitted && first.1 != element {
-            let first = first.1;
-            self.drawn.misreads.push(Misread::NonRepeatable { txn, key, first, second: element });
-        }
+        plan.writes.items[start..].sort_unstable();
+        plan.writes.end_row();
+        plan.reads.end_row();
     }
 }

@@ -1,7 +1,7 @@
 //! From a cycle to the few transactions that show it.
 
 use super::axioms::Saturated;
-use super::explain::Teller;
+use super::explain::Explainer;
 use super::order::{CO, Forced, cycles};
 use super::plan::Plan;
 use super::{Finding, IsolationLevel, SHOWN};
@@ -67,7 +67,8 @@ impl Proof {
 
 /// The first few anomalies of a broken plan, and how many were found. `left` are the nodes on cycles and after them.
 pub(super) fn anomalies(
-    teller: &Teller,
+    explainer: &Explainer,
+    level: IsolationLevel,
     plan: &Plan,
     saturated: &Saturated,
     left: &[u32],
@@ -82,7 +83,7 @@ pub(super) fn anomalies(
     let proofs = cyclic.chain(readers.into_iter().take(SHOWN).map(Proof::of_initial));
     let mut anomalies: Vec<Anomaly> = Vec::new();
     for proof in proofs {
-        let anomaly = anomaly(teller, plan, proof, budget)?;
+        let anomaly = anomaly(explainer, level, plan, proof, budget)?;
         if anomalies.iter().all(|known| known.witness != anomaly.witness) {
             anomalies.push(anomaly);
         }
@@ -90,8 +91,13 @@ pub(super) fn anomalies(
     Ok((anomalies, count))
 }
 
-fn anomaly(teller: &Teller, plan: &Plan, proof: Proof, budget: &Budget) -> Result<Anomaly, Spent> {
-    let level = teller.level;
+fn anomaly(
+    explainer: &Explainer,
+    level: IsolationLevel,
+    plan: &Plan,
+    proof: Proof,
+    budget: &Budget,
+) -> Result<Anomaly, Spent> {
     let mut nodes = proof.nodes(plan, level);
     let mut proof = proof.renumber(&nodes);
     let minimised = nodes.len() <= MINIMISED_MAX;
@@ -101,7 +107,7 @@ fn anomaly(teller: &Teller, plan: &Plan, proof: Proof, budget: &Budget) -> Resul
         small = plan.restrict(&nodes);
         proof = prove(&small, level, budget)?.unwrap_or(proof);
     }
-    let mut anomaly = teller.proof(&small, kind(&small, level, &proof, budget)?, &proof);
+    let mut anomaly = explainer.proof(&small, kind(&small, level, &proof, budget)?, &proof);
     if !minimised {
         anomaly.steps.push("the witness was not made smaller, since it is large".to_owned());
     }

@@ -40,7 +40,7 @@ pub(super) fn decide(
     cap: u64,
     budget: &Budget,
 ) -> Result<Decision, Spent> {
-    let mut known = Known::new(problem, model);
+    let mut known = Known::new(problem, model, budget)?;
     let acyclic = known.grow(budget)?;
     let (edges, steps) = (known.edges.len(), known.steps);
     if !acyclic {
@@ -49,7 +49,7 @@ pub(super) fn decide(
         return Ok(Decision { answer, steps, edges, decisions: 0 });
     }
     let mut lease = budget.lease(known.bytes() + Solver::bytes(&known))?;
-    let mut solver = Solver::new(&known);
+    let mut solver = Solver::new(&known, budget)?;
     let mut found = solver.search(cap.min(FIRST_TRY), budget, &mut lease)?;
     if matches!(found, Found::Capped) && cap > FIRST_TRY {
         if model != PolygraphModel::ParallelSnapshotIsolation

@@ -4,10 +4,9 @@ use super::PolygraphModel;
 use super::core;
 use super::known::{Known, Why};
 use super::problem::{INIT, Problem};
-use super::reads::Fault;
 use super::solver::{Cycle, Found, LITERAL, READ, Solver};
 use super::witness::Witness;
-use crate::txn::{NONE, Txns};
+use crate::txn::{NONE, Teller};
 use crate::{Anomaly, Budget, Edge, Value};
 
 /// How many cases of a proof are spelt out, and how many reasons.
@@ -24,117 +23,42 @@ struct Arrow {
     text: String,
 }
 
-/// Puts transactions into words.
-pub(super) struct Teller<'a> {
-    pub(super) txns: &'a Txns<'a>,
+/// The anomaly that transactions without an order are.
+pub(super) fn disorder(
+    teller: &Teller,
+    problem: &Problem,
+    model: PolygraphModel,
+    witness: &Witness,
+    budget: &Budget,
+) -> Anomaly {
+    let Ok(part) = problem.only(&witness.txns, budget) else {
+        let ids: Vec<u32> = witness.txns.iter().map(|&txn| problem.entries[txn as usize].id).collect();
+        return teller.anomaly("no-version-order", NONE, unexplained(ids.len()), &ids);
+    };
+    let proof = Proof { teller, problem: &part, model };
+    let (kind, sentence, arrows, steps) =
+        proof.lost_update().or_else(|| proof.find(budget)).unwrap_or_else(|| {
+            ("no-version-order".to_owned(), unexplained(part.len() - 1), Vec::new(), Vec::new())
+        });
+    let ids: Vec<u32> = part.entries.iter().map(|entry| entry.id).filter(|&id| id != NONE).collect();
+    let key = arrows.iter().map(|arrow| arrow.key).find(|&key| key != NONE).unwrap_or(NONE);
+    let name = if key == NONE { NONE } else { part.names[key as usize] };
+    let mut anomaly = teller.anomaly(&kind, name, sentence, &ids);
+    anomaly.steps = steps;
+    if !witness.minimal {
+        anomaly
+            .steps
+            .push("the budget did not suffice to take away every transaction that is not needed".to_owned());
+    }
+    let event = |txn: u32| teller.event(part.entries[txn as usize].id);
+    let edge =
+        |arrow: &Arrow| Edge { from: event(arrow.from), to: event(arrow.to), kind: arrow.kind.to_owned() };
+    anomaly.edges = arrows.iter().map(edge).collect();
+    anomaly
 }
 
-impl Teller<'_> {
-    /// The anomaly that a wrong read is.
-    pub(super) fn fault(&self, fault: &Fault) -> Anomaly {
-        match *fault {
-            Fault::ThinAir { txn, element } => {
-                let sentence =
-                    format!("{} read {}, which nobody ever wrote", self.name(txn), self.element(element));
-                self.anomaly("thin-air-read", self.key_of(element), sentence, &[txn])
-            }
-            Fault::Aborted { txn, element } => {
-                let failed = self.txns.elements[element as usize].aborted;
-                let (reader, value, writer) = (self.name(txn), self.element(element), self.name(failed));
-                let sentence = format!("{reader} read {value}, which only {writer} wrote, and that failed");
-                self.anomaly("G1a", self.key_of(element), sentence, &[failed, txn])
-            }
-            Fault::Intermediate { txn, element } => {
-                let writer = self.txns.elements[element as usize].writer;
-                let (reader, value) = (self.name(txn), self.element(element));
-                let sentence = format!("{reader} read {value}, which {} overwrote itself", self.name(writer));
-                self.anomaly("G1b", self.key_of(element), sentence, &[writer, txn])
-            }
-            Fault::Future { txn, element } => {
-                let (reader, value) = (self.name(txn), self.element(element));
-                let sentence = format!("{reader} read {value}, which it wrote itself only after that read");
-                self.anomaly("future-read", self.key_of(element), sentence, &[txn])
-            }
-            Fault::Internal { txn, key, expected, got } => {
-                let sentence = format!(
-                    "{} read {} from key {}, although it had itself read or written {} there before",
-                    self.name(txn),
-                    self.value(got),
-                    self.txns.keys.value(key),
-                    self.value(expected)
-                );
-                self.anomaly("internal", key, sentence, &[txn])
-            }
-        }
-    }
-
-    /// The anomaly that transactions without an order are.
-    pub(super) fn disorder(
-        &self,
-        problem: &Problem,
-        model: PolygraphModel,
-        witness: &Witness,
-        budget: &Budget,
-    ) -> Anomaly {
-        let part = problem.only(&witness.txns);
-        let proof = Proof { teller: self, problem: &part, model };
-        let (kind, sentence, arrows, steps) =
-            proof.lost_update().or_else(|| proof.find(budget)).unwrap_or_else(|| {
-                let sentence =
-                    format!("{} transactions have no order that explains their reads", part.len() - 1);
-                ("no-version-order".to_owned(), sentence, Vec::new(), Vec::new())
-            });
-        let ids: Vec<u32> = part.entries.iter().map(|entry| entry.id).filter(|&id| id != NONE).collect();
-        let key = arrows.iter().map(|arrow| arrow.key).find(|&key| key != NONE).unwrap_or(NONE);
-        let name = if key == NONE { NONE } else { part.names[key as usize] };
-        let mut anomaly = self.anomaly(&kind, name, sentence, &ids);
-        anomaly.steps = steps;
-        if !witness.minimal {
-            anomaly.steps.push(
-                "the budget did not suffice to take away every transaction that is not needed".to_owned(),
-            );
-        }
-        let event = |txn: u32| self.event(part.entries[txn as usize].id);
-        let edge = |arrow: &Arrow| Edge {
-            from: event(arrow.from),
-            to: event(arrow.to),
-            kind: arrow.kind.to_owned(),
-        };
-        anomaly.edges = arrows.iter().map(edge).collect();
-        anomaly
-    }
-
-    fn anomaly(&self, kind: &str, key: u32, sentence: String, txns: &[u32]) -> Anomaly {
-        let mut witness: Vec<usize> = txns.iter().map(|&txn| self.event(txn)).collect();
-        witness.sort_unstable();
-        witness.dedup();
-        let key = (key != NONE).then(|| self.txns.keys.value(key));
-        Anomaly { key, ..Anomaly::new(kind, sentence, witness) }
-    }
-
-    fn event(&self, txn: u32) -> usize {
-        self.txns.list[txn as usize].event()
-    }
-
-    /// `process 3's transaction of 1.204 s`.
-    fn name(&self, txn: u32) -> String {
-        let event = self.txns.history.get(self.event(txn));
-        format!("process {}'s transaction of {:.3} s", event.process(), event.time_ns() as f64 / 1e9)
-    }
-
-    fn key_of(&self, element: u32) -> u32 {
-        self.txns.elements[element as usize].key
-    }
-
-    fn value(&self, element: u32) -> Value {
-        let element = self.txns.elements.get(element as usize);
-        element.map_or(Value::Null, |element| self.txns.values.value(element.value))
-    }
-
-    /// `7 of key 2`.
-    fn element(&self, element: u32) -> String {
-        format!("{} of key {}", self.value(element), self.txns.keys.value(self.key_of(element)))
-    }
+fn unexplained(txns: usize) -> String {
+    format!("{txns} transactions have no order that explains their reads")
 }
 
 /// The kind of an anomaly, its sentence, its edges and its steps.
@@ -185,12 +109,12 @@ impl Proof<'_> {
 
     /// The proof by what is known, or else by cases.
     fn find(&self, budget: &Budget) -> Option<Told> {
-        let mut known = Known::new(self.problem, self.model);
+        let mut known = Known::new(self.problem, self.model, budget).ok()?;
         if !known.grow(budget).ok()? {
             return Some(self.by_cycle(&known, &core::plainest(&known)));
         }
         let mut lease = budget.lease(Solver::bytes(&known)).ok()?;
-        let mut solver = Solver::new(&known);
+        let mut solver = Solver::new(&known, budget).ok()?;
         match solver.search(u64::MAX, budget, &mut lease).ok()? {
             Found::Nothing(cycles) => Some(self.by_cases(&known, &solver, &cycles)),
             _ => None,

@@ -16,6 +16,9 @@ use crate::intern::FastBuild;
 use crate::txn::NONE;
 use crate::{Budget, Lease, Spent};
 
+/// Steps between two looks at the budget.
+const ASK_EVERY: u32 = 1 << 14;
+
 /// Why one event comes before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
@@ -102,7 +105,11 @@ pub(super) struct Known<'a> {
 
 impl<'a> Known<'a> {
     /// The graph of session order, reads-from and real time.
-    pub(super) fn new(problem: &'a Problem, model: PolygraphModel) -> Known<'a> {
+    pub(super) fn new(
+        problem: &'a Problem,
+        model: PolygraphModel,
+        budget: &Budget,
+    ) -> Result<Known<'a>, Spent> {
         let layout = Layout::new(model, problem.len());
         let mut known = Known {
             problem,
@@ -126,6 +133,9 @@ impl<'a> Known<'a> {
         }
         known.draw_sessions();
         for read in 0..problem.reads.len() as u32 {
+            if read.is_multiple_of(ASK_EVERY) {
+                budget.ask()?;
+            }
             let writer = problem.versions[problem.reads[read as usize].version as usize].txn;
             known.draw(
                 layout.commit(writer),
@@ -136,7 +146,8 @@ impl<'a> Known<'a> {
         if model == PolygraphModel::StrictSerializable {
             known.draw_real_time();
         }
-        known
+        budget.ask()?;
+        Ok(known)
     }
 
     /// Bytes that it takes with as many edges as it has.
@@ -273,7 +284,7 @@ impl<'a> Known<'a> {
         self.rows = vec![0; self.nodes() * self.sessions];
         self.dirty = vec![true; self.nodes()];
         loop {
-            if !self.sort() {
+            if !self.sort(budget)? {
                 return Ok(false);
             }
             let again = self.sweep(budget, &mut lease)?;
@@ -285,7 +296,7 @@ impl<'a> Known<'a> {
 
     /// Finds an order of all nodes, as near as may be to that in which they were recorded. False if there is a cycle; then
     /// the order ends before it.
-    fn sort(&mut self) -> bool {
+    fn sort(&mut self, budget: &Budget) -> Result<bool, Spent> {
         let nodes = self.nodes();
         let mut waiting = vec![0u32; nodes];
         let mut starts = vec![0u32; nodes + 1];
@@ -307,6 +318,9 @@ impl<'a> Known<'a> {
             ready.map(|node| Reverse((self.recorded[node as usize], node))).collect();
         self.order.clear();
         while let Some(Reverse((_, node))) = heap.pop() {
+            if self.order.len().is_multiple_of(ASK_EVERY as usize) {
+                budget.ask()?;
+            }
             self.order.push(node);
             for &to in &out[starts[node as usize] as usize..starts[node as usize + 1] as usize] {
                 waiting[to as usize] -= 1;
@@ -316,7 +330,7 @@ impl<'a> Known<'a> {
             }
         }
         self.steps += self.edges.len() as u64;
-        self.order.len() == nodes
+        Ok(self.order.len() == nodes)
     }
 
     /// Carries the past of each node on, in order, and draws what that implies. True if it must be done again.

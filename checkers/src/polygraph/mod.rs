@@ -62,14 +62,13 @@ mod oracle;
 mod tests;
 
 use engine::{Answer, Decision, decide};
-use explain::Teller;
 use known::Layout;
 use problem::Problem;
-use reads::{Fault, Reads, collect};
+use reads::collect;
 
 use crate::checker::without_real_time;
 use crate::registry::{CheckerEntry, Order};
-use crate::txn::{Shape, Txns};
+use crate::txn::{Misread, Shape, Teller, Txns};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
@@ -146,8 +145,8 @@ pub struct Polygraph {
 
 /// What came out of a history.
 struct Outcome {
-    faults: Vec<Fault>,
-    /// The committed transactions and whether they have an order, unless there are faults.
+    misreads: Vec<Misread>,
+    /// The committed transactions and whether they have an order, unless reads are wrong by themselves.
     decided: Option<(Problem, Decision)>,
 }
 
@@ -174,22 +173,24 @@ impl Polygraph {
     }
 
     fn examine(&self, txns: &Txns, forgiving: bool, budget: &Budget) -> Result<Outcome, Spent> {
-        let Reads { draft, faults } = collect(txns, forgiving);
-        if !faults.is_empty() {
-            return Ok(Outcome { faults, decided: None });
+        let mut reads = collect(txns, forgiving, budget)?;
+        let misreads = std::mem::take(&mut reads.misreads);
+        if !misreads.is_empty() {
+            return Ok(Outcome { misreads, decided: None });
         }
-        let problem = Problem::new(&draft);
-        let _lease = budget.lease(problem.bytes())?;
+        let _lease = budget.lease(Problem::bytes(&reads.draft))?;
+        let problem = Problem::new(&reads.draft, budget)?;
+        drop(reads);
         let decision = decide(&problem, self.model, self.work_cap, budget)?;
-        Ok(Outcome { faults, decided: Some((problem, decision)) })
+        Ok(Outcome { misreads, decided: Some((problem, decision)) })
     }
 
     fn verdict(&self, txns: &Txns, outcome: Outcome, budget: &Budget) -> Verdict {
         let sized =
             |verdict: Verdict| verdict.stat("transactions", txns.list.len()).stat("keys", txns.keys.len());
         let Some((problem, decision)) = outcome.decided else {
-            let count = outcome.faults.len();
-            return sized(self.misread(txns, &outcome.faults, budget)).stat("anomalies", count);
+            let count = outcome.misreads.len();
+            return sized(self.misread(txns, &outcome.misreads, budget)).stat("anomalies", count);
         };
         let verdict = match decision.answer {
             Answer::Holds => self.holds(txns, &problem),
@@ -205,7 +206,7 @@ impl Polygraph {
             ),
             Answer::Fails(core) => {
                 let witness = witness::reduce(&problem, self.model, core, budget);
-                let anomaly = Teller { txns }.disorder(&problem, self.model, &witness, budget);
+                let anomaly = explain::disorder(&Teller { txns }, &problem, self.model, &witness, budget);
                 self.invalid(vec![anomaly])
             }
         };
@@ -233,23 +234,24 @@ impl Polygraph {
         Verdict::valid(self.name(), format!("{}: {size}", self.title()))
     }
 
-    fn misread(&self, txns: &Txns, faults: &[Fault], budget: &Budget) -> Verdict {
+    fn misread(&self, txns: &Txns, misreads: &[Misread], budget: &Budget) -> Verdict {
         let teller = Teller { txns };
-        let mut worst: Vec<&Fault> = faults.iter().collect();
-        worst.sort_by_key(|fault| match fault {
-            Fault::ThinAir { .. } => 0,
-            Fault::Aborted { .. } => 1,
+        let mut worst: Vec<&Misread> = misreads.iter().collect();
+        worst.sort_by_key(|misread| match misread {
+            Misread::ThinAir { .. } => 0,
+            Misread::Aborted { .. } => 1,
             _ => 2,
         });
-        let mut anomalies: Vec<Anomaly> = worst.iter().take(SHOWN).map(|fault| teller.fault(fault)).collect();
-        let aborted = |fault: &Fault| matches!(fault, Fault::Aborted { .. });
+        let mut anomalies: Vec<Anomaly> =
+            worst.iter().take(SHOWN).map(|misread| teller.misread(misread)).collect();
+        let aborted = |misread: &Misread| matches!(misread, Misread::Aborted { .. });
         let innocent = || {
             let outcome = self.examine(txns, true, budget);
             outcome.is_ok_and(|outcome| {
                 outcome.decided.is_some_and(|(_, decision)| decision.answer == Answer::Holds)
             })
         };
-        if faults.iter().all(aborted) && innocent() {
+        if misreads.iter().all(aborted) && innocent() {
             for anomaly in &mut anomalies {
                 anomaly.steps.push(
                     "recorded as info instead of fail, the history would be valid: does the client know that it failed?"

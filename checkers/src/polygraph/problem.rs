@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::txn::NONE;
+use crate::{Budget, Spent};
 
 /// Writes the initial version of every key, before all others.
 pub(super) const INIT: u32 = 0;
@@ -26,6 +27,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     pub(super) entries: Vec<Entry>,
+    /// Keys, ascending in each entry.
     pub(super) writes: Vec<u32>,
     /// The key, and the entry that wrote what was read.
     pub(super) reads: Vec<(u32, u32)>,
@@ -64,22 +66,25 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    fn new(problem: &Problem, mut versions: Vec<u32>) -> Lanes {
-        let place = |version: &u32| {
-            let Version { txn, key } = problem.versions[*version as usize];
+    /// `versions` are in order of transactions, so those of a session are in order of its places.
+    fn new(problem: &Problem, versions: Vec<u32>, budget: &Budget) -> Result<Lanes, Spent> {
+        let place = |version: u32| {
+            let Version { txn, key } = problem.versions[version as usize];
             (key, problem.entries[txn as usize].session, problem.place[txn as usize])
         };
-        versions.sort_unstable_by_key(place);
+        let versions = grouped(versions, problem.sessions.len(), |version| place(version).1, budget)?;
+        let versions = grouped(versions, problem.names.len(), |version| place(version).0, budget)?;
         let mut keys: Vec<Vec<Lane>> = vec![Vec::new(); problem.names.len()];
-        for (at, version) in (0u32..).zip(&versions) {
+        for (at, &version) in (0u32..).zip(&versions) {
             let (key, session, _) = place(version);
             match keys[key as usize].last_mut() {
                 Some(lane) if lane.session == session => lane.versions.end = at + 1,
                 _ => keys[key as usize].push(Lane { session, versions: at..at + 1 }),
             }
         }
-        let places = versions.iter().map(|version| place(version).2).collect();
-        Lanes { keys, versions, places }
+        let places = versions.iter().map(|&version| place(version).2).collect();
+        budget.ask()?;
+        Ok(Lanes { keys, versions, places })
     }
 
     /// The last version of a lane whose writer is among the first so many transactions of its session.
@@ -88,6 +93,36 @@ impl Lanes {
         let after = self.places[range].partition_point(|&place| place < transactions);
         after.checked_sub(1).map(|at| self.versions[lane.versions.start as usize + at])
     }
+}
+
+/// Items between two looks at the budget.
+const ASK_EVERY: usize = 1 << 16;
+
+/// The items by group, in each as they were: a counting sort, which can be given up at any time.
+fn grouped(
+    items: Vec<u32>,
+    groups: usize,
+    of: impl Fn(u32) -> u32,
+    budget: &Budget,
+) -> Result<Vec<u32>, Spent> {
+    let mut next = vec![0u32; groups + 1];
+    for items in items.chunks(ASK_EVERY) {
+        budget.ask()?;
+        items.iter().for_each(|&item| next[of(item) as usize + 1] += 1);
+    }
+    for group in 0..groups {
+        next[group + 1] += next[group];
+    }
+    let mut sorted = vec![0; items.len()];
+    for items in items.chunks(ASK_EVERY) {
+        budget.ask()?;
+        for &item in items {
+            let at = &mut next[of(item) as usize];
+            sorted[*at as usize] = item;
+            *at += 1;
+        }
+    }
+    Ok(sorted)
 }
 
 /// What is to be ordered. Sessions are chains: transactions of a session are numbered by `place`.
@@ -111,30 +146,26 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(draft: &Draft) -> Problem {
-        let mut names: Vec<u32> =
-            draft.writes.iter().copied().chain(draft.reads.iter().map(|read| read.0)).collect();
-        names.sort_unstable();
-        names.dedup();
-        let dense = |name: u32| names.binary_search(&name).expect("every key is named") as u32;
+    /// The problem of a draft, in linear time and [as many bytes](Problem::bytes).
+    pub(super) fn new(draft: &Draft, budget: &Budget) -> Result<Problem, Spent> {
+        let (names, dense) = names(draft);
         let mut versions: Vec<Version> =
             (0..names.len() as u32).map(|key| Version { txn: INIT, key }).collect();
+        versions.reserve_exact(draft.writes.len());
         let mut entries = draft.entries.clone();
-        let mut keys: Vec<u32> = Vec::new();
         for (txn, entry) in entries.iter_mut().enumerate() {
+            if txn.is_multiple_of(ASK_EVERY) {
+                budget.ask()?;
+            }
             if txn == INIT as usize {
                 entry.writes = 0..versions.len() as u32;
                 continue;
             }
-            keys.clear();
-            keys.extend(
-                draft.writes[entry.writes.start as usize..entry.writes.end as usize]
-                    .iter()
-                    .map(|&name| dense(name)),
-            );
-            keys.sort_unstable();
-            entry.writes = versions.len() as u32..(versions.len() + keys.len()) as u32;
-            versions.extend(keys.iter().map(|&key| Version { txn: txn as u32, key }));
+            let first = versions.len() as u32;
+            let written = &draft.writes[entry.writes.start as usize..entry.writes.end as usize];
+            versions
+                .extend(written.iter().map(|&name| Version { txn: txn as u32, key: dense[name as usize] }));
+            entry.writes = first..versions.len() as u32;
         }
         let mut problem = Problem {
             place: Vec::with_capacity(entries.len()),
@@ -150,19 +181,22 @@ impl Problem {
         };
         problem.place();
         for txn in 0..problem.entries.len() as u32 {
+            if (txn as usize).is_multiple_of(ASK_EVERY) {
+                budget.ask()?;
+            }
             let reads = problem.entries[txn as usize].reads.clone();
             for &(name, writer) in &draft.reads[reads.start as usize..reads.end as usize] {
-                let key = problem.names.binary_search(&name).expect("every key is named") as u32;
+                let key = dense[name as usize];
                 let version = problem.version(writer, key).expect("it was read from its writer");
                 problem.reads.push(Read { txn, version });
             }
         }
-        problem.index_readers();
+        problem.index_readers(budget)?;
         let all = 0..problem.versions.len() as u32;
-        problem.written = Lanes::new(&problem, all.clone().collect());
-        problem.read =
-            Lanes::new(&problem, all.filter(|&version| !problem.readers(version).is_empty()).collect());
-        problem
+        problem.written = Lanes::new(&problem, all.clone().collect(), budget)?;
+        let read = all.filter(|&version| !problem.readers(version).is_empty()).collect();
+        problem.read = Lanes::new(&problem, read, budget)?;
+        Ok(problem)
     }
 
     fn place(&mut self) {
@@ -177,21 +211,17 @@ impl Problem {
 
     /// Of the readers of a version, the last in each session: whoever wrote the next version comes after that one, and so
     /// after those before it too.
-    fn index_readers(&mut self) {
-        let mut order: Vec<u32> = (0..self.reads.len() as u32).collect();
-        let place = |read: &u32| {
-            let Read { txn, version } = self.reads[*read as usize];
-            (version, self.entries[txn as usize].session, self.place[txn as usize])
+    fn index_readers(&mut self, budget: &Budget) -> Result<(), Spent> {
+        let group = |read: u32| {
+            let Read { txn, version } = self.reads[read as usize];
+            (version, self.entries[txn as usize].session)
         };
-        order.sort_unstable_by_key(place);
-        let last = |at: usize| {
-            let (version, session, _) = place(&order[at]);
-            order.get(at + 1).is_none_or(|next| {
-                let (next, other, _) = place(next);
-                (next, other) != (version, session)
-            })
-        };
-        self.readers = (0..order.len()).filter(|&at| last(at)).map(|at| order[at]).collect();
+        // Reads are in order of transactions, so those of a session are in order of its places.
+        let order = (0..self.reads.len() as u32).collect();
+        let order = grouped(order, self.sessions.len(), |read| group(read).1, budget)?;
+        let order = grouped(order, self.versions.len(), |read| group(read).0, budget)?;
+        let last = |at: &usize| order.get(at + 1).is_none_or(|&next| group(next) != group(order[*at]));
+        self.readers = (0..order.len()).filter(last).map(|at| order[at]).collect();
         self.reader_starts = vec![0; self.versions.len() + 1];
         for &read in &self.readers {
             self.reader_starts[self.reads[read as usize].version as usize + 1] += 1;
@@ -199,6 +229,7 @@ impl Problem {
         for version in 0..self.versions.len() {
             self.reader_starts[version + 1] += self.reader_starts[version];
         }
+        budget.ask()
     }
 
     /// Number of transactions with [`INIT`].
@@ -243,7 +274,7 @@ impl Problem {
 
     /// Only these transactions, ascending, and [`INIT`]. What is read from others is left aside: so whatever holds of the
     /// whole holds of a part.
-    pub(super) fn only(&self, txns: &[u32]) -> Problem {
+    pub(super) fn only(&self, txns: &[u32], budget: &Budget) -> Result<Problem, Spent> {
         let mut draft = Draft::default();
         let kept: Vec<u32> =
             std::iter::once(INIT).chain(txns.iter().copied().filter(|&txn| txn != INIT)).collect();
@@ -270,13 +301,29 @@ impl Problem {
                 ..*entry
             });
         }
-        Problem::new(&draft)
+        Problem::new(&draft, budget)
     }
 
-    /// Bytes that it takes.
-    pub(super) fn bytes(&self) -> usize {
-        60 * self.entries.len() + 40 * self.versions.len() + 24 * self.reads.len() + 64 * self.names.len()
+    /// Bytes that the problem of a draft takes, with those that it takes only while it is built.
+    pub(super) fn bytes(draft: &Draft) -> usize {
+        let versions = draft.writes.len() + draft.keys();
+        60 * draft.entries.len() + 40 * versions + 32 * draft.reads.len() + 72 * draft.keys()
     }
+}
+
+/// The keys of a draft, ascending, and the place of each among them.
+fn names(draft: &Draft) -> (Vec<u32>, Vec<u32>) {
+    let mut dense = vec![NONE; draft.keys()];
+    draft.writes.iter().for_each(|&name| dense[name as usize] = 0);
+    draft.reads.iter().for_each(|&(name, _)| dense[name as usize] = 0);
+    let mut names = Vec::new();
+    for (name, place) in (0u32..).zip(&mut dense) {
+        if *place != NONE {
+            *place = names.len() as u32;
+            names.push(name);
+        }
+    }
+    (names, dense)
 }
 
 impl Draft {
@@ -284,5 +331,16 @@ impl Draft {
     pub(super) fn new() -> Draft {
         let init = Entry { id: NONE, session: 0, invoke: 0, complete: 0, writes: 0..0, reads: 0..0 };
         Draft { entries: vec![init], ..Draft::default() }
+    }
+
+    /// One more than the last of its keys.
+    fn keys(&self) -> usize {
+        let last = |keys: &mut dyn Iterator<Item = u32>| keys.max().map_or(0, |key| key as usize + 1);
+        last(&mut self.writes.iter().copied()).max(last(&mut self.reads.iter().map(|read| read.0)))
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.writes.capacity() * 4 + self.reads.capacity() * 8
     }
 }

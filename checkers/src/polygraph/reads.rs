@@ -3,28 +3,18 @@
 use std::collections::HashMap;
 
 use super::problem::{Draft, Entry, INIT};
-use crate::txn::{Mop, NONE, Outcome, Txns};
-
-/// A read that is wrong under every model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// A value that nobody wrote.
-    ThinAir { txn: u32, element: u32 },
-    /// A value that only a failed transaction wrote (G1a).
-    Aborted { txn: u32, element: u32 },
-    /// A value that its writer had overwritten itself (G1b).
-    Intermediate { txn: u32, element: u32 },
-    /// What the transaction itself wrote only later.
-    Future { txn: u32, element: u32 },
-    /// A read of `got`, after the transaction itself had written or read `expected`. `NONE` is the initial value.
-    Internal { txn: u32, key: u32, expected: u32, got: u32 },
-}
+use crate::txn::{Misread, NONE, Outcome, Replay, Told, Txns};
+use crate::{Budget, Lease, Spent};
 
 /// The committed transactions with their sessions, or what is wrong with the reads.
-pub(super) struct Reads {
+pub(super) struct Reads<'a> {
     pub(super) draft: Draft,
-    pub(super) faults: Vec<Fault>,
+    pub(super) misreads: Vec<Misread>,
+    _lease: Lease<'a>,
 }
+
+/// Transactions between two looks at the budget.
+const ASK_EVERY: u32 = 4096;
 
 /// Collects the committed transactions: the acknowledged ones, and those of unknown outcome of which something was read.
 ///
@@ -34,89 +24,48 @@ pub(super) struct Reads {
 /// A value that was written twice tells nothing: reads of it are left aside.
 ///
 /// With `forgiving`, failed transactions count as of unknown outcome.
-pub(super) fn collect(txns: &Txns, forgiving: bool) -> Reads {
+pub(super) fn collect<'a>(txns: &Txns, forgiving: bool, budget: &'a Budget) -> Result<Reads<'a>, Spent> {
+    let mut lease = budget.lease(Replay::bytes(txns) + txns.list.len() * 16)?;
     let mut collector = Collector {
         txns,
-        forgiving,
+        committed: txns.committed(forgiving),
         external: Vec::new(),
         starts: Vec::with_capacity(txns.list.len() + 1),
-        read: vec![false; txns.list.len()],
-        faults: Vec::new(),
-        seen: Vec::new(),
     };
+    let (mut replay, mut misreads) = (Replay::new(txns, forgiving, true), Vec::new());
     for txn in 0..txns.list.len() as u32 {
+        if txn.is_multiple_of(ASK_EVERY) {
+            budget.ask()?;
+        }
         collector.starts.push(collector.external.len());
-        collector.read_by(txn);
+        if !collector.committed[txn as usize] {
+            continue;
+        }
+        for &mop in txns.mops(txn) {
+            match replay.step(txn, mop) {
+                Told::Source(writer) => collector.external.push((mop.key(), writer)),
+                Told::Wrong(misread) => misreads.push(misread),
+                Told::Nothing | Told::Several => {}
+            }
+        }
     }
     collector.starts.push(collector.external.len());
-    Reads { draft: collector.draft(), faults: collector.faults }
+    budget.ask()?;
+    lease.resize(Replay::bytes(txns) + txns.list.len() * 32 + collector.external.capacity() * 8)?;
+    let draft = collector.draft();
+    lease.resize(draft.bytes())?;
+    Ok(Reads { draft, misreads, _lease: lease })
 }
 
 struct Collector<'a> {
     txns: &'a Txns<'a>,
-    forgiving: bool,
+    committed: Vec<bool>,
     /// Of each transaction from `starts` on: a key, and the transaction that wrote what was read, or `NONE`.
     external: Vec<(u32, u32)>,
     starts: Vec<usize>,
-    /// Whether others read from a transaction.
-    read: Vec<bool>,
-    faults: Vec<Fault>,
-    /// What a transaction knows of each key so far: the element, and whether it read or wrote it.
-    seen: Vec<(u32, u32)>,
 }
 
 impl Collector<'_> {
-    fn read_by(&mut self, txn: u32) {
-        let txns = self.txns;
-        if txns.list[txn as usize].outcome != Outcome::Ok {
-            return;
-        }
-        self.seen.clear();
-        for &mop in txns.mops(txn) {
-            let known = self.seen.iter().position(|&(key, _)| key == mop.key());
-            match (mop, known) {
-                (Mop::Write { element, .. }, Some(at)) => self.seen[at].1 = element,
-                (Mop::Write { key, element }, None) => self.seen.push((key, element)),
-                (Mop::Get { key, element }, Some(at)) if self.seen[at].1 != element => {
-                    let expected = self.seen[at].1;
-                    self.faults.push(Fault::Internal { txn, key, expected, got: element });
-                }
-                (Mop::Get { key, element }, None) => {
-                    self.seen.push((key, element));
-                    self.source(txn, key, element);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Notes from whom `txn` read an element.
-    fn source(&mut self, txn: u32, key: u32, element: u32) {
-        if element == NONE {
-            self.external.push((key, NONE));
-            return;
-        }
-        let value = self.txns.elements[element as usize];
-        if value.twice {
-            return;
-        }
-        let failed = if self.forgiving { value.aborted } else { NONE };
-        let writer = if value.writer == NONE { failed } else { value.writer };
-        if writer == NONE {
-            self.faults.push(match value.aborted {
-                NONE => Fault::ThinAir { txn, element },
-                _ => Fault::Aborted { txn, element },
-            });
-        } else if writer == txn {
-            self.faults.push(Fault::Future { txn, element });
-        } else if !value.last {
-            self.faults.push(Fault::Intermediate { txn, element });
-        } else {
-            self.external.push((key, writer));
-            self.read[writer as usize] = true;
-        }
-    }
-
     fn draft(&self) -> Draft {
         let mut draft = Draft::new();
         let mut sessions = Sessions::default();
@@ -124,8 +73,8 @@ impl Collector<'_> {
         let (mut sources, mut keys): (Vec<(u32, u32)>, Vec<u32>) = (Vec::new(), Vec::new());
         for (id, txn) in (0u32..).zip(&self.txns.list) {
             let ok = txn.outcome == Outcome::Ok;
-            let session = if ok || self.read[id as usize] { sessions.of(txn.process) } else { NONE };
-            if txn.outcome == Outcome::Unknown {
+            let session = if self.committed[id as usize] { sessions.of(txn.process) } else { NONE };
+            if !ok && (self.committed[id as usize] || txn.outcome == Outcome::Unknown) {
                 sessions.open.remove(&txn.process);
             }
             if session == NONE {

@@ -24,6 +24,9 @@ pub(super) const LITERAL: u32 = 1 << 31;
 /// graph.
 pub(super) const READ: u32 = 1 << 30;
 
+/// Edges between two looks at the budget.
+const ASK_EVERY: u32 = 1 << 14;
+
 /// Edges (from, to, tag) that close a circle.
 pub(super) type Cycle = Vec<(u32, u32, u32)>;
 
@@ -70,10 +73,13 @@ pub(super) struct Solver<'a> {
 
 impl<'a> Solver<'a> {
     /// A search that goes on from a known graph without cycles.
-    pub(super) fn new(known: &'a Known<'a>) -> Solver<'a> {
+    pub(super) fn new(known: &'a Known<'a>, budget: &Budget) -> Result<Solver<'a>, Spent> {
         let problem = known.problem;
         let mut order = Order::new(&known.order);
         for (tag, edge) in (0u32..).zip(&known.edges) {
+            if tag.is_multiple_of(ASK_EVERY) {
+                budget.ask()?;
+            }
             order.insert(edge.from, edge.to, tag).expect("the known graph has no cycle");
         }
         // One lane is that of the initial version. Reads of a key with one more bind others only where the order of all writes
@@ -88,7 +94,8 @@ impl<'a> Solver<'a> {
             versions
         });
         let contended: Vec<Vec<u32>> = contended.collect();
-        Solver {
+        budget.ask()?;
+        Ok(Solver {
             known,
             problem,
             layout: known.layout,
@@ -110,7 +117,7 @@ impl<'a> Solver<'a> {
             cycles: Vec::new(),
             decisions: 0,
             steps: 0,
-        }
+        })
     }
 
     /// Bytes that a search from this graph takes at first.

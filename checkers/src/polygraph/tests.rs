@@ -271,9 +271,9 @@ fn nearly(rng: &mut Random, count: usize) -> Vec<TinyTxn> {
 fn problem(history: &History) -> Problem {
     let budget = Budget::default();
     let txns = Txns::parse(history, Shape::Registers, &budget).unwrap();
-    let reads = collect(&txns, false);
-    assert_eq!(reads.faults, []);
-    Problem::new(&reads.draft)
+    let reads = collect(&txns, false, &budget).unwrap();
+    assert_eq!(reads.misreads, []);
+    Problem::new(&reads.draft, &budget).unwrap()
 }
 
 /// What the search with learning says, and that over frontiers where there is one. Counts the decisions of the first.
@@ -286,7 +286,7 @@ fn both(problem: &Problem, model: PolygraphModel, decisions: &mut u64) -> (bool,
         return (holds, None);
     }
     // Without what the known graph implies, so that they have as little as may be in common.
-    let mut known = known::Known::new(problem, model);
+    let mut known = known::Known::new(problem, model, &budget).unwrap();
     if !known.carry(&budget).unwrap() {
         return (holds, Some(false));
     }
@@ -337,7 +337,7 @@ fn from_a_witness_no_transaction_can_be_taken() {
         let witness = witness::reduce(&problem, model, core, &budget);
         assert!(witness.minimal);
         let fails = |txns: &[u32]| {
-            let part = problem.only(txns);
+            let part = problem.only(txns, &budget).unwrap();
             decide(&part, model, u64::MAX, &budget).unwrap().answer != Answer::Holds
         };
         assert!(fails(&witness.txns));

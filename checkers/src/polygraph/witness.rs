@@ -28,11 +28,11 @@ pub(super) fn reduce(problem: &Problem, model: PolygraphModel, core: Vec<u32>, b
             return Witness { txns, minimal: false };
         }
         let kept = [&txns[..from], &txns[(from + size).min(txns.len())..]].concat();
-        let part = problem.only(&kept);
-        let Ok(decision) = decide(&part, model, STEPS_EACH, budget) else {
+        let part = problem.only(&kept, budget);
+        let Ok(decision) = part.and_then(|part| decide(&part, model, STEPS_EACH, budget)) else {
             return Witness { txns, minimal: false };
         };
-        steps += decision.steps + 10 * part.len() as u64;
+        steps += decision.steps + 10 * kept.len() as u64;
         match decision.answer {
             Answer::Fails(core) => {
                 let needed = core.into_iter().filter(|&txn| txn != INIT).map(|txn| kept[txn as usize - 1]);

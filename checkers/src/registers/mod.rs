@@ -14,6 +14,7 @@
 //! **Which write a read saw** follows from its value where each value is written to a key once. Where several writes
 //! could be the one, the read is left aside; a checker that must know is then `unknown`, unless the rest fails already.
 
+mod keying;
 mod minimal;
 mod parse;
 mod resolve;
@@ -21,6 +22,7 @@ mod teller;
 #[cfg(test)]
 pub(crate) mod tiny;
 
+pub(crate) use keying::{Keying, Kind};
 pub(crate) use minimal::minimal;
 pub(crate) use resolve::{Kv, KvOp, Sessions, Source, resolve};
 pub(crate) use teller::Teller;

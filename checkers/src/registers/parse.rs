@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{NONE, Stop};
+use super::{Keying, Kind, NONE, Stop};
 use crate::history::{OpRef, Raw};
 use crate::intern::Interner;
 use crate::{Budget, History, Lease, Process, Type, Value};
@@ -48,27 +48,14 @@ pub(crate) struct Registers<'a> {
     pub(crate) lease: Lease<'a>,
 }
 
-/// The kinds of operations that a register has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Read,
-    Write,
-    Delete,
-    Cas,
-}
-
-impl Kind {
-    fn of(op: OpRef) -> Result<Kind, Stop> {
+fn kind(op: OpRef) -> Result<Kind, Stop> {
+    Kind::of(op.f()).ok_or_else(|| {
         let hint = match op.f() {
-            "read" | "get" => return Ok(Kind::Read),
-            "write" | "put" => return Ok(Kind::Write),
-            "cas" => return Ok(Kind::Cas),
-            "delete" => return Ok(Kind::Delete),
             "append" => "check it as linearizable-kv",
             _ => "it has read, write, cas, get, put and delete",
         };
-        Err(Stop::Unfit(format!("event {}: a register has no `{}`: {hint}", op.index(), op.f())))
-    }
+        Stop::Unfit(format!("event {}: a register has no `{}`: {hint}", op.index(), op.f()))
+    })
 }
 
 impl<'a> Registers<'a> {
@@ -84,13 +71,13 @@ impl<'a> Registers<'a> {
         let ops = Vec::with_capacity(most);
         let keys = Interner::default();
         let mut registers = Registers { ops, keys, values, initial, keyed: false, sessions: 0, lease };
-        let mut reader = Reader { processes: Processes::default(), shape: None };
+        let mut reader = Reader { processes: Processes::default(), keying: Keying::default() };
         for event in history.iter() {
             if event.index() % STRIDE == 0 {
                 budget.ask()?;
             }
             if event.is_client() {
-                reader.event(&mut registers, event, Kind::of(event)?)?;
+                reader.event(&mut registers, event, kind(event)?)?;
             }
         }
         // A read that returned nothing says nothing.
@@ -112,18 +99,14 @@ impl<'a> Registers<'a> {
 /// What one pass over the events remembers.
 struct Reader {
     processes: Processes,
-    /// Whether values carry a key, and which event says so.
-    shape: Option<(bool, usize)>,
+    keying: Keying,
 }
 
 impl Reader {
     fn event(&mut self, registers: &mut Registers, event: OpRef, kind: Kind) -> Result<(), Stop> {
-        let told = match (kind, event.kind()) {
-            (Kind::Read, Type::Ok) => Some(self.told(registers, event, kind)?),
-            (Kind::Write | Kind::Cas | Kind::Delete, Type::Invoke) => {
-                Some(self.told(registers, event, kind)?)
-            }
-            _ => None,
+        let told = match kind.told_by(event.kind()) {
+            true => Some(self.told(registers, event, kind)?),
+            false => None,
         };
         let slot = self.processes.slot(event.process());
         if event.kind() == Type::Invoke {
@@ -164,24 +147,14 @@ impl Reader {
     /// The key, what is read and what is written.
     #[inline]
     fn told(&mut self, registers: &mut Registers, event: OpRef, kind: Kind) -> Result<(u32, u32, u32), Stop> {
-        let raw = event.raw();
-        let pair = match raw {
-            Raw::Pair(a, b) => Some((Raw::from(a), Raw::from(b))),
-            _ => raw.pair(),
-        };
-        let pair = pair.filter(|(_, second)| kind != Kind::Cas || second.pair().is_some());
-        let (keyed, at) = *self.shape.get_or_insert((pair.is_some(), event.index()));
-        if keyed != pair.is_some() {
-            let (with, without) = if keyed { (at, event.index()) } else { (event.index(), at) };
-            return Err(Stop::Unfit(format!(
-                "event {with} carries [key, value] and event {without} does not: \
-                 give every read, write and cas a key, or none"
-            )));
+        let pair = self.keying.note(event, kind);
+        if let Some(clash) = self.keying.clash() {
+            return Err(Stop::Unfit(clash));
         }
-        registers.keyed = keyed;
+        registers.keyed = pair.is_some();
         let (key, value) = match pair {
             Some((key, value)) => (registers.keys.intern_raw(key), value),
-            None => (registers.keys.intern_raw(Raw::Int(0)), raw),
+            None => (registers.keys.intern_raw(Raw::Int(0)), event.raw()),
         };
         let initial = registers.initial;
         let mut number = |value: Raw| match value {

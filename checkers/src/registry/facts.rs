@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::history::{OpRef, Raw};
+use crate::registers::{Keying, Kind};
 use crate::{History, Type};
 
 /// What the operations of a history say of the object that they are on.
@@ -16,7 +17,7 @@ pub struct Facts {
     pub registers: bool,
     /// There are transactions that send to logs and poll them.
     pub logs: bool,
-    /// Every value of a plain read or write is `[key, value]`.
+    /// Every value of a plain read, write or cas is `[key, value]`.
     pub keyed: bool,
     /// A read returned a list.
     pub reads_lists: bool,
@@ -36,22 +37,22 @@ impl Facts {
             real_time: history.has_real_time(),
             ..Facts::default()
         };
-        let (mut plain, mut pairs) = (0usize, 0usize);
+        let mut keying = Keying::default();
         for op in history.iter().filter(|op| op.is_client()) {
             if !facts.fs.contains(op.f()) {
                 facts.fs.insert(op.f().to_owned());
             }
             match op.f() {
-                "read" | "write" if told(op) => {
-                    plain += 1;
-                    pairs += usize::from(op.raw().pair().is_some());
+                "read" | "write" | "cas" => {
+                    if let Some(kind) = Kind::of(op.f()).filter(|kind| kind.told_by(op.kind())) {
+                        keying.note(op, kind);
+                    }
                     facts.note_read(op);
                 }
-                "read" | "write" | "cas" => {}
                 _ => facts.note_txn(op),
             }
         }
-        facts.keyed = plain > 0 && plain == pairs;
+        facts.keyed = keying.keyed();
         facts
     }
 
@@ -88,9 +89,4 @@ impl Facts {
     pub fn transactions(&self) -> bool {
         self.lists || self.registers || self.has("txn")
     }
-}
-
-/// Whether the event tells a value: an invocation of a read need not.
-fn told(op: OpRef<'_>) -> bool {
-    op.raw() != Raw::Null
 }

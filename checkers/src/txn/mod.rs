@@ -8,8 +8,13 @@
 
 mod elements;
 mod parse;
+mod reads;
+mod teller;
 
 use std::collections::HashMap;
+
+pub(crate) use reads::{Misread, Replay, Told};
+pub(crate) use teller::Teller;
 
 use crate::intern::Interner;
 use crate::{Budget, History, Lease};
@@ -102,6 +107,14 @@ pub(crate) struct Element {
     pub(crate) twice: bool,
 }
 
+impl Element {
+    /// Who wrote it, or `NONE`. With `forgiving`, failed transactions may have.
+    #[inline]
+    pub(crate) fn writer(&self, forgiving: bool) -> u32 {
+        if self.writer == NONE && forgiving { self.aborted } else { self.writer }
+    }
+}
+
 /// All transactions of a history in order of invocation.
 #[derive(Debug)]
 pub(crate) struct Txns<'a> {
@@ -122,7 +135,8 @@ pub(crate) struct Txns<'a> {
 
 impl<'a> Txns<'a> {
     /// Reads the transactions of the clients. Operations that are no transactions are left out. A transaction that is not
-    /// acknowledged has only writes. The error names the event that is malformed, or says that the budget is spent.
+    /// acknowledged has only writes, but a cas has its read: if it took effect, that is what it saw. The error names the
+    /// event that is malformed, or says that the budget is spent.
     pub(crate) fn parse(history: &'a History, shape: Shape, budget: &'a Budget) -> Result<Txns<'a>, String> {
         parse::parse(history, shape, budget)
     }
@@ -140,22 +154,38 @@ impl<'a> Txns<'a> {
         &self.reads[self.lists[list as usize] as usize..self.lists[list as usize + 1] as usize]
     }
 
-    /// Which transactions committed: the acknowledged ones, and those of unknown outcome a write of which one of these read.
-    pub(crate) fn committed(&self) -> Vec<bool> {
+    /// Which transactions committed: the acknowledged ones, and those of unknown outcome a write of which was read by one that
+    /// committed. The others may be left out: nobody who counts saw them, so whatever order there is with them, there is
+    /// one without. With `forgiving`, failed transactions count as of unknown outcome.
+    pub(crate) fn committed(&self, forgiving: bool) -> Vec<bool> {
         let mut committed: Vec<bool> = self.list.iter().map(|txn| txn.outcome == Outcome::Ok).collect();
-        let mut note = |element: u32| {
-            let Some(element) = self.elements.get(element as usize) else { return };
-            if element.writer != NONE && !element.twice {
-                committed[element.writer as usize] = true;
-            }
-        };
-        for mop in &self.mops {
-            if let Mop::Get { element, .. } = *mop {
-                note(element);
+        let mut open: Vec<u32> = Vec::new();
+        for txn in (0..).zip(&self.list).filter(|(_, txn)| txn.outcome == Outcome::Ok).map(|(id, _)| id) {
+            open.push(txn);
+            while let Some(txn) = open.pop() {
+                self.each_read(txn, |element| {
+                    let element = &self.elements[element as usize];
+                    let writer = element.writer(forgiving);
+                    if writer != NONE
+                        && !element.twice
+                        && !std::mem::replace(&mut committed[writer as usize], true)
+                    {
+                        open.push(writer);
+                    }
+                });
             }
         }
-        self.reads.iter().for_each(|&element| note(element));
         committed
+    }
+
+    fn each_read(&self, txn: u32, mut visit: impl FnMut(u32)) {
+        for mop in self.mops(txn) {
+            match *mop {
+                Mop::Get { element, .. } if element != NONE => visit(element),
+                Mop::Read { list, .. } => self.read(list).iter().for_each(|&element| visit(element)),
+                _ => {}
+            }
+        }
     }
 
     /// The mops of a transaction, key by key, each in order. `scratch` is only there to be used again.
@@ -294,7 +324,7 @@ mod tests {
             (2, NONE, true, false),
         ];
         assert_eq!(all, expected);
-        assert_eq!(txns.committed(), [true, false, true, true]);
+        assert_eq!(txns.committed(false), [true, false, true, true]);
         assert_eq!(txns.twice.values().copied().collect::<Vec<_>>(), [(0, 2, txns.elements[1].value)]);
         assert_eq!(txns.mops(2).len(), 2, "what was not acknowledged has only writes");
         let mut scratch = Vec::new();
@@ -321,7 +351,7 @@ mod tests {
             [["w", null, 1]],
             [["r", null, 1], ["w", null, 2]],
             [["r", null, 2]],
-            [["w", null, 3]],
+            [["r", null, 2], ["w", null, 3]],
             []
         ]);
         assert_eq!(Value::from(told(&txns)), expected);
@@ -342,6 +372,57 @@ mod tests {
         assert!(Txns::parse(&keyed, Shape::Lists, &budget).unwrap().list.is_empty());
     }
 
+    /// A crashed cas was taken for a write: that it must have read its old value, once its new one was read, was lost, so that
+    /// a history in which two of them replaced one value, and both were seen, was valid.
+    #[test]
+    fn a_cas_of_unknown_outcome_that_was_seen_had_read() {
+        use crate::{Checker, Isolation, IsolationLevel, Polygraph, PolygraphModel, RwRegister, Valid};
+        let cas = |process, kind, old: Value, new| {
+            Op::new("cas").process(Process::Client(process)).kind(kind).value(json!([0, [old, new]]))
+        };
+        let read = |process, value: Value| {
+            [Type::Invoke, Type::Ok].map(|kind| {
+                Op::new("read").process(Process::Client(process)).kind(kind).value(json!([0, value]))
+            })
+        };
+        let two: Vec<Op> = [(0, 1), (1, 2)]
+            .into_iter()
+            .flat_map(|(process, new)| {
+                [Type::Invoke, Type::Info].map(|kind| cas(process, kind, Value::Null, new))
+            })
+            .collect();
+        let seen: History = two.iter().cloned().chain(read(2, json!(1))).chain(read(3, json!(2))).collect();
+        let one: History = two.iter().cloned().chain(read(2, json!(1))).chain(read(3, json!(1))).collect();
+        let checkers: [Box<dyn Checker>; 4] = [
+            Box::new(Polygraph::new(PolygraphModel::Serializable)),
+            Box::new(Polygraph::new(PolygraphModel::ParallelSnapshotIsolation)),
+            Box::new(Polygraph::new(PolygraphModel::SnapshotIsolation)),
+            Box::new(RwRegister::default()),
+        ];
+        for checker in &checkers {
+            assert_eq!(checker.check(&seen).valid, Valid::False, "{}", checker.name());
+            assert_eq!(checker.check(&one).valid, Valid::True, "{}", checker.name());
+        }
+        // Whom a cas read from that took effect committed, too, and what nobody wrote it cannot have seen.
+        let chain: History = [cas(0, Type::Invoke, json!(5), 6), cas(0, Type::Info, json!(5), 6)]
+            .into_iter()
+            .chain(
+                [Type::Invoke, Type::Info]
+                    .map(|kind| Op::new("write").process(Process::Client(1)).kind(kind).value(json!([0, 5]))),
+            )
+            .chain(read(2, json!(6)))
+            .collect();
+        let budget = Budget::default();
+        let txns = Txns::parse(&chain, Shape::Registers, &budget).unwrap();
+        assert_eq!(txns.committed(false), [true; 3]);
+        let unread = |level| Isolation::new(level).check(&chain.witness(&[0, 5]));
+        assert_eq!(unread(IsolationLevel::ReadCommitted).anomalies[0].kind, "thin-air-read");
+        let alone =
+            Txns::parse(&history(&[(Type::Invoke, "cas", json!([0, [5, 6]]))]), Shape::Registers, &budget)
+                .map(|txns| txns.committed(false));
+        assert_eq!(alone.unwrap(), [false]);
+    }
+
     #[test]
     fn malformed_values_are_named_and_a_small_budget_is_kept() {
         for (f, value) in [
@@ -353,7 +434,7 @@ mod tests {
             ("txn", json!([1, 2])),
             ("txn", json!("x")),
             ("cas", json!([1])),
-            ("put", json!(1)),
+            ("delete", json!(1)),
         ] {
             let history = history(&[(Type::Invoke, f, value.clone()), (Type::Ok, f, value)]);
             let budget = Budget::default();

@@ -4,6 +4,7 @@ use super::elements::Index;
 use super::{Mop, NONE, Outcome, Shape, Txn, Txns};
 use crate::history::{OpRef, Raw, Scan};
 use crate::intern::Interner;
+use crate::registers::{Keying, Kind};
 use crate::{Budget, History, Process, Spent, Type};
 
 /// Transactions between two looks at the budget.
@@ -12,8 +13,12 @@ const ASK_EVERY: usize = 1024;
 pub(super) fn parse<'a>(history: &'a History, shape: Shape, budget: &'a Budget) -> Result<Txns<'a>, String> {
     let spent = |spent: Spent| format!("the transactions are not read yet: {spent}");
     let pairs = history.pairs();
+    let keying = if shape == Shape::Registers { Keying::of(history) } else { Keying::default() };
+    if let Some(clash) = keying.clash() {
+        return Err(clash);
+    }
     let mut parser = Parser {
-        keyed: shape == Shape::Registers && keyed(history),
+        keyed: keying.keyed(),
         index: Index::default(),
         latest: Vec::new(),
         txns: Txns {
@@ -41,16 +46,10 @@ pub(super) fn parse<'a>(history: &'a History, shape: Shape, budget: &'a Budget) 
     Ok(parser.txns)
 }
 
-/// Whether the reads and writes of a history have a key: all their values are pairs.
-fn keyed(history: &History) -> bool {
-    let mut plain = history.iter().filter(|op| op.is_client() && matches!(op.f(), "read" | "write"));
-    plain.all(|op| op.raw().pair().is_some() || op.raw() == Raw::Null && op.kind() != Type::Invoke)
-}
-
 struct Parser<'a> {
     txns: Txns<'a>,
     index: Index,
-    /// Whether the value of a `read`, `write` or `cas` is `[key, value]`.
+    /// Whether the value of a single operation is `[key, value]`.
     keyed: bool,
     /// For each key the transaction that wrote to it last, and what.
     latest: Vec<(u32, u32)>,
@@ -58,12 +57,11 @@ struct Parser<'a> {
 
 /// What an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum What {
     /// A list of micro-operations.
     Txn,
-    Read,
-    Write,
-    Cas,
+    /// One operation on a register.
+    Single(Kind),
 }
 
 impl Parser<'_> {
@@ -73,9 +71,9 @@ impl Parser<'_> {
             Some(Type::Fail) => Outcome::Failed,
             _ => Outcome::Unknown,
         };
-        let Some(kind) = self.kind(invoke, complete) else { return Ok(()) };
-        let at = match complete {
-            Some(complete) if outcome == Outcome::Ok && matches!(kind, Kind::Txn | Kind::Read) => complete,
+        let Some(what) = self.what(invoke, complete) else { return Ok(()) };
+        let at = match (what, complete) {
+            (What::Txn | What::Single(Kind::Read), Some(complete)) if outcome == Outcome::Ok => complete,
             _ => invoke,
         };
         let Process::Client(process) = invoke.process() else { return Ok(()) };
@@ -87,25 +85,24 @@ impl Parser<'_> {
             first: self.txns.mops.len() as u32,
             outcome,
         });
-        let read = match kind {
-            Kind::Txn => self.mops(id, outcome, at.raw()),
-            _ => self.single(id, outcome, kind, at),
+        let read = match what {
+            What::Txn => self.mops(id, outcome, at.raw()),
+            What::Single(kind) => self.single(id, outcome, kind, at),
         };
-        read.ok_or_else(|| self.malformed(kind, at))
+        read.ok_or_else(|| self.malformed(what, at))
     }
 
-    fn kind(&self, invoke: OpRef, complete: Option<OpRef>) -> Option<Kind> {
-        let registers = self.txns.shape == Shape::Registers;
-        match invoke.f() {
-            "txn" => Some(Kind::Txn),
-            "read" | "get" if registers => Some(Kind::Read),
-            "write" | "put" if registers => Some(Kind::Write),
-            "cas" if registers => Some(Kind::Cas),
-            _ => {
-                let told = complete.filter(|op| op.kind() == Type::Ok).unwrap_or(invoke).raw();
-                self.is_transaction(told).then_some(Kind::Txn)
-            }
+    fn what(&self, invoke: OpRef, complete: Option<OpRef>) -> Option<What> {
+        if invoke.f() == "txn" {
+            return Some(What::Txn);
         }
+        if self.txns.shape == Shape::Registers
+            && let Some(kind) = Kind::of(invoke.f())
+        {
+            return Some(What::Single(kind));
+        }
+        let told = complete.filter(|op| op.kind() == Type::Ok).unwrap_or(invoke).raw();
+        self.is_transaction(told).then_some(What::Txn)
     }
 
     fn is_transaction(&self, value: Raw) -> bool {
@@ -180,27 +177,22 @@ impl Parser<'_> {
         Some(())
     }
 
-    /// One read, write or cas.
+    /// One operation on a register. A delete writes null, the initial value, which nobody can tell from others.
     fn single(&mut self, txn: u32, outcome: Outcome, kind: Kind, op: OpRef) -> Option<()> {
         if kind == Kind::Read && outcome != Outcome::Ok {
             return Some(());
         }
-        let (key, value) = if self.keyed || matches!(op.f(), "get" | "put") {
-            op.raw().pair()?
-        } else {
-            (Raw::Null, op.raw())
-        };
+        let (key, value) = if self.keyed { op.raw().pair()? } else { (Raw::Null, op.raw()) };
         let key = self.key(key);
         match kind {
             Kind::Write => self.write(txn, outcome, key, value)?,
             Kind::Cas => {
                 let (old, new) = value.pair()?;
-                if outcome == Outcome::Ok {
-                    self.get(key, old);
-                }
+                self.get(key, old);
                 self.write(txn, outcome, key, new)?;
             }
-            Kind::Read | Kind::Txn => self.get(key, value),
+            Kind::Read => self.get(key, value),
+            Kind::Delete => return None,
         }
         Some(())
     }
@@ -268,13 +260,18 @@ impl Parser<'_> {
         }
     }
 
-    fn malformed(&self, kind: Kind, op: OpRef) -> String {
-        let expected = match (kind, self.txns.shape) {
-            (Kind::Txn, Shape::Lists) => r#"a list of ["append", key, value] and ["r", key, list or null]"#,
-            (Kind::Txn, Shape::Registers) => {
+    fn malformed(&self, what: What, op: OpRef) -> String {
+        let expected = match (what, self.txns.shape) {
+            (What::Txn, Shape::Lists) => r#"a list of ["append", key, value] and ["r", key, list or null]"#,
+            (What::Txn, Shape::Registers) => {
                 r#"a list of ["w", key, value] and ["r", key, value or null], where no null is written"#
             }
-            (Kind::Cas, _) => "the old value and the new, which is not null, of a key if reads have one",
+            (What::Single(Kind::Delete), _) => {
+                "no delete, for it writes null, which is the initial value and no value of its own"
+            }
+            (What::Single(Kind::Cas), _) => {
+                "the old value and the new, which is not null, of a key if reads have one"
+            }
             _ => "a value, which is not null if it is written, of a key if others have one",
         };
         format!("event {}: expected {expected}, got {}", op.index(), op.value())
