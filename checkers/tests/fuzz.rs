@@ -25,9 +25,6 @@ const BYTES_MAX: usize = 8_192;
 /// The caps on a checker, and how long it may take in all before it counts as hanging: the machine may be busy.
 const TIME_CAP: Duration = Duration::from_millis(50);
 const MEMORY_CAP: usize = 16 << 20;
-/// Families with witnesses that do not fail alone yet: lost updates and real-time cycles of registers, whose versions the left out
-/// writes tell; values that a cas of unknown outcome did not read.
-const EXEMPT: [&str; 2] = ["rw-register", "causal"];
 const HANGS_AFTER: Duration = Duration::from_secs(20);
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -217,9 +214,8 @@ fn check(
         if let Some(anomaly) = verdict.anomalies.first() {
             *witnesses += 1;
             let (witness, again) = alone(entry, &history.witness(&anomaly.witness));
-            let known = EXEMPT.iter().any(|family| entry.name.starts_with(family));
             assert!(
-                again != Valid::True || known,
+                again != Valid::True,
                 "{}: the witness of {anomaly:?} is valid alone:\n{witness}\nof input {input}:\n{}",
                 entry.name,
                 text()

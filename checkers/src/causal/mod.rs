@@ -218,14 +218,33 @@ impl Causal {
         });
         let explained = worst.into_iter().take(SHOWN).map(|pattern| {
             let mut anomaly = explain::explain(kv, pattern);
-            if !matches!(pattern, Pattern::ThinAirRead { .. } | Pattern::AbortedRead { .. }) {
-                let ops = self.witness(kv, pattern, budget);
-                anomaly.witness = ops.iter().map(|&op| kv.ops[op as usize].event() as usize).collect();
-                anomaly.witness.sort_unstable();
+            let ops = match *pattern {
+                // An operation of unknown outcome counts only with whoever shows that it took effect.
+                Pattern::ThinAirRead { read } | Pattern::AbortedRead { read, .. } => vec![read],
+                _ => {
+                    anomaly.witness.clear();
+                    self.witness(kv, pattern, budget)
+                }
+            };
+            let ops = kv.with_readers(&ops);
+            anomaly.witness.extend(ops.iter().map(|&op| kv.ops[op as usize].event() as usize));
+            anomaly.witness.sort_unstable();
+            anomaly.witness.dedup();
+            if !self.stands_alone(kv, &anomaly, budget) {
+                anomaly.steps.push(
+                    "these operations alone do not show it: it follows from others with them".to_owned(),
+                );
             }
             anomaly
         });
         explained.collect()
+    }
+
+    /// Whether the witness of an anomaly fails as a history of its own.
+    fn stands_alone(&self, kv: &Kv, anomaly: &Anomaly, budget: &Budget) -> bool {
+        let alone = kv.history.witness(&anomaly.witness);
+        let found = registers::resolve(&alone, true, budget).and_then(|kv| Ok(self.examine(&kv, budget)?));
+        found.is_ok_and(|found| !found.patterns.is_empty())
     }
 
     /// Operations that fail by themselves and hold the write of each read, starting from those of a pattern.

@@ -220,6 +220,29 @@ fn a_cas_of_unknown_outcome_that_was_read_makes_its_old_value_count() {
     assert_eq!(verdict.anomalies[0].kind, "write-co-read", "{verdict:#?}");
 }
 
+/// The witness was the cas alone, which is valid: a cas of unknown outcome counts only because its value was read, here by
+/// another such cas, the value of which was read by an acknowledged operation.
+#[test]
+fn a_cas_of_unknown_outcome_that_read_what_nobody_wrote_is_shown_with_its_readers() {
+    let events = [
+        (0, Invoke, "cas", json!([5, 6])),
+        (0, Info, "cas", json!([5, 6])),
+        (1, Invoke, "cas", json!([6, 7])),
+        (1, Info, "cas", json!([6, 7])),
+        (2, Invoke, "write", json!(9)),
+        (2, Ok, "write", json!(9)),
+        (3, Invoke, "read", json!(null)),
+        (3, Ok, "read", json!(7)),
+    ];
+    for model in MODELS {
+        let history = history(&events);
+        let verdict = Causal::new(model).check(&history);
+        let [anomaly] = verdict.anomalies.as_slice() else { panic!("{model:?} {verdict:#?}") };
+        assert_eq!((anomaly.kind.as_str(), anomaly.witness.as_slice()), ("thin-air-read", &[0, 2, 7][..]));
+        assert_eq!(judge(model, &history.witness(&anomaly.witness)), Valid::False, "{model:?}");
+    }
+}
+
 #[test]
 fn an_operation_of_unknown_outcome_ends_its_session() {
     // The write may take effect after the read that the same process id made next.

@@ -37,6 +37,7 @@ mod judge;
 mod lists;
 mod part;
 mod registers;
+mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +47,7 @@ pub(crate) use entries::CHECKERS;
 
 use crate::checker::without_real_time;
 use crate::txn::{Shape, Txns};
-use crate::{Budget, Checker, History, Spent, Verdict};
+use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 use judge::Judge;
 use lists::Orders;
 use registers::{Assumptions, Registers};
@@ -202,6 +203,22 @@ impl RwRegister {
         let judge = Judge { name: &self.name, model: self.model, txns, known };
         Ok(judge.verdict(&registers.faults, &found, deps.graph.edges()))
     }
+
+    /// What is wrong with a part of a history in which `anomaly` was found. What is read there from nowhere may come from
+    /// elsewhere, unless that is what was found.
+    fn anomalies(
+        &self,
+        anomaly: &Anomaly,
+        history: &History,
+        budget: &Budget,
+    ) -> Result<Vec<Anomaly>, Spent> {
+        let mut part = self.clone();
+        part.assumptions.closed &= anomaly.kind == "thin-air-read";
+        match Txns::parse(history, Shape::Registers, budget) {
+            Ok(txns) => Ok(part.judge(&txns, budget)?.anomalies),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
 }
 
 impl Checker for RwRegister {
@@ -218,6 +235,11 @@ impl Checker for RwRegister {
             Ok(txns) => txns,
             Err(reason) => return Verdict::unknown(&self.name, reason),
         };
-        self.judge(&txns, budget).unwrap_or_else(|spent| judge::spent(&self.name, &txns, spent))
+        let mut verdict =
+            self.judge(&txns, budget).unwrap_or_else(|spent| judge::spent(&self.name, &txns, spent));
+        witness::stand_alone(&mut verdict, &txns, budget, |anomaly, history| {
+            self.anomalies(anomaly, history, budget).unwrap_or_default()
+        });
+        verdict
     }
 }

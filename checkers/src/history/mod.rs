@@ -203,10 +203,15 @@ impl History {
             events.iter().filter(|&&event| event < self.len()).flat_map(with).collect();
         events.sort_unstable();
         events.dedup();
+        self.only(&events)
+    }
+
+    /// These events alone, which ascend.
+    pub(crate) fn only(&self, events: &[usize]) -> History {
         let mut witness =
             History { untimed: self.untimed, object: self.object.clone(), ..History::default() };
         let mut last_ns = 0;
-        for event in events {
+        for &event in events {
             let op = self.get(event).to_op();
             last_ns = last_ns.max(op.time_ns);
             witness.push(&op.at(last_ns));

@@ -117,6 +117,33 @@ impl Sessions {
         all
     }
 
+    /// `ops` and, for each of unknown outcome, those whose reads show that it took effect: ascending.
+    pub(crate) fn with_readers(&self, ops: &[u32]) -> Vec<u32> {
+        let unknown = |op: u32| self.ops[op as usize].complete == NONE;
+        if !ops.iter().any(|&op| unknown(op)) {
+            return ops.to_vec();
+        }
+        let mut shown_by: HashMap<u32, u32, FastBuild> = HashMap::default();
+        for acknowledged in (0..self.ops.len() as u32).filter(|&op| !unknown(op)) {
+            let mut reader = acknowledged;
+            while let Some(write) = self.source(reader).filter(|&write| unknown(write)) {
+                if shown_by.contains_key(&write) {
+                    break;
+                }
+                shown_by.insert(write, reader);
+                reader = write;
+            }
+        }
+        let mut all = ops.to_vec();
+        let mut at = 0;
+        while let Some(&op) = all.get(at) {
+            all.extend(shown_by.get(&op).filter(|reader| !all.contains(reader)).copied());
+            at += 1;
+        }
+        all.sort_unstable();
+        all
+    }
+
     /// These operations alone, which must be ascending and hold with each read the write that it saw.
     pub(crate) fn cut(&self, ops: &[u32]) -> Sessions {
         let new_id = |old: u32| ops.binary_search(&old).expect("closed under reads-from") as u32;
