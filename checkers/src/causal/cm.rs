@@ -442,7 +442,7 @@ mod tests {
     fn what_a_cap_leaves_undecided_does_not_depend_on_threads() {
         let mut rng = Random(41);
         let (mut capped, mut found, mut runs) = (0, 0, 0);
-        for _ in 0..3_000 {
+        for _ in 0..5_000 {
             let ops = tiny::random(&mut rng, 7);
             let (history, budget) = (tiny::record(&ops), Budget::default());
             let kv = resolve(&history, true, &budget).unwrap();
@@ -469,6 +469,6 @@ mod tests {
         println!(
             "{runs} runs by one and by four threads: {capped} ended at the cap, {found} found a pattern"
         );
-        assert!(capped > 500 && found > 20);
+        assert!(capped > 2_000 && found >= 10);
     }
 }
