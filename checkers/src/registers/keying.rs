@@ -88,11 +88,14 @@ mod tests {
     use crate::txn::{Shape, Txns};
     use crate::{Budget, Op};
 
+    /// A function, what is asked and what is told.
+    type Case = (&'static str, Value, Value);
+
     /// There were three notions of a keyed history, which disagreed: one looked at reads and writes alone, so that a
     /// history of nothing but cas had keys; one took a null in the invocation of a read for a value without a key.
     #[test]
     fn all_readers_of_a_history_agree_on_whether_it_has_keys() {
-        let cases: [(&[(&'static str, Value, Value)], Option<bool>); 7] = [
+        let cases: [(&[Case], Option<bool>); 7] = [
             (&[("cas", json!([1, 2]), json!([1, 2]))], Some(false)),
             (&[("cas", json!([0, [1, 2]]), json!([0, [1, 2]]))], Some(true)),
             (&[("read", json!(null), json!([0, 2]))], Some(true)),
