@@ -37,10 +37,13 @@ pub(super) fn stand_alone(
                 verdict.summary = verdict.summary.replace(&anomaly.sentence, &standing.sentence);
                 *anomaly = standing;
             }
-            None => anomaly.steps.push(
-                "these transactions alone do not show it: what others read tells the order of the versions"
-                    .to_owned(),
-            ),
+            None => {
+                let why = match budget.ask() {
+                    Ok(()) => "what others read tells the order of the versions".to_owned(),
+                    Err(spent) => format!("those who tell the order of the versions were not found: {spent}"),
+                };
+                anomaly.steps.push(format!("these transactions alone do not show it; {why}"));
+            }
         }
     }
     verdict.anomalies.dedup_by(|a, b| a.kind == b.kind && a.witness == b.witness);

@@ -178,6 +178,40 @@ impl<'a> Txns<'a> {
         committed
     }
 
+    /// These transactions and, for each of unknown outcome, those whose reads show that it committed.
+    pub(crate) fn with_readers(&self, txns: &[u32]) -> Vec<u32> {
+        let mut all = txns.to_vec();
+        let unknown = |txn: u32| self.list[txn as usize].outcome == Outcome::Unknown;
+        if !txns.iter().any(|&txn| unknown(txn)) {
+            return all;
+        }
+        let mut shown_by = vec![NONE; self.list.len()];
+        let mut open: Vec<u32> = Vec::new();
+        for txn in (0..).zip(&self.list).filter(|(_, txn)| txn.outcome == Outcome::Ok).map(|(id, _)| id) {
+            open.push(txn);
+            while let Some(reader) = open.pop() {
+                self.each_read(reader, |element| {
+                    let element = &self.elements[element as usize];
+                    let writer = element.writer;
+                    let new = writer != NONE && !element.twice && unknown(writer);
+                    if new && shown_by[writer as usize] == NONE {
+                        shown_by[writer as usize] = reader;
+                        open.push(writer);
+                    }
+                });
+            }
+        }
+        let mut at = 0;
+        while let Some(&txn) = all.get(at) {
+            let reader = shown_by[txn as usize];
+            if reader != NONE && !all.contains(&reader) {
+                all.push(reader);
+            }
+            at += 1;
+        }
+        all
+    }
+
     fn each_read(&self, txn: u32, mut visit: impl FnMut(u32)) {
         for mop in self.mops(txn) {
             match *mop {
@@ -416,7 +450,11 @@ mod tests {
         let txns = Txns::parse(&chain, Shape::Registers, &budget).unwrap();
         assert_eq!(txns.committed(false), [true; 3]);
         let unread = |level| Isolation::new(level).check(&chain.witness(&[0, 5]));
-        assert_eq!(unread(IsolationLevel::ReadCommitted).anomalies[0].kind, "thin-air-read");
+        let verdict = unread(IsolationLevel::ReadCommitted);
+        let anomaly = &verdict.anomalies[0];
+        assert_eq!(anomaly.kind, "thin-air-read");
+        // The cas by itself need not have happened: who read its value belongs to the witness.
+        assert_eq!(anomaly.witness, [1, 3]);
         let alone =
             Txns::parse(&history(&[(Type::Invoke, "cas", json!([0, [5, 6]]))]), Shape::Registers, &budget)
                 .map(|txns| txns.committed(false));

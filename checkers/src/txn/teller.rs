@@ -46,10 +46,12 @@ impl Teller<'_> {
         self.anomaly(kind, key, format!("{} {what}", self.name(txn)), &[txn, others[0], others[1]])
     }
 
-    /// An anomaly that these transactions show; those that are `NONE` are left out, and so is the key if it is.
+    /// An anomaly that these transactions show, with those by which they are known to have committed; those that are `NONE` are
+    /// left out, and so is the key if it is.
     pub(crate) fn anomaly(&self, kind: &str, key: u32, sentence: String, txns: &[u32]) -> Anomaly {
-        let txns = txns.iter().filter(|&&txn| txn != NONE);
-        let mut witness: Vec<usize> = txns.map(|&txn| self.event(txn)).collect();
+        let txns: Vec<u32> = txns.iter().copied().filter(|&txn| txn != NONE).collect();
+        let txns = self.txns.with_readers(&txns);
+        let mut witness: Vec<usize> = txns.iter().map(|&txn| self.event(txn)).collect();
         witness.sort_unstable();
         witness.dedup();
         let key = (key != NONE).then(|| self.key(key));
