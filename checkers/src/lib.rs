@@ -34,6 +34,8 @@
 //! [`registry`] has all of them by name, and says which fits a history. Each module tells its algorithm, its cost, its source,
 //! and shows an example.
 
+#[cfg(test)]
+mod agreement;
 pub mod atomicity;
 mod budget;
 pub mod causal;

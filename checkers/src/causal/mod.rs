@@ -32,7 +32,7 @@ mod writers;
 #[cfg(test)]
 pub(crate) mod oracle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use cc::{Keep, Pattern};
 pub(crate) use writers::Writers;

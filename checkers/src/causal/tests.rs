@@ -8,6 +8,13 @@ use serde_json::json;
 
 const MODELS: [CausalModel; 4] = [CausalModel::Cc, CausalModel::Ccv, CausalModel::Cm, CausalModel::Pram];
 
+/// Whether a model holds of a history in which no read is ambiguous.
+pub(crate) fn holds(kv: &Sessions, model: CausalModel) -> bool {
+    let found = Causal::new(model).examine(kv, &Budget::default()).unwrap();
+    assert_eq!(found.unfinished, None);
+    found.patterns.is_empty()
+}
+
 fn judge(model: CausalModel, history: &History) -> Valid {
     Causal::new(model).check(history).valid
 }

@@ -40,7 +40,7 @@ mod registers;
 mod witness;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use consistency::Consistency;
 pub(crate) use entries::CHECKERS;

@@ -49,7 +49,7 @@ mod witness;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use axioms::Saturated;
 use explain::Explainer;

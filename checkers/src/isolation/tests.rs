@@ -11,6 +11,14 @@ const LEVELS: [IsolationLevel; 3] =
 
 const MISREADS: [&str; 5] = ["thin-air-read", "G1a", "G1b", "future-read", "internal"];
 
+/// Whether a level holds of transactions whose reads are right by themselves.
+pub(crate) fn level_holds(txns: &Txns, level: IsolationLevel) -> bool {
+    let budget = Budget::default();
+    let drawn = draw(txns, level, false, &budget).unwrap();
+    assert!(drawn.misreads.is_empty() && drawn.ambiguous.is_none());
+    matches!(level.judge(&drawn.plan, &budget).unwrap().1, Finding::Order)
+}
+
 /// Checks all levels against the oracle and returns what it said.
 fn agrees(txns: &[TinyTxn]) -> [bool; 3] {
     let history = record(txns);

@@ -57,9 +57,9 @@ mod solver;
 mod witness;
 
 #[cfg(test)]
-mod oracle;
+pub(crate) mod oracle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use engine::{Answer, Decision, decide};
 use known::Layout;

@@ -6,23 +6,23 @@ use crate::{History, Op, Process, Type};
 
 /// A write or a read of a value, on a key. 0 is the initial value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum TinyMop {
+pub(crate) enum TinyMop {
     Write(usize, u8),
     Read(usize, u8),
 }
 
 /// A transaction with the moments at which it began and ended.
 #[derive(Clone, Debug)]
-pub(super) struct TinyTxn {
-    pub(super) process: u32,
-    pub(super) kind: Type,
-    pub(super) invoke: usize,
-    pub(super) complete: usize,
-    pub(super) mops: Vec<TinyMop>,
+pub(crate) struct TinyTxn {
+    pub(crate) process: u32,
+    pub(crate) kind: Type,
+    pub(crate) invoke: usize,
+    pub(crate) complete: usize,
+    pub(crate) mops: Vec<TinyMop>,
 }
 
 /// The transactions as a recorded history.
-pub(super) fn record(txns: &[TinyTxn]) -> History {
+pub(crate) fn record(txns: &[TinyTxn]) -> History {
     let mut events: Vec<(usize, Op)> = Vec::new();
     for txn in txns {
         let mops = |reads: bool| -> serde_json::Value {

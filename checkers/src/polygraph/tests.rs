@@ -1,9 +1,11 @@
 use super::oracle::{self, TinyMop, TinyTxn};
 use super::*;
+use crate::agreement::{each, size};
 use crate::testing::Random;
 use crate::{Op, Process, Type, Valid};
 use TinyMop::{Read as R, Write as W};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const MODELS: [PolygraphModel; 5] = [
     PolygraphModel::StrictSerializable,
@@ -208,14 +210,26 @@ fn every_read(txns: &mut Vec<TinyTxn>, at: usize, check: &mut dyn FnMut(&[TinyTx
     txns[txn].mops[mop] = R(key, 0);
 }
 
+/// What transactions do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Mops {
+    /// Reads and writes.
+    Any,
+    /// The same, but each key is read before it is written.
+    Updates,
+    /// Reads and writes, where a read now and then is of another snapshot than the one before.
+    Torn,
+}
+
 /// Transactions that read snapshots of a store, now and then an older one than they should or something else.
-fn nearly(rng: &mut Random, count: usize) -> Vec<TinyTxn> {
+pub(crate) fn nearly(rng: &mut Random, count: usize, shape: Mops) -> Vec<TinyTxn> {
     let (sessions, keys) = (2 + rng.below(5), 2 + rng.below(3));
     let (lag, noise) = (1 + rng.below(4), [0, 0, 3, 10][rng.below(4)]);
     let mut log: Vec<[u8; 4]> = vec![[0; 4]];
     let mut own = vec![0; sessions];
     let mut last = [0; 4];
     let mut txns: Vec<TinyTxn> = Vec::new();
+    let torn = if shape == Mops::Torn { [0, 1, 5][rng.below(3)] } else { 0 };
     for n in 0..count {
         let session = rng.below(sessions);
         let (mut store, mut seen) = (*log.last().expect("it is not empty"), [None; 4]);
@@ -225,6 +239,12 @@ fn nearly(rng: &mut Random, count: usize) -> Vec<TinyTxn> {
                 _ => R(rng.below(keys), 0),
             })
             .collect();
+        for key in (0..keys).filter(|_| shape == Mops::Updates) {
+            let on = |mop: &TinyMop| matches!(*mop, W(to, _) | R(to, _) if to == key);
+            if let Some(first) = mops.iter().position(on).filter(|&first| matches!(mops[first], W(..))) {
+                mops.insert(first, R(key, 0));
+            }
+        }
         let mut snapshot = log.len().saturating_sub(1 + rng.below(lag)).max(own[session]);
         for mop in &mops {
             if let W(key, _) = *mop
@@ -240,6 +260,8 @@ fn nearly(rng: &mut Random, count: usize) -> Vec<TinyTxn> {
             match *mop {
                 W(key, value) => (store[key], seen[key], last[key]) = (value, Some(value), log.len()),
                 R(key, _) => {
+                    let other = torn > 0 && rng.below(100) < torn;
+                    let snapshot = if other { rng.below(log.len()) } else { snapshot };
                     let value = seen[key].unwrap_or(log[snapshot][key]);
                     seen[key] = Some(value);
                     *mop = R(key, value);
@@ -268,6 +290,15 @@ fn nearly(rng: &mut Random, count: usize) -> Vec<TinyTxn> {
     txns
 }
 
+/// Whether a model holds of transactions whose reads are right by themselves.
+pub(crate) fn holds(txns: &Txns, model: PolygraphModel) -> bool {
+    let budget = Budget::default();
+    let reads = collect(txns, false, &budget).unwrap();
+    assert_eq!(reads.misreads, []);
+    let problem = Problem::new(&reads.draft, &budget).unwrap();
+    decide(&problem, model, u64::MAX, &budget).unwrap().answer == Answer::Holds
+}
+
 fn problem(history: &History) -> Problem {
     let budget = Budget::default();
     let txns = Txns::parse(history, Shape::Registers, &budget).unwrap();
@@ -275,6 +306,9 @@ fn problem(history: &History) -> Problem {
     assert_eq!(reads.misreads, []);
     Problem::new(&reads.draft, &budget).unwrap()
 }
+
+/// Events after which a search over frontiers is given up.
+const FRONTIERS: u64 = 20_000;
 
 /// What the search with learning says, and that over frontiers where there is one. Counts the decisions of the first.
 fn both(problem: &Problem, model: PolygraphModel, decisions: &mut u64) -> (bool, Option<bool>) {
@@ -290,21 +324,24 @@ fn both(problem: &Problem, model: PolygraphModel, decisions: &mut u64) -> (bool,
     if !known.carry(&budget).unwrap() {
         return (holds, Some(false));
     }
-    let frontiers = frontier::Frontier::new(&known).search(u64::MAX, &budget).unwrap();
+    let frontiers = frontier::Frontier::new(&known).search(FRONTIERS, &budget).unwrap();
     (holds, frontiers)
 }
 
 #[test]
 fn both_engines_agree_on_random_histories() {
-    let mut rng = Random(2);
-    let (mut held, mut decisions) = ([0; 5], 0);
-    let rounds = 25_000;
-    for _ in 0..rounds {
-        let count = 8 + rng.below(9);
-        let txns = nearly(&mut rng, count);
+    let (decisions, given_up) = (AtomicU64::new(0), AtomicU64::new(0));
+    let rounds = 100_000;
+    let held = each(rounds, 2, |rng| {
+        let count = size(rng);
+        let txns = nearly(rng, count, Mops::Any);
         let problem = problem(&oracle::record(&txns));
         let holds = MODELS.map(|model| {
-            let (holds, other) = both(&problem, model, &mut decisions);
+            let mut made = 0;
+            let (holds, other) = both(&problem, model, &mut made);
+            decisions.fetch_add(made, Ordering::Relaxed);
+            let parallel = model == PolygraphModel::ParallelSnapshotIsolation;
+            given_up.fetch_add(u64::from(other.is_none() && !parallel), Ordering::Relaxed);
             assert!(other.is_none_or(|other| other == holds), "{model:?} {holds} {txns:#?}");
             holds
         });
@@ -313,13 +350,15 @@ fn both_engines_agree_on_random_histories() {
             (!strict || serial) && (!serial || snapshot) && (!snapshot || parallel && prefix),
             "{txns:#?}"
         );
-        for (held, holds) in held.iter_mut().zip(holds) {
-            *held += u32::from(holds);
-        }
-    }
-    println!("{rounds} histories by 4 models, which held {held:?} times, with {decisions} decisions");
-    assert!(held.iter().all(|&held| held > rounds / 20 && held < rounds * 19 / 20));
-    assert!(decisions > 10_000);
+        holds
+    });
+    let [decisions, given_up] = [decisions.into_inner(), given_up.into_inner()];
+    println!(
+        "{rounds} histories of 10 to 60 transactions by 4 models and two engines, of which {given_up} were too many frontiers; \
+         the models held {held:?} times, with {decisions} decisions"
+    );
+    assert!(held.iter().all(|&held| held > rounds / 50 && held < rounds * 19 / 20));
+    assert!(decisions > 10_000 && given_up < rounds / 20);
 }
 
 #[test]
@@ -327,7 +366,7 @@ fn from_a_witness_no_transaction_can_be_taken() {
     let mut rng = Random(3);
     let mut sizes = [0; 24];
     for _ in 0..6_000 {
-        let txns = nearly(&mut rng, 20);
+        let txns = nearly(&mut rng, 20, Mops::Any);
         let problem = problem(&oracle::record(&txns));
         let budget = Budget::default();
         let model = MODELS[rng.below(5)];
@@ -356,7 +395,7 @@ fn what_nobody_saw_and_longer_intervals_break_nothing() {
     let mut rng = Random(4);
     let mut valid = 0;
     for _ in 0..4_000 {
-        let mut txns = nearly(&mut rng, 10);
+        let mut txns = nearly(&mut rng, 10, Mops::Any);
         let before = MODELS.map(|model| Polygraph::new(model).check(&oracle::record(&txns)).valid);
         for txn in &mut txns {
             (txn.invoke, txn.complete) = (3 * txn.invoke + 3, 3 * txn.complete + 3);
@@ -490,7 +529,7 @@ fn a_value_that_was_written_twice_leaves_it_open() {
 #[test]
 fn caps_are_kept_and_told() {
     let mut rng = Random(5);
-    let history = oracle::record(&nearly(&mut rng, 60));
+    let history = oracle::record(&nearly(&mut rng, 60, Mops::Any));
     let checker = Polygraph::new(PolygraphModel::Serializable);
     let small = Budget::default().memory_bytes(10_000);
     let verdict = checker.check_within(&history, &small);
@@ -500,7 +539,7 @@ fn caps_are_kept_and_told() {
     cancelled.cancel();
     assert!(checker.check_within(&history, &cancelled).reason.unwrap().contains("cancelled"));
     let capped = (0..2_000u64).find_map(|seed| {
-        let history = oracle::record(&nearly(&mut Random(seed), 20));
+        let history = oracle::record(&nearly(&mut Random(seed), 20, Mops::Any));
         let verdict = checker.clone().work_cap(0).check(&history);
         (verdict.valid == Valid::Unknown).then_some(verdict)
     });

@@ -4,6 +4,8 @@ mod registers;
 mod serial;
 mod weak;
 
+pub(crate) use registers::judged;
+
 use serde_json::Value;
 
 use super::*;
@@ -35,7 +37,7 @@ fn at_once(txns: &[Value]) -> History {
 }
 
 /// The models that a verdict says are broken.
-fn broken(verdict: &Verdict) -> Vec<Consistency> {
+pub(crate) fn broken(verdict: &Verdict) -> Vec<Consistency> {
     let names = ["not", "also-not"].iter().filter_map(|name| verdict.stats.get(*name)?.as_array()).flatten();
     names.map(|name| Consistency::from_name(name.as_str().unwrap()).unwrap()).collect()
 }

@@ -96,7 +96,7 @@ fn models() -> impl Iterator<Item = Consistency> {
 }
 
 /// The verdict, without the search for small witnesses.
-fn judged(checker: &RwRegister, history: &History) -> Verdict {
+pub(crate) fn judged(checker: &RwRegister, history: &History) -> Verdict {
     let budget = Budget::default();
     checker.judge(&Txns::parse(history, Shape::Registers, &budget).unwrap(), &budget).unwrap()
 }
