@@ -127,7 +127,8 @@ fn isolation_levels_agree_with_their_definitions_and_with_the_models_above_them(
         "{ROUNDS} histories of 10 to 60 transactions; causal, atomic, committed, prefix or PSI (of a quarter): {held:?}"
     );
     assert!(
-        held.iter().all(|&held| held > ROUNDS / 50) && held[..3].iter().all(|&held| held < ROUNDS * 49 / 50)
+        held.iter().all(|&held| held > ROUNDS / 50)
+            && held[..3].iter().all(|&held| held < ROUNDS * 199 / 200)
     );
 }
 
@@ -167,7 +168,7 @@ fn registers_with_a_known_version_order_agree_with_the_search_for_one() {
 /// Of two writes the later or the one that arrived last stays.
 fn replicated(rng: &mut Random, count: usize) -> Vec<Tiny> {
     let (sessions, keys, settled) = (2 + rng.below(3), 1 + rng.below(3), rng.below(2) == 0);
-    let overtakes = [0, 0, 2, 10][rng.below(4)];
+    let overtakes = [0, 10, 30, 60][rng.below(4)];
     let mut inbox: Vec<Vec<(usize, u8)>> = vec![Vec::new(); sessions];
     let mut store = vec![[0u8; 3]; sessions];
     (0..count)
@@ -210,5 +211,5 @@ fn causal_models_agree_across_families_and_imply_each_other() {
         [cc, ccv, cm, pram, serial]
     });
     println!("{ROUNDS} histories of 10 to 60 operations; CC, CCv, CM, PRAM, sequential: {held:?}");
-    assert!(held.iter().all(|&held| held > ROUNDS / 100 && held < ROUNDS * 99 / 100));
+    assert!(held.iter().all(|&held| held > ROUNDS / 100 && held < ROUNDS * 997 / 1000));
 }

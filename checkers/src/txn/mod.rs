@@ -187,7 +187,9 @@ impl<'a> Txns<'a> {
         }
         let mut shown_by = vec![NONE; self.list.len()];
         let mut open: Vec<u32> = Vec::new();
-        for txn in (0..).zip(&self.list).filter(|(_, txn)| txn.outcome == Outcome::Ok).map(|(id, _)| id) {
+        // Those among them first: then nobody else is needed for what they show themselves.
+        let readers = txns.iter().copied().chain(0..self.list.len() as u32);
+        for txn in readers.filter(|&txn| self.list[txn as usize].outcome == Outcome::Ok) {
             open.push(txn);
             while let Some(reader) = open.pop() {
                 self.each_read(reader, |element| {
