@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use squall_checkers::{FaultEvent, History, Op, Type};
-use squall_nemeses::{Chaos, Composition, Journal, RECOVER, Schedule};
+use squall_nemeses::{Chaos, Composition, Journal, RECOVER, Scene, Schedule};
 use squall_results::{Run, RunConfig};
-use squall_targets::{Cluster, Target};
+use squall_targets::{Cluster, Target, Unavailable};
 use squall_workloads::client::{TimeoutClient, ValidatedClient};
 use squall_workloads::generator::{GeneratorExt as _, clients, clients_and_nemesis, nemesis, once};
 use squall_workloads::{Client, Workload};
@@ -53,6 +53,8 @@ pub(crate) struct Ran {
     pub(crate) faults: Vec<FaultEvent>,
     /// What is worth a warning.
     pub(crate) notes: Vec<String>,
+    /// The nemeses that never acted because a machine lacks something, and what that is.
+    pub(crate) lacking: Vec<(String, Unavailable)>,
     /// Why the controller stopped early, if it did. What was recorded until then is judged all the same.
     pub(crate) broken: Option<anyhow::Error>,
 }
@@ -61,12 +63,17 @@ pub(crate) struct Ran {
 ///
 /// # Errors
 /// If it could not begin. What breaks later is in [`Ran::broken`], with all that was recorded until then.
-pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> Result<Ran> {
+pub(crate) async fn run(mut plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> Result<Ran> {
     let mut display = Display::new(Duration::from_secs_f64(plan.config.time_limit_s), plan.quiet);
     display.event(Event::Phase("starting the cluster"));
     let cluster = plan.environment.start(run, &plan.schedule.preparations(plan.config.seed)).await?;
     display.event(Event::Phase("starting the target"));
-    let client = match begin(&plan, &cluster, run, stop.clone()).await {
+    let scene = Scene { cluster: &cluster, target: plan.target.as_ref() };
+    let begun = match plan.schedule.probe(plan.config.seed, &scene).await {
+        Ok(()) => begin(&plan, &cluster, run, stop.clone()).await,
+        Err(error) => Err(error),
+    };
+    let client = match begun {
         Ok(client) => client,
         Err(error) => {
             cluster.close().await;
@@ -86,7 +93,8 @@ pub(crate) async fn run(plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> R
         eprintln!("warning  {error:#}");
     }
     let broken = ended.err();
-    Ok(Ran { history: recorded.history, faults: stage.faults, notes: stage.notes, broken })
+    let Stage { faults, notes, lacking } = stage;
+    Ok(Ran { history: recorded.history, faults, notes, lacking, broken })
 }
 
 /// Starts the target, and sets up what its clients need.
@@ -120,6 +128,7 @@ async fn set_up(client: &dyn Client, cluster: &Cluster) -> Result<()> {
 struct Stage {
     faults: Vec<FaultEvent>,
     notes: Vec<String>,
+    lacking: Vec<(String, Unavailable)>,
 }
 
 impl Stage {
@@ -177,6 +186,7 @@ impl Stage {
             }
         }
         self.faults = chaos.events().await;
+        self.lacking = chaos.lacking().await;
         outcome?;
         if *stop.borrow() {
             self.notes.push("The run was interrupted: this is its beginning.".to_owned());

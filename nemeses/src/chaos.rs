@@ -10,7 +10,7 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 use squall_checkers::history::faults;
 use squall_checkers::{FaultEvent, FaultSummary, Op, Phase, Receipt, Type};
-use squall_targets::{Cluster, Target};
+use squall_targets::{Cluster, Target, Unavailable};
 use squall_workloads::{Client, Completion, Node};
 use tokio::sync::Mutex;
 
@@ -46,6 +46,9 @@ struct Driver {
     ops: Ops,
     rng: ChaCha8Rng,
     open: Vec<Open>,
+    /// What its machine lacks, if that was the end of its first injection.
+    lacks: Option<Unavailable>,
+    injected: bool,
 }
 
 struct Open {
@@ -80,7 +83,7 @@ impl Chaos {
             }
             let rng = stream(seed, &fault);
             let nemesis = Box::new(Validate(Timeout::new(nemesis, STEP_MAX)));
-            drivers.push(Driver { nemesis, ops, rng, open: Vec::new() });
+            drivers.push(Driver { nemesis, ops, rng, open: Vec::new(), lacks: None, injected: false });
         }
         Ok(Chaos(Arc::new(Mutex::new(State {
             drivers,
@@ -122,6 +125,13 @@ impl Chaos {
     pub async fn in_force(&self) -> Vec<FaultEvent> {
         let state = self.0.lock().await;
         state.drivers.iter().flat_map(|driver| &driver.open).map(|open| open.intent.clone()).collect()
+    }
+
+    /// The nemeses that never acted because their machine lacks something, and what that is.
+    pub async fn lacking(&self) -> Vec<(String, Unavailable)> {
+        let state = self.0.lock().await;
+        let lacks = |driver: &Driver| Some((driver.nemesis.fault().to_owned(), driver.lacks.clone()?));
+        state.drivers.iter().filter(|driver| !driver.injected).filter_map(lacks).collect()
     }
 
     /// How many faults bit so far.
@@ -188,6 +198,7 @@ impl State {
         driver.open.push(Open { intent: intent.clone(), failed: None });
         match driver.nemesis.inject(&plan, &on).await {
             Ok(receipt) => {
+                driver.injected = true;
                 self.journal.injected(&intent, receipt.clone())?;
                 Ok(json!({
                     "fault": intent.id, "kind": intent.fault, "what": plan.what,
@@ -195,6 +206,7 @@ impl State {
                 }))
             }
             Err(error) => {
+                driver.lacks = driver.lacks.take().or_else(|| error.downcast_ref::<Unavailable>().cloned());
                 let error = error.context(format!("{} {}", intent.fault, intent.what));
                 driver.open.last_mut().expect("pushed above").failed = Some(format!("{error:#}"));
                 // It may have come half-way.

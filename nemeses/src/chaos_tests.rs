@@ -6,6 +6,8 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use tempfile::TempDir;
 
+use squall_targets::Unavailable;
+
 use super::*;
 use crate::journal::{open_faults, read};
 use crate::nemesis::Plan;
@@ -34,7 +36,7 @@ fn everything(n: u8, switch: bool) -> Stage {
         n,
         switch,
         vec![
-            Box::new(Partition),
+            Box::new(Partition::default()),
             Box::new(Kill::default()),
             Box::new(Pause::default()),
             Box::new(Membership::default()),
@@ -66,6 +68,7 @@ enum Does {
     Works,
     Fails,
     Panics,
+    Lacks,
 }
 
 /// Looks into the journal at the moment at which it acts.
@@ -83,6 +86,9 @@ impl Scripted {
         match does {
             Does::Works => Ok(Receipt::confirmed(what)),
             Does::Fails => Err(anyhow!("{what} failed")),
+            Does::Lacks => {
+                Err(anyhow::Error::from(Unavailable::new("no moon", "wait")).context(what.to_owned()))
+            }
             Does::Panics => panic!("{what} panicked"),
         }
     }
@@ -117,6 +123,18 @@ fn scripted(inject: Does, heal: Does) -> (Stage, Arc<StdMutex<Does>>, Calls) {
     let journal = Journal::create(&empty.path, Instant::now()).unwrap();
     let chaos = Chaos::new(vec![Box::new(nemesis)], journal, cluster, target.clone(), 7).unwrap();
     (Stage { chaos, calls, target, ..empty }, heal, seen)
+}
+
+#[tokio::test]
+async fn a_nemesis_that_never_acted_because_something_is_missing_is_told() {
+    let (stage, _, _) = scripted(Does::Lacks, Does::Works);
+    assert!(stage.chaos.lacking().await.is_empty());
+    let completion = stage.op("start-scripted", Value::Null).await;
+    assert!(completion.error.unwrap().to_string().contains("no moon"));
+    assert_eq!(stage.chaos.lacking().await, [("scripted".to_owned(), Unavailable::new("no moon", "wait"))]);
+    let (stage, _, _) = scripted(Does::Fails, Does::Works);
+    stage.op("start-scripted", Value::Null).await;
+    assert!(stage.chaos.lacking().await.is_empty(), "failing is another matter");
 }
 
 #[tokio::test]
@@ -290,7 +308,7 @@ async fn two_nemeses_cannot_answer_the_same_operation() {
 #[tokio::test]
 async fn the_same_seed_chooses_the_same() {
     let mut told = Vec::new();
-    for others in [vec![], vec![Box::new(Partition) as Box<dyn Nemesis>]] {
+    for others in [vec![], vec![Box::new(Partition::default()) as Box<dyn Nemesis>]] {
         let mut nemeses = others;
         nemeses.push(Box::new(Kill::default()));
         let stage = stage(5, true, nemeses);

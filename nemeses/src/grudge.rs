@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::nodes::{known, majority, parse_list, random_minority, sample, shuffled, unknown};
@@ -14,7 +15,8 @@ use crate::words;
 
 /// For each node the nodes that it does not hear, as in Jepsen: `{"n1": ["n2"]}` drops what n2 sends to n1.
 ///
-/// As text: `{n1} | {n2,n3}` if it splits the nodes into groups, else who is deaf to whom.
+/// It reads as `{n1} | {n2,n3}` if it splits the nodes into groups, else as who is deaf to whom. It is written as
+/// `{n1|n2,n3}`, or direction by direction: `{n1>n2,n3;n2<>n3}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Grudge(BTreeMap<String, BTreeSet<String>>);
@@ -87,6 +89,36 @@ impl Grudge {
     }
 }
 
+impl FromStr for Grudge {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Grudge> {
+        let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+        let inner = inner.with_context(|| format!("{text}: expected {{n1|n2,n3}} or {{n1>n2}}"))?;
+        let names = |list: &str| -> Result<Vec<String>> {
+            let names: Vec<String> = list.split(',').map(|name| name.trim().to_owned()).collect();
+            ensure!(names.iter().all(|name| !name.is_empty()), "{text}: a node without a name");
+            Ok(names)
+        };
+        if !inner.contains('>') {
+            return Ok(Grudge::split(&inner.split('|').map(names).collect::<Result<Vec<_>>>()?));
+        }
+        let mut grudge = Grudge::default();
+        for direction in inner.split(';') {
+            let (senders, receivers, both) = match (direction.split_once("<>"), direction.split_once('>')) {
+                (Some((a, b)), _) => (names(a)?, names(b)?, true),
+                (None, Some((from, to))) => (names(from)?, names(to)?, false),
+                (None, None) => bail!("{direction}: expected n1>n2 or n1<>n2"),
+            };
+            grudge.deafen(&receivers, &senders);
+            if both {
+                grudge.deafen(&senders, &receivers);
+            }
+        }
+        Ok(grudge)
+    }
+}
+
 impl fmt::Display for Grudge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(groups) = self.groups() {
@@ -124,12 +156,21 @@ pub enum Shape {
     Primaries,
     /// A random minority, of any size, against the rest.
     Minority,
+    /// Every node alone.
+    Isolate,
     /// These nodes against the rest: `n1+n3`.
     Nodes(Vec<String>),
+    /// This and no other, as it was written: `{n1,n2|n3}`.
+    Given {
+        /// What was written.
+        text: String,
+        /// What it means.
+        grudge: Grudge,
+    },
 }
 
 /// The names of the shapes, and what they mean.
-pub(crate) const SHAPES: [(&str, &str); 7] = [
+pub(crate) const SHAPES: [(&str, &str); 8] = [
     ("halves", "two random halves"),
     ("one", "a random node alone"),
     ("majorities-ring", "every node sees a majority, no two the same"),
@@ -137,6 +178,7 @@ pub(crate) const SHAPES: [(&str, &str); 7] = [
     ("one-way", "a random part does not hear the rest, which hears it"),
     ("primaries", "each node that believes that it leads alone; a random node if none is known"),
     ("minority", "a random minority of any size against the rest"),
+    ("isolate", "every node alone: nobody hears anybody"),
 ];
 
 impl Shape {
@@ -150,7 +192,8 @@ impl Shape {
         primaries: &[String],
         rng: &mut ChaCha8Rng,
     ) -> Result<(Grudge, String)> {
-        self.clone().checked(names.len())?;
+        let least = self.nodes_min();
+        ensure!(names.len() >= least, "{self} needs {least} nodes, and there are {}", names.len());
         let split = |one_side: &[String]| {
             let rest: Vec<String> = names.iter().filter(|name| !one_side.contains(name)).cloned().collect();
             Grudge::split(&[one_side.to_vec(), rest])
@@ -161,6 +204,7 @@ impl Shape {
             Shape::Halves => split(&sample(names, n / 2, rng)),
             Shape::One => split(&sample(names, 1, rng)),
             Shape::Minority => split(&sample(names, random_minority(n, rng), rng)),
+            Shape::Isolate => Grudge::split(&names.iter().map(|name| vec![name.clone()]).collect::<Vec<_>>()),
             Shape::MajoritiesRing => return Ok(majorities_ring(&shuffled(names, rng))),
             Shape::Bridge => return Ok(bridge(&shuffled(names, rng))),
             Shape::OneWay => return Ok(one_way(&shuffled(names, rng), rng)),
@@ -174,6 +218,11 @@ impl Shape {
                 Grudge::split(&groups)
             }
             Shape::Nodes(nodes) => split(&known(nodes, names)?),
+            Shape::Given { grudge, .. } => {
+                known(&grudge.nodes().into_iter().map(str::to_owned).collect::<Vec<_>>(), names)?;
+                ensure!(grudge.pairs().all(|(from, to)| from != to), "{self} cuts a node off from itself");
+                grudge.clone()
+            }
         };
         ensure!(grudge.pairs().next().is_some(), "{self} of {n} nodes cuts nothing");
         let what = format!("{grudge}{remark}");
@@ -184,10 +233,9 @@ impl Shape {
     pub(crate) fn checked(self, n: usize) -> Result<Shape> {
         let least = self.nodes_min();
         ensure!(n >= least, "{self} needs {least} nodes, and there are {n}");
-        if let Shape::Nodes(nodes) = &self {
+        if let Shape::Nodes(_) | Shape::Given { .. } = &self {
             let names: Vec<String> = (1..=n).map(|i| format!("n{i}")).collect();
-            let apart = crate::nodes::known(nodes, &names)?;
-            ensure!(apart.len() < n, "{self} of {n} nodes cuts nothing");
+            self.draw(&names, &[], &mut ChaCha8Rng::seed_from_u64(0))?;
         }
         Ok(self)
     }
@@ -270,6 +318,8 @@ impl FromStr for Shape {
             "one-way" => Shape::OneWay,
             "primaries" => Shape::Primaries,
             "minority" => Shape::Minority,
+            "isolate" => Shape::Isolate,
+            _ if text.starts_with('{') => Shape::Given { text: text.to_owned(), grudge: text.parse()? },
             _ => match parse_list(text) {
                 Some(nodes) => Shape::Nodes(nodes),
                 None => return Err(unknown("shape of a partition", text, &SHAPES).into()),
@@ -288,6 +338,8 @@ impl fmt::Display for Shape {
             Shape::OneWay => f.write_str("one-way"),
             Shape::Primaries => f.write_str("primaries"),
             Shape::Minority => f.write_str("minority"),
+            Shape::Isolate => f.write_str("isolate"),
+            Shape::Given { text, .. } => f.write_str(text),
             Shape::Nodes(nodes) => f.write_str(&nodes.join("+")),
         }
     }
@@ -295,8 +347,6 @@ impl fmt::Display for Shape {
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::rand_core::SeedableRng as _;
-
     use super::*;
 
     fn names(n: usize) -> Vec<String> {
@@ -396,6 +446,25 @@ mod tests {
     }
 
     #[test]
+    fn mistakes_in_a_grudge_are_explained() {
+        let error = |text: &str| match text.parse::<Shape>() {
+            Ok(shape) => format!("{:#}", shape.checked(3).unwrap_err()),
+            Err(error) => format!("{error:#}"),
+        };
+        for (text, part) in [
+            ("{n1|n2", "expected {n1|n2,n3} or {n1>n2}"),
+            ("{n1,|n2}", "a node without a name"),
+            ("{n1>n2;n3}", "n3: expected n1>n2 or n1<>n2"),
+            ("{n1|n7}", "there is no node n7"),
+            ("{n1>n1}", "cuts a node off from itself"),
+            ("{n1,n2,n3}", "cuts nothing"),
+        ] {
+            assert!(error(text).contains(part), "{text}: {}", error(text));
+        }
+        assert_eq!("{n1,n2|n3}".parse::<Shape>().unwrap().checked(3).unwrap().to_string(), "{n1,n2|n3}");
+    }
+
+    #[test]
     fn grudges_read_as_words() {
         let say = |shape: &str, n, primaries: &[&str]| {
             let primaries: Vec<String> = primaries.iter().map(|name| name.to_string()).collect();
@@ -411,6 +480,9 @@ mod tests {
         assert!(say("bridge", 5, &[]).contains("}, bridged by n"));
         assert!(say("one-way", 2, &[]).starts_with("one-way: {n"));
         assert!(say("primaries", 3, &[]).ends_with(" (no primary known, a random node)"));
+        assert_eq!(say("isolate", 3, &[]), "{n1} | {n2} | {n3}");
+        assert_eq!(say("{n2,n1|n3}", 3, &[]), "{n3} | {n1,n2}");
+        assert_eq!(say("{n1>n2;n2<>n3}", 3, &[]), "{n2} deaf to {n1,n3}; {n3} deaf to {n2}");
         let odd: Grudge = serde_json::from_str(r#"{"n1": ["n2", "n3"], "n2": ["n3"]}"#).unwrap();
         assert_eq!(odd.to_string(), "{n1} deaf to {n2,n3}; {n2} deaf to {n3}");
     }

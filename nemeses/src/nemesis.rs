@@ -52,6 +52,14 @@ pub trait Nemesis: Send {
         false
     }
 
+    /// Tries whether it can be done here at all, before the run begins. Touches nothing.
+    ///
+    /// # Errors
+    /// [`Unavailable`](squall_targets::Unavailable) if a machine lacks something.
+    async fn probe(&mut self, _on: &Scene<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// Decides what an injection with this value does, and to which nodes. Touches nothing. All randomness is `rng`'s.
     ///
     /// Unless it says otherwise, the value is a [`NodeSpec`](crate::NodeSpec) as text, or nothing for a random one.
@@ -79,6 +87,10 @@ impl Nemesis for Box<dyn Nemesis> {
 
     fn stacks(&self) -> bool {
         (**self).stacks()
+    }
+
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        (**self).probe(on).await
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
@@ -152,6 +164,14 @@ impl<'a> Scene<'a> {
         let receipts: Vec<Receipt> =
             join_all(nodes.into_iter().map(act)).await.into_iter().collect::<Result<_>>()?;
         Ok(joined(names, receipts))
+    }
+
+    /// Whether each node can do what a fault of this kind with these arguments does there.
+    pub async fn probe(&self, fault: &str, args: &Value) -> Result<()> {
+        join_all(self.cluster.nodes.iter().map(|node| node.probe(fault, args.clone())))
+            .await
+            .into_iter()
+            .collect()
     }
 
     /// Those of the nodes where a process lives. There is nothing to break on the others.

@@ -7,10 +7,11 @@ use serde_json::Value;
 use crate::grudge::Shape;
 use crate::nemesis::Nemesis;
 use crate::nodes::{CHOICES, NodeSpec, at_nodes};
+use crate::partition::Asked;
 use crate::schedule::Draw;
 use crate::{
-    Clock, Disk, Files, Kill, Membership, Packets, Partition, Pause, Power, clock, disk, faults, files,
-    packets, power,
+    Clock, Disk, Files, Kill, Membership, Packets, Partition, Pause, Power, Regions, clock, disk, faults,
+    files, packets, power, regions,
 };
 
 /// A nemesis and how it is used, as `-n` names both.
@@ -24,6 +25,8 @@ pub struct Package {
     /// Draws the value of an injection. All that a parameter says is in that value: a kind of fault has one nemesis in a
     /// run, however many parameters a schedule gives it.
     pub draw: Draw,
+    /// Whether it lasts from the beginning of a run to its end, where a schedule gives no times.
+    pub lasts: bool,
     /// The kinds of node faults that must be prepared on the nodes before the target starts.
     pub prepare: &'static [&'static str],
 }
@@ -45,7 +48,7 @@ impl Package {
     /// A nemesis that injects what a function draws, and heals, in turns.
     pub fn new(nemesis: impl Nemesis + 'static, interval: Duration, draw: Draw) -> Package {
         let name = nemesis.fault().to_owned();
-        Package { name, nemesis: Box::new(nemesis), interval, draw, prepare: &[] }
+        Package { name, nemesis: Box::new(nemesis), interval, draw, lasts: false, prepare: &[] }
     }
 }
 
@@ -55,12 +58,16 @@ pub(crate) fn none(_parameter: Option<&str>, _setting: &Setting) -> Result<Optio
 
 pub(crate) fn partition(shape: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
     let Setting { nodes, primaries, interval, .. } = *setting;
+    let asked: Option<Asked> = shape.map(str::parse).transpose()?;
+    let (shape, how) = asked.map(|asked| (asked.shape, asked.how)).unwrap_or_default();
     let draw: Draw = match shape {
-        Some(shape) => constant(shape.parse::<Shape>()?.checked(nodes)?),
+        Some(shape) => constant(Asked { shape: Some(shape.checked(nodes)?), how }),
         None if nodes < 2 => bail!("{nodes} node cannot be partitioned"),
-        None => text(move |rng| Shape::random(nodes, primaries, rng)),
+        None => {
+            text(move |rng| Asked { shape: Some(Shape::random(nodes, primaries, rng)), how: how.clone() })
+        }
     };
-    Ok(Some(Package::new(Partition, interval, draw)))
+    Ok(Some(Package::new(Partition::default(), interval, draw)))
 }
 
 pub(crate) fn clock(skew: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
@@ -82,14 +89,19 @@ pub(crate) fn packets(profile: Option<&str>, setting: &Setting) -> Result<Option
     }
     let draw: Draw = match profile {
         Some(text) => {
-            let (profile, nodes) = at_nodes(text);
-            packets::profile(profile)?;
-            checked(&nodes, setting)?;
+            text.parse::<packets::Asked>()?.checked(setting.nodes)?;
             constant(text)
         }
         None => text(packets::random),
     };
     Ok(Some(Package::new(Packets, setting.interval, draw)))
+}
+
+pub(crate) fn regions(map: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
+    let map: regions::Map = map.unwrap_or(regions::DEFAULT).parse()?;
+    map.checked(setting.nodes)?;
+    let package = Package::new(Regions, setting.interval, constant(map));
+    Ok(Some(Package { lasts: true, ..package }))
 }
 
 pub(crate) fn kill(spec: Option<&str>, setting: &Setting) -> Result<Option<Package>> {

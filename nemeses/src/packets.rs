@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
@@ -14,15 +15,17 @@ use squall_checkers::{Receipt, Unknown};
 
 use crate::faults::{Flow, PacketArgs, Profile};
 use crate::nemesis::{Nemesis, Plan, Scene};
-use crate::nodes::{CHOICES, at_nodes, nodes_of};
+use crate::nodes::{CHOICES, NodeSpec, at_nodes, nodes_of};
 use crate::registry::Named;
+use crate::words;
 
 /// Profiles by name. Each is a profile's text.
-pub(crate) static PRESETS: [Named; 8] = [
+pub(crate) static PRESETS: [Named; 9] = [
     ("delay", "delay=50ms+jitter=10ms"),
     ("jitter", "delay=60ms+normal-jitter=40ms"),
     ("loss", "loss=20%"),
     ("burst", "loss=20%+burst=75%"),
+    ("gilbert", "gilbert=2%/20%"),
     ("duplicate", "duplicate=30%"),
     ("reorder", "delay=30ms+reorder=30%"),
     ("corrupt", "corrupt=10%"),
@@ -33,18 +36,94 @@ pub(crate) static PRESETS: [Named; 8] = [
 /// clients and the controller say to nodes is left alone.
 ///
 /// `start-packets` takes a preset or a [`Profile`] as text, for random nodes or, as in `loss=5%@one`, those of a
-/// [`NodeSpec`](crate::NodeSpec); or an object, `{"flows": {"n2": {"n1": "delay=80ms"}}}`, by receiver and sender, such as
-/// a matrix of the delays between regions. Nothing is a random preset.
+/// [`NodeSpec`](crate::NodeSpec); `loss=5%@n1>n2+n3` is one direction between two choices of nodes, `@one<>rest` both. Or
+/// it takes an object, `{"flows": {"n2": {"n1": "delay=80ms"}}}`, by receiver and sender. Nothing is a random preset.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Packets;
 
 /// By receiver, then by sender.
-type Flows = BTreeMap<String, BTreeMap<String, Profile>>;
+pub(crate) type Flows = BTreeMap<String, BTreeMap<String, Profile>>;
+
+/// What is asked for, as text: `loss=5%@n1>n2`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Asked {
+    profile: Profile,
+    between: Between,
+}
+
+/// Which packets.
+#[derive(Clone, Debug, PartialEq)]
+enum Between {
+    /// Those of random nodes or these with all others, in both directions.
+    Around(Value),
+    /// Those from the first to the second; `both` is also the other way.
+    Two { from: NodeSpec, to: Option<NodeSpec>, both: bool },
+}
+
+impl FromStr for Asked {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Asked> {
+        let (what, nodes) = at_nodes(text);
+        let two = |from: &str, to: &str, both: bool| -> Result<Between> {
+            let to = if to == "rest" { None } else { Some(to.parse()?) };
+            Ok(Between::Two { from: from.parse()?, to, both })
+        };
+        let named = nodes.as_str().unwrap_or_default();
+        let between = match (named.split_once("<>"), named.split_once('>')) {
+            (Some((from, to)), _) => two(from, to, true)?,
+            (None, Some((from, to))) => two(from, to, false)?,
+            (None, None) => Between::Around(nodes),
+        };
+        Ok(Asked { profile: profile(what)?, between })
+    }
+}
+
+impl Asked {
+    /// The same, if it means any packets in a cluster of `n`.
+    pub(crate) fn checked(self, n: usize) -> Result<Asked> {
+        let specs = match &self.between {
+            Between::Around(nodes) => vec![nodes.as_str().map(str::parse::<NodeSpec>).transpose()?],
+            Between::Two { from, to, .. } => vec![Some(from.clone()), to.clone()],
+        };
+        specs.into_iter().flatten().try_for_each(|spec| spec.checked(n).map(drop))?;
+        Ok(self)
+    }
+
+    /// Who is chosen, and words for it.
+    async fn draw(&self, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<(Flows, String)> {
+        let Asked { profile, between } = self;
+        let names = on.cluster.names();
+        let Between::Two { from, to, both } = between else {
+            let Between::Around(nodes) = between else { unreachable!("the other kind is above") };
+            let plan = nodes_of(nodes, &CHOICES, on, rng).await?;
+            return Ok((around(&plan.nodes, &names, *profile), format!("{profile} around {}", plan.what)));
+        };
+        let primaries = on.primaries().await;
+        let (senders, _) = from.choose(&names, &primaries, rng)?;
+        let receivers = match to {
+            Some(to) => to.choose(&names, &primaries, rng)?.0,
+            None => names.iter().filter(|name| !senders.contains(name)).cloned().collect(),
+        };
+        let mut flows = Flows::new();
+        for (from, to) in senders.iter().flat_map(|from| receivers.iter().map(move |to| (from, to))) {
+            if from == to {
+                continue;
+            }
+            flows.entry(to.clone()).or_default().insert(from.clone(), *profile);
+            if *both {
+                flows.entry(from.clone()).or_default().insert(to.clone(), *profile);
+            }
+        }
+        let sign = if *both { "<>" } else { ">" };
+        Ok((flows, format!("{profile}, {}{sign}{}", words::set(&senders), words::set(&receivers))))
+    }
+}
 
 /// What is asked for, as an object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct Matrix {
     flows: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -85,62 +164,67 @@ fn around(nodes: &[String], names: &[String], profile: Profile) -> Flows {
     flows
 }
 
-/// The flows around the chosen nodes.
-async fn chosen(text: &str, nodes: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<(Flows, String)> {
-    let profile = profile(text)?;
-    let plan = nodes_of(nodes, &CHOICES, on, rng).await?;
-    let what = format!("{profile} around {}", plan.what);
-    Ok((around(&plan.nodes, &on.cluster.names(), profile), what))
-}
-
 #[async_trait]
 impl Nemesis for Packets {
     fn fault(&self) -> &str {
         "packets"
     }
 
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        on.probe("packets", &Value::Null).await
+    }
+
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (flows, what) = match value {
-            Value::Null => chosen(random(rng), &Value::Null, on, rng).await?,
-            Value::String(text) => {
-                let (profile, nodes) = at_nodes(text);
-                chosen(profile, &nodes, on, rng).await?
-            }
+            Value::Null => random(rng).parse::<Asked>()?.draw(on, rng).await?,
+            Value::String(text) => text.parse::<Asked>()?.draw(on, rng).await?,
             Value::Object(_) => {
-                let asked = Asked::deserialize(value).context("a packet fault")?;
+                let asked = Matrix::deserialize(value).context("a packet fault")?;
                 (named(&asked.flows, on)?, "flows by receiver and sender".to_owned())
             }
             other => bail!("a packet fault is a profile or flows, not {other}"),
         };
-        ensure!(!flows.is_empty(), "no packets go between these nodes");
-        let names = on.cluster.names();
-        let touches =
-            |name: &String| flows.contains_key(name) || flows.values().any(|from| from.contains_key(name));
-        let nodes = names.into_iter().filter(touches).collect();
-        Ok(Plan { what, nodes, args: serde_json::to_value(Planned { seed: rng.random(), flows })? })
+        planned(flows, what, on, rng)
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        let Planned { seed, flows } = Planned::deserialize(&plan.args)?;
-        let receivers: Vec<String> = flows.keys().cloned().collect();
-        let mut args = BTreeMap::new();
-        for (at, (receiver, senders)) in flows.iter().enumerate() {
-            let mut flows = Vec::new();
-            for (sender, &profile) in senders {
-                for from in addresses(sender, on)? {
-                    flows.push(Flow { from, profile });
-                }
-            }
-            args.insert(receiver.as_str(), json!(PacketArgs { seed: seed.wrapping_add(at as u64), flows }));
-        }
-        on.each(&receivers, |node| node.inject("packets", args[node.name()].clone())).await
+        inject("packets", plan, on).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
-        // All nodes: nobody knows how far an injection came that failed.
-        let receipt = on.each(&on.cluster.names(), |node| node.heal("packets")).await?;
-        Ok(summed(receipt))
+        heal("packets", on).await
     }
+}
+
+/// The plan of a fault with these flows.
+pub(crate) fn planned(flows: Flows, what: String, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
+    ensure!(!flows.is_empty(), "no packets go between these nodes");
+    let touches =
+        |name: &String| flows.contains_key(name) || flows.values().any(|from| from.contains_key(name));
+    let nodes = on.cluster.names().into_iter().filter(touches).collect();
+    Ok(Plan { what, nodes, args: serde_json::to_value(Planned { seed: rng.random(), flows })? })
+}
+
+/// Carries out a plan by the fault of this kind on each receiver.
+pub(crate) async fn inject(kind: &str, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
+    let Planned { seed, flows } = Planned::deserialize(&plan.args)?;
+    let receivers: Vec<String> = flows.keys().cloned().collect();
+    let mut args = BTreeMap::new();
+    for (at, (receiver, senders)) in flows.iter().enumerate() {
+        let mut flows = Vec::new();
+        for (sender, &profile) in senders {
+            for from in addresses(sender, on)? {
+                flows.push(Flow { from, profile });
+            }
+        }
+        args.insert(receiver.as_str(), json!(PacketArgs { seed: seed.wrapping_add(at as u64), flows }));
+    }
+    on.each(&receivers, |node| node.inject(kind, args[node.name()].clone())).await
+}
+
+/// Heals the fault of this kind. All nodes: nobody knows how far an injection came that failed.
+pub(crate) async fn heal(kind: &str, on: &Scene<'_>) -> Result<Receipt> {
+    Ok(summed(on.each(&on.cluster.names(), |node| node.heal(kind)).await?))
 }
 
 /// Confirmed if a node touched packets as it was asked to; those that had nothing to do are left out.
@@ -175,6 +259,8 @@ fn addresses(name: &str, on: &Scene<'_>) -> Result<Vec<IpAddr>> {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::rand_core::SeedableRng as _;
+
     use super::*;
 
     #[test]
@@ -184,10 +270,35 @@ mod tests {
         }
         assert_eq!(
             profile("lost").unwrap_err().to_string(),
-            "there is no profile `lost`, did you mean `loss`? There are: delay, jitter, loss, burst, duplicate, \
+            "there is no profile `lost`, did you mean `loss`? There are: delay, jitter, loss, burst, gilbert, duplicate, \
              reorder, corrupt, slow, or settings such as delay=50ms+loss=5%"
         );
         assert_eq!(profile("loss=2%").unwrap().loss, 0.02);
+    }
+
+    #[tokio::test]
+    async fn flows_go_from_some_nodes_to_others_one_way_or_both() {
+        let (cluster, target, _) = crate::testing::cluster(3, true);
+        let on = Scene { cluster: &cluster, target: target.as_ref() };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for (text, expected, what) in [
+            ("loss=5%@n1>n2+n3", vec!["n1>n2", "n1>n3"], "loss=5%, {n1}>{n2,n3}"),
+            ("loss=5%@n1<>rest", vec!["n2>n1", "n3>n1", "n1>n2", "n1>n3"], "loss=5%, {n1}<>{n2,n3}"),
+            ("loss=5%@n2>all", vec!["n2>n1", "n2>n3"], "loss=5%, {n2}>{n1,n2,n3}"),
+        ] {
+            let (flows, said) =
+                text.parse::<Asked>().unwrap().checked(3).unwrap().draw(&on, &mut rng).await.unwrap();
+            let pairs: Vec<String> = flows
+                .iter()
+                .flat_map(|(to, from)| from.keys().map(move |from| format!("{from}>{to}")))
+                .collect();
+            assert_eq!(
+                (pairs, said.as_str()),
+                (expected.iter().map(|pair| pair.to_string()).collect(), what)
+            );
+        }
+        assert!("loss=5%@n1>nobody".parse::<Asked>().is_err());
+        assert!("loss=5%@n1>n9".parse::<Asked>().unwrap().checked(3).is_err());
     }
 
     #[test]

@@ -1,27 +1,66 @@
 //! Partitions of the network between nodes.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize as _;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use squall_checkers::Receipt;
 use squall_targets::{Cluster, NodeHandle};
 
-use crate::faults::{At, CutArgs};
+use crate::faults::{At, CutArgs, How};
 use crate::grudge::{Grudge, Shape};
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::words::{count, thousands};
 
-/// Cuts nodes off from each other: on the switch if there is one, else on each receiver.
+/// Cuts nodes off from each other: on the switch if there is one, else on each receiver, where connections are reset, too.
 ///
-/// `start-partition` takes a [`Shape`] as text, a [`Grudge`] as an object, or nothing for a random shape. What clients
-/// and the controller say to nodes is never cut.
+/// `start-partition` takes a [`Shape`] and [`How`] as text, such as `halves+port=2380+reset`, a [`Grudge`] as an object, or
+/// nothing for a random shape. What clients and the controller say to nodes is never cut.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Partition;
+pub struct Partition {
+    /// Whether nodes may have cut something, and not only the switch.
+    on_nodes: bool,
+}
+
+/// What is asked for, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// A random one if absent.
+    pub(crate) shape: Option<Shape>,
+    pub(crate) how: How,
+}
+
+impl FromStr for Asked {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Asked> {
+        let (shape, how) = How::split(text)?;
+        let shape = if shape.is_empty() { None } else { Some(shape.parse()?) };
+        ensure!(shape.is_some() || !how.is_plain(), "an empty partition");
+        Ok(Asked { shape, how })
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = self.shape.as_ref().map(Shape::to_string);
+        let how = Some(self.how.to_string()).filter(|how| !how.is_empty());
+        f.write_str(&shape.into_iter().chain(how).collect::<Vec<_>>().join("+"))
+    }
+}
+
+/// What a plan holds.
+#[derive(Serialize, Deserialize)]
+struct Planned {
+    grudge: Grudge,
+    how: How,
+}
 
 #[async_trait]
 impl Nemesis for Partition {
@@ -29,59 +68,85 @@ impl Nemesis for Partition {
         "partition"
     }
 
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        match &on.cluster.switch {
+            Some(switch) => switch.probe("cut", cut(At::Switch, Vec::new(), &How::default())).await,
+            None => on.probe("cut", &cut(At::Node, Vec::new(), &How::default())).await,
+        }
+    }
+
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let names = on.cluster.names();
-        let (grudge, what) = match value {
+        let (grudge, mut what, how) = match value {
             Value::Object(_) => {
                 let grudge = Grudge::deserialize(value).context("a grudge: {\"n1\": [\"n2\"]}")?;
                 let what = grudge.to_string();
-                (grudge, what)
+                (grudge, what, How::default())
             }
             Value::Null | Value::String(_) => {
-                let shape = match value.as_str() {
-                    Some(text) => text.parse()?,
-                    None => Shape::random(names.len(), on.target.primaries().is_some(), rng),
-                };
+                let asked: Option<Asked> = value.as_str().map(str::parse).transpose()?;
+                let (shape, how) = asked.map(|asked| (asked.shape, asked.how)).unwrap_or_default();
+                let knows = on.target.primaries().is_some();
+                let shape = shape.unwrap_or_else(|| Shape::random(names.len(), knows, rng));
                 let primaries = if shape == Shape::Primaries { on.primaries().await } else { Vec::new() };
-                shape.draw(&names, &primaries, rng)?
+                let (grudge, what) = shape.draw(&names, &primaries, rng)?;
+                (grudge, what, how)
             }
             other => bail!("a partition is a shape or a grudge, not {other}"),
         };
+        if !how.is_plain() {
+            what += &format!(" ({how})");
+        }
         Ok(Plan {
             what,
             nodes: names.into_iter().filter(|name| grudge.nodes().contains(name.as_str())).collect(),
-            args: serde_json::to_value(&grudge)?,
+            args: serde_json::to_value(Planned { grudge, how })?,
         })
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        let grudge = Grudge::deserialize(&plan.args)?;
+        let Planned { grudge, how } = Planned::deserialize(&plan.args)?;
         let pairs = addresses(&grudge, on.cluster)?;
         ensure!(!pairs.is_empty(), "the grudge cuts nothing");
-        if let Some(switch) = &on.cluster.switch {
-            return switch.inject("cut", cut(At::Switch, pairs)).await;
+        if let Some(switch) = on.cluster.switch.as_ref().filter(|_| !how.reset) {
+            return switch.inject("cut", cut(At::Switch, pairs, &how)).await;
         }
+        self.on_nodes = true;
         let received = |node: &NodeHandle| -> Vec<(IpAddr, IpAddr)> {
             pairs.iter().filter(|(_, to)| node.node.ips().any(|ip| ip == *to)).copied().collect()
         };
         let calls =
             on.cluster.nodes.iter().map(|node| (node, received(node))).filter(|(_, pairs)| !pairs.is_empty());
-        let calls = calls.map(|(node, pairs)| async move { node.inject("cut", cut(At::Node, pairs)).await });
+        let how = &how;
+        let calls =
+            calls.map(|(node, pairs)| async move { node.inject("cut", cut(At::Node, pairs, how)).await });
         let receipts: Vec<Receipt> = join_all(calls).await.into_iter().collect::<Result<_>>()?;
         let directions = sum(&receipts, "directions");
-        let evidence =
+        let mut evidence =
             format!("{} cut on {}", count(directions, "direction"), count(receipts.len() as u64, "node"));
+        let reset = sum(&receipts, "connections_reset");
+        if how.reset {
+            evidence += &format!(", {} reset", count(reset, "connection"));
+        }
         let confirmed = receipts.iter().all(|receipt| receipt.confirmed);
-        Ok(Receipt { confirmed, ..Receipt::confirmed(evidence) }.with("directions", directions))
+        Ok(Receipt { confirmed, ..Receipt::confirmed(evidence) }
+            .with("directions", directions)
+            .with("connections_reset", reset))
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
-        if let Some(switch) = &on.cluster.switch {
+        let switch = on.cluster.switch.as_ref();
+        if let Some(switch) = switch.filter(|_| !self.on_nodes) {
             return switch.heal("cut").await;
         }
-        // All nodes: nobody knows how far an injection came that failed.
-        let calls = on.cluster.nodes.iter().map(|node: &NodeHandle| node.heal("cut"));
+        // All: nobody knows how far an injection came that failed.
+        let calls = on.cluster.nodes.iter().chain(switch).map(|node: &NodeHandle| node.heal("cut"));
         let receipts: Vec<Receipt> = join_all(calls).await.into_iter().collect::<Result<_>>()?;
+        self.on_nodes = switch.is_none();
+        // One that lost its rules says so, and not how many it dropped.
+        if let Some(lost) = receipts.iter().find(|receipt| receipt.evidence.contains("were gone")) {
+            return Ok(lost.clone());
+        }
         let dropped = sum(&receipts, "dropped");
         let evidence = match dropped {
             0 => "no packet was dropped".to_owned(),
@@ -92,8 +157,8 @@ impl Nemesis for Partition {
     }
 }
 
-fn cut(at: At, pairs: Vec<(IpAddr, IpAddr)>) -> Value {
-    json!(CutArgs { at, pairs })
+fn cut(at: At, pairs: Vec<(IpAddr, IpAddr)>, how: &How) -> Value {
+    json!(CutArgs { at, pairs, how: how.clone() })
 }
 
 /// The directions to cut, for each address that the nodes have.

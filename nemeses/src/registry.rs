@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use squall_checkers::Unknown;
 
 use crate::package::{self, Package, Setting};
-use crate::{clock, disk, files, grudge, nodes, packets, power};
+use crate::{clock, disk, files, grudge, nodes, packets, power, regions};
 
 /// A name and what it means.
 pub type Named = (&'static str, &'static str);
@@ -38,7 +38,7 @@ impl Entry {
 }
 
 /// Every nemesis.
-pub static ALL: [Entry; 10] = [
+pub static ALL: [Entry; 11] = [
     Entry {
         name: "none",
         about: "Breaks nothing.",
@@ -49,21 +49,37 @@ pub static ALL: [Entry; 10] = [
     },
     Entry {
         name: "partition",
-        about: "Drops what nodes send to each other, in some directions, until healed. Clients still reach every node.",
+        about: "Drops what nodes send to each other, in some directions, until healed. Clients still reach every node. Takes one \
+                of these shapes, nodes such as n1+n3, or a grudge such as {n1,n2|n3} or {n1>n2;n2<>n3}; and after a + how: \
+                port=2380 (only that port), reset (connections are reset instead of silence), flap=500ms/2s (cut and whole in turns).",
         ops: ("start-partition", "stop-partition"),
         parameters: &grudge::SHAPES,
-        receipt: "the cut directions read back from the kernel; after healing, the packets that were dropped",
+        receipt: "the cut directions read back from the kernel, and the connections that were reset; after healing, the packets \
+                  that were dropped, in how many cuts",
         build: package::partition,
     },
     Entry {
         name: "packets",
-        about: "Makes packets between some nodes and the others late, lost, double, overtaken, damaged or slow. \
-                Takes one of these profiles, or settings of one's own such as packets:delay=50ms+loss=5%, and after an @ the nodes: packets:loss@one.",
+        about: "Makes packets between some nodes and the others late, lost, double, overtaken, damaged or slow, by tc netem \
+                where the kernel has it, else by a netfilter queue. Takes one of these profiles, or settings of one's own such \
+                as packets:delay=50ms+loss=5%, and after an @ the nodes: packets:loss@one for all that they send and hear, \
+                packets:loss@n1>n2+n3 for one direction, packets:loss@one<>rest for both.",
         ops: ("start-packets", "stop-packets"),
         parameters: &packets::PRESETS,
-        receipt: "the senders whose packets are queued; after healing, how many packets were lost, delayed (and for how \
-                  long), doubled or corrupted",
+        receipt: "the senders whose packets are held, and by what; after healing, how many packets were lost, delayed (and \
+                  for how long), doubled or corrupted",
         build: package::packets,
+    },
+    Entry {
+        name: "regions",
+        about: "Puts the nodes into regions, n1 into the first, n2 into the second and so on, with the round-trip times of real \
+                networks between them, from the beginning of a run to its end. Takes regions (us, uswest, eu, brazil, asia, japan, \
+                australia, india, africa) such as regions:eu+us+asia, or \
+                times of one's own: regions:a-b=80ms+b-c=200ms+a-c=150ms, and who is where: a=n1/n2+b=n3.",
+        ops: ("start-regions", "stop-regions"),
+        parameters: &regions::MAPS,
+        receipt: "as for packets",
+        build: package::regions,
     },
     Entry {
         name: "clock",
@@ -141,6 +157,15 @@ static POWER: [Named; 9] = {
     let [lost, torn] = power::KINDS;
     [one, minority, majority, third, primaries, followers, all, lost, torn]
 };
+/// Splits `partition:{n1|n2,n3},kill` into items. Commas within braces are those of a grudge.
+pub(crate) fn items(list: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0;
+    let outside = move |c: char| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    };
+    list.split(outside).map(str::trim)
+}
 
 /// Splits `partition:halves` into a nemesis of these and its parameter.
 pub(crate) fn parse<'a, 'b>(item: &'b str, known: &'a [Entry]) -> Result<(&'a Entry, Option<&'b str>)> {
@@ -164,6 +189,7 @@ mod tests {
         let parsed = |text| parse(text, &ALL).map(|(entry, parameter)| (entry.name, parameter)).unwrap();
         assert_eq!(parsed("partition:halves"), ("partition", Some("halves")));
         assert_eq!(parsed("kill"), ("kill", None));
+        assert!(items("partition:{n1,n2|n3}+reset, kill").eq(["partition:{n1,n2|n3}+reset", "kill"]));
     }
 
     #[test]
@@ -172,7 +198,7 @@ mod tests {
         assert_eq!(
             error("partiton"),
             "there is no nemesis `partiton`, did you mean `partition`? \
-             There are: none, partition, packets, clock, kill, pause, power, disk, files, membership"
+             There are: none, partition, packets, regions, clock, kill, pause, power, disk, files, membership"
         );
         assert!(error("").starts_with("there is no nemesis ``"));
         assert_eq!(error("none:one"), "none takes no parameter");

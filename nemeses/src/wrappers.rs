@@ -65,6 +65,10 @@ impl<N: Nemesis> Nemesis for Timeout<N> {
         self.inner.stacks()
     }
 
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        within(self.limit, "probing", self.inner.probe(on)).await
+    }
+
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         within(self.limit, "choosing", self.inner.plan(value, on, rng)).await
     }
@@ -93,6 +97,10 @@ impl<N: Nemesis> Nemesis for Validate<N> {
 
     fn stacks(&self) -> bool {
         self.0.stacks()
+    }
+
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        self.0.probe(on).await
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {

@@ -84,13 +84,6 @@ pub(crate) fn be_traced(command: &mut Command) {
     unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
 }
 
-/// Makes every descriptor of this process but the standard ones close when it starts another program (Linux 5.11; an older
-/// kernel leaves them as they are). For those that libraries open without that flag.
-pub fn keep_descriptors() {
-    // SAFETY: plain system call that touches no memory; it closes nothing.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-}
-
 /// A socket to the kernel's routing and link tables, bound to the network namespace of this moment.
 pub(crate) fn netlink_route_socket() -> io::Result<File> {
     // SAFETY: plain system call; the descriptor is checked before it is owned, and nobody else has it.

@@ -239,7 +239,16 @@ async fn run_and_judge(mut plan: Plan, store: &Store, json: bool) -> Result<Exit
         eprintln!("warning  {error:#}");
     }
     told?;
-    Ok(signalled.get().copied().unwrap_or_else(|| verdict.valid.into()))
+    for (nemesis, lacks) in &ran.lacking {
+        eprintln!("error: the nemesis {nemesis} never acted: {lacks}");
+    }
+    let judged = match verdict.valid {
+        // What was proven stays proven.
+        Valid::False => Exit::Invalid,
+        _ if !ran.lacking.is_empty() => Exit::Environment,
+        valid => valid.into(),
+    };
+    Ok(signalled.get().copied().unwrap_or(judged))
 }
 
 /// Writes verdict and report, and prints the last lines. What cannot be written changes no verdict.

@@ -6,6 +6,7 @@ mod cli;
 mod disks;
 mod etcd;
 mod forbidden;
+mod guest;
 mod interrupt;
 mod leftovers;
 mod run;

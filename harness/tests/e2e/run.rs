@@ -196,6 +196,21 @@ fn bugs_are_found_and_their_witnesses_are_in_the_history() {
 }
 
 #[test]
+fn a_nemesis_that_cannot_act_here_is_exit_code_3_and_says_what_is_missing() {
+    let folder = Folder::new();
+    for program in ["nft", "iptables", "iptables-restore", "ip6tables", "ip6tables-restore"] {
+        folder.write(program, "#!/bin/sh\necho it is broken >&2\nexit 1\n");
+        fs::set_permissions(folder.path().join(program), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut squall = folder.command(SQUALL);
+    let said = ended(squall.args(SHORT.split(' ')).args(["-n", "partition"]).env("PATH", path)).code(3);
+    for part in ["the nemesis partition cannot act here", "nft: ", "it is broken", "install nftables"] {
+        assert!(said.stderr.contains(part), "{part}: {said:#?}");
+    }
+}
+
+#[test]
 fn too_little_to_judge_is_unknown() {
     let folder = Folder::new();
     let said = folder.squall("test --nodes 3 --time-limit 300ms --rate 0.5").code(2);

@@ -1,12 +1,16 @@
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_targets::Unavailable;
 use squall_targets::agent::NodeFault;
 
+use super::connections;
+use super::flapper::Flapper;
+use super::how::How;
 use super::iptables::Iptables;
 use super::nft::Nft;
 use crate::words::{count, thousands};
@@ -16,55 +20,63 @@ use crate::words::{count, thousands};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum At {
-    /// On the bridge that joins the nodes.
+    /// On the bridge that joins the nodes. Resets are not made here.
     Switch,
     /// On the receiving node.
     Node,
 }
 
-/// What a cut takes. JSON: `{"at": "switch", "pairs": [["10.0.0.1", "10.0.0.2"], …]}`.
+/// What a cut takes. JSON: `{"at": "switch", "pairs": [["10.0.0.1", "10.0.0.2"], …], "how": {"ports": [2380]}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CutArgs {
     /// Where.
     pub at: At,
     /// Packets from the first to the second address are dropped. Both of one IP version.
     pub pairs: Vec<Pair>,
+    /// Which of them, and in what way.
+    #[serde(default, skip_serializing_if = "How::is_plain")]
+    pub how: How,
 }
 
 /// A direction: from the first address to the second.
 pub(super) type Pair = (IpAddr, IpAddr);
 
-/// What can drop packets by source and destination.
+/// What can drop packets by source and destination. Dropping it removes all that it made.
 pub(super) trait Filter: Send {
     /// The program that does it.
     fn program(&self) -> &'static str;
 
-    /// Drops these and no others from now on, in one transaction.
-    fn set(&mut self, pairs: &[Pair]) -> Result<()>;
+    /// Drops these and no others from now on, in one transaction for each IP version at most.
+    fn set(&mut self, pairs: &[Pair], how: &How) -> Result<()>;
 
-    /// The pairs that the kernel drops now, each with the packets dropped since [`set`](Filter::set).
+    /// Lets everything pass for a while, or drops again what was set.
+    fn engage(&mut self, on: bool) -> Result<()>;
+
+    /// The pairs that were set as the kernel knows them, each with the packets dropped since [`set`](Filter::set).
     fn read(&mut self) -> Result<Vec<(Pair, u64)>>;
-
-    /// Removes all that it made. An error means that something may be left.
-    fn close(&mut self) -> Result<()>;
 }
+
+/// A filter that a thread may turn on and off.
+pub(super) type Shared = Arc<Mutex<Box<dyn Filter>>>;
 
 /// Network partitions: drops what one address sends to another, pair by pair, IPv4 and IPv6.
 ///
 /// With `nft` the rules live in a table that the kernel removes when its holder dies. Where there is no usable `nft`,
-/// `iptables` does the same in a chain of our own, which a dead agent leaves behind unless its namespace goes with it.
+/// `iptables` does the same in a chain of our own, which is removed by what outlives the agent.
 #[derive(Default)]
 pub struct Cut {
-    filter: Option<(At, Box<dyn Filter>)>,
+    /// Stopped before the filter goes.
+    flapper: Option<Flapper>,
+    filter: Option<(At, Shared)>,
     asked: usize,
 }
 
 impl Cut {
-    fn filter(&mut self, at: At) -> Result<&mut Box<dyn Filter>> {
+    fn filter(&mut self, at: At) -> Result<&Shared> {
         if self.filter.as_ref().is_none_or(|(place, _)| *place != at) {
-            self.filter = Some((at, open(at)?));
+            self.filter = Some((at, Arc::new(Mutex::new(open(at)?))));
         }
-        Ok(&mut self.filter.as_mut().expect("opened above").1)
+        Ok(&self.filter.as_ref().expect("opened above").1)
     }
 }
 
@@ -83,60 +95,103 @@ fn open(at: At) -> Result<Box<dyn Filter>> {
     }
 }
 
+/// A thread that panicked with the lock leaves a filter that can still be set.
+fn locked(filter: &Mutex<Box<dyn Filter>>) -> MutexGuard<'_, Box<dyn Filter>> {
+    filter.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl NodeFault for Cut {
     fn kind(&self) -> &'static str {
         "cut"
     }
 
     fn inject(&mut self, args: &Value, _pids: &[i32]) -> Result<Receipt> {
-        let args = CutArgs::deserialize(args).context("the arguments of a cut")?;
-        if let Some((from, to)) = args.pairs.iter().find(|(from, to)| from.is_ipv4() != to.is_ipv4()) {
+        let CutArgs { at, pairs: mut asked, how } =
+            CutArgs::deserialize(args).context("the arguments of a cut")?;
+        if let Some((from, to)) = asked.iter().find(|(from, to)| from.is_ipv4() != to.is_ipv4()) {
             bail!("{from} and {to} are of different IP versions");
         }
-        let mut asked = args.pairs;
+        ensure!(!(how.reset && at == At::Switch), "connections are reset on the nodes, not on the switch");
         asked.sort_unstable();
         asked.dedup();
+        self.flapper = None;
         self.asked = asked.len();
-        let set = self.filter(args.at)?.set(&asked);
+        let set = locked(self.filter(at)?).set(&asked, &how);
         if set.is_err() {
             // Its state is unknown: a new one starts from nothing.
-            self.filter(args.at)?.close()?;
             self.filter = None;
             set?;
         }
-        let filter = self.filter(args.at)?;
-        let by = filter.program();
-        let mut there: Vec<Pair> = filter.read()?.into_iter().map(|(pair, _)| pair).collect();
-        there.sort_unstable();
-        Ok(if there == asked && !asked.is_empty() {
+        let filter = self.filter(at)?.clone();
+        let (by, there) = {
+            let mut filter = locked(&filter);
+            let mut there: Vec<Pair> = filter.read()?.into_iter().map(|(pair, _)| pair).collect();
+            there.sort_unstable();
+            (filter.program(), there)
+        };
+        let mut receipt = if there == asked && !asked.is_empty() {
             Receipt::confirmed(format!("{} cut", count(asked.len() as u64, "direction")))
         } else {
             Receipt::unconfirmed(format!("{} of {} directions cut", there.len(), asked.len()))
         }
         .with("directions", there.len())
-        .with("by", by))
+        .with("by", by);
+        if how.reset {
+            // Those that say something meet the rule; the idle ones are ended here. Without `ss` they stay until they speak.
+            let ended = connections::reset(&asked, &how.ports);
+            match ended {
+                Ok(ended) => {
+                    receipt.evidence += &format!(", {} reset", count(ended as u64, "connection"));
+                    receipt = receipt.with("connections_reset", ended);
+                }
+                Err(error) => receipt = receipt.with("connections_left", format!("{error:#}")),
+            }
+        }
+        if let Some(flap) = how.flap {
+            self.flapper = Some(Flapper::start(filter, flap)?);
+        }
+        Ok(receipt)
     }
 
     fn heal(&mut self, _pids: &[i32]) -> Result<Receipt> {
-        let Some((_, filter)) = &mut self.filter else {
+        let flapped = self.flapper.take().map(Flapper::stop);
+        let Some((_, filter)) = &self.filter else {
             return Ok(Receipt::unconfirmed("nothing was cut"));
         };
         // A holder that died took its rules with it: healed, but nobody knows what they did.
-        let healed = filter.read().and_then(|counts| filter.set(&[]).map(|()| counts));
+        let healed = {
+            let mut filter = locked(filter);
+            filter.read().and_then(|counts| filter.set(&[], &How::default()).map(|()| counts))
+        };
         let asked = std::mem::take(&mut self.asked);
-        match healed {
-            Ok(counts) if counts.len() == asked => Ok(dropped(&counts)),
-            Ok(counts) => Ok(Receipt {
+        let mut receipt = match healed {
+            Ok(counts) if counts.len() == asked => dropped(&counts),
+            Ok(counts) => Receipt {
                 confirmed: false,
                 evidence: format!("only {} of {asked} directions were still cut", counts.len()),
                 ..dropped(&counts)
-            }),
+            },
             Err(error) => {
-                filter.close()?;
                 self.filter = None;
-                Ok(Receipt::unconfirmed(format!("the rules were gone: {error:#}")))
+                return Ok(Receipt::unconfirmed(format!("the rules were gone: {error:#}")));
             }
+        };
+        if let Some(flapped) = flapped {
+            let cuts = flapped.context("cutting and healing in turns")?;
+            receipt.evidence += &format!(" in {}", count(cuts, "cut"));
+            receipt = receipt.with("cuts", cuts);
         }
+        Ok(receipt)
+    }
+
+    fn sweep(&mut self) -> Result<Vec<String>> {
+        // What nft made went with its holder.
+        Ok(Iptables::sweep().then(|| "iptables rules of a partition".to_owned()).into_iter().collect())
+    }
+
+    fn probe(&mut self, args: &Value) -> Result<()> {
+        let CutArgs { at, .. } = CutArgs::deserialize(args).context("the arguments of a cut")?;
+        self.filter(at).map(drop)
     }
 }
 
@@ -156,7 +211,10 @@ fn dropped(counts: &[(Pair, u64)]) -> Receipt {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
 
     use serde_json::json;
 
@@ -165,7 +223,12 @@ mod tests {
 
     fn args(at: At, pairs: &[(usize, usize)], version: u8) -> Value {
         let pairs = pairs.iter().map(|&(from, to)| (address(from, version), address(to, version))).collect();
-        serde_json::to_value(CutArgs { at, pairs }).unwrap()
+        serde_json::to_value(CutArgs { at, pairs, how: How::default() }).unwrap()
+    }
+
+    /// A cut that need not choose.
+    fn with(switch: Iptables) -> Cut {
+        Cut { filter: Some((At::Switch, Arc::new(Mutex::new(Box::new(switch))))), ..Cut::default() }
     }
 
     /// Cuts 1 from 2 in one direction and 3 off wholly, looks at real packets, and heals.
@@ -261,7 +324,7 @@ mod tests {
         in_namespaces("faults::cut::tests::iptables_does_the_same_where_there_is_no_nft", || {
             let net = TestNet::new(3);
             let mut node: Box<dyn Filter> = net.on(2, || Box::new(Iptables::open(At::Node).unwrap()) as _);
-            net.on(2, || node.set(&[(address(1, 4), address(2, 4))])).unwrap();
+            net.on(2, || node.set(&[(address(1, 4), address(2, 4))], &How::default())).unwrap();
             assert!(!net.reaches(1, 2, 4) && net.reaches(2, 1, 4));
             assert_eq!(net.on(2, || node.read()).unwrap(), [((address(1, 4), address(2, 4)), 1)]);
             net.on(2, || drop(node));
@@ -270,14 +333,14 @@ mod tests {
             // Where the module is missing the error says so, and no test can load it.
             match Iptables::open(At::Switch) {
                 Ok(switch) => {
-                    let mut cut = Cut { filter: Some((At::Switch, Box::new(switch))), asked: 0 };
+                    let mut cut = with(switch);
                     cut_and_heal(&mut cut, &net, 4, "iptables");
                     cut_and_heal(&mut cut, &net, 6, "iptables");
                     drop(cut);
                     assert!(!sh("iptables-save; ip6tables-save").contains("squall"));
 
                     let switch = Iptables::open(At::Switch).unwrap();
-                    let mut cut = Cut { filter: Some((At::Switch, Box::new(switch))), asked: 0 };
+                    let mut cut = with(switch);
                     cut.inject(&args(At::Switch, &[(1, 2)], 4), &[]).unwrap();
                     sh("iptables -F FORWARD; iptables -F squall-cut; iptables -X squall-cut");
                     let receipt = cut.heal(&[]).unwrap();
@@ -285,6 +348,107 @@ mod tests {
                     assert!(!sh("iptables-save; ip6tables-save").contains("squall"));
                 }
                 Err(error) => assert!(format!("{error:#}").contains("br_netfilter"), "{error:#}"),
+            }
+        });
+    }
+
+    fn how_args(at: At, pairs: &[(usize, usize)], version: u8, how: &str) -> Value {
+        let mut args: CutArgs = serde_json::from_value(args(at, pairs, version)).unwrap();
+        args.how = how.parse().unwrap();
+        serde_json::to_value(args).unwrap()
+    }
+
+    #[test]
+    fn only_the_named_ports_are_cut() {
+        in_namespaces("faults::cut::tests::only_the_named_ports_are_cut", || {
+            let net = TestNet::new(2);
+            for version in [4, 6] {
+                for at in [At::Switch, At::Node] {
+                    let mut cut = Cut::default();
+                    let args = how_args(at, &[(1, 2), (2, 1)], version, "port=7001+port=7002");
+                    let receipt = match at {
+                        At::Switch => cut.inject(&args, &[]),
+                        At::Node => net.on(2, || cut.inject(&args, &[])),
+                    };
+                    assert!(receipt.unwrap().confirmed);
+                    assert!(net.reaches(1, 2, version), "a port that was not named");
+                    assert!(!net.reaches_port(1, 2, version, 7001) && !net.reaches_port(1, 2, version, 7002));
+                    let receipt = cut.heal(&[]).unwrap();
+                    assert_eq!((receipt.confirmed, receipt.evidence.as_str()), (true, "2 packets dropped"));
+                    assert!(net.reaches_port(1, 2, version, 7001));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn connections_are_reset_and_none_is_made() {
+        in_namespaces("faults::cut::tests::connections_are_reset_and_none_is_made", || {
+            let net = TestNet::new(2);
+            for version in [4, 6] {
+                let listener = net.on(2, || TcpListener::bind((address(2, version), 7003)).unwrap());
+                let to = listener.local_addr().unwrap();
+                let connect = || net.on(1, || TcpStream::connect_timeout(&to, Duration::from_secs(2)));
+                let (mut idle, mut busy) = (connect().unwrap(), connect().unwrap());
+                let accepted: Vec<TcpStream> = (0..2).map(|_| listener.accept().unwrap().0).collect();
+                let mut cut = Cut::default();
+                let args = how_args(At::Node, &[(1, 2)], version, "reset");
+                let receipt = net.on(2, || cut.inject(&args, &[])).unwrap();
+                println!("IPv{version}: {}", receipt.evidence);
+                assert!(receipt.confirmed);
+                idle.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+                busy.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+                let end = busy.write(b"hello").and_then(|_| busy.read(&mut [0; 8]));
+                assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+                if receipt.measured.contains_key("connections_reset") {
+                    assert_eq!(idle.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+                }
+                assert_eq!(
+                    connect().unwrap_err().kind(),
+                    ErrorKind::ConnectionRefused,
+                    "at once, not in silence"
+                );
+                drop(accepted);
+                assert!(net.on(2, || cut.heal(&[])).unwrap().confirmed);
+                connect().unwrap();
+            }
+            let mut cut = Cut::default();
+            assert!(cut.inject(&how_args(At::Switch, &[(1, 2)], 4, "reset"), &[]).is_err());
+        });
+    }
+
+    #[test]
+    fn links_flap_for_as_long_as_it_lasts() {
+        in_namespaces("faults::cut::tests::links_flap_for_as_long_as_it_lasts", || {
+            let net = TestNet::new(2);
+            let iptables: Box<dyn Filter> = net.on(2, || Box::new(Iptables::open(At::Node).unwrap()) as _);
+            let by_iptables =
+                Cut { filter: Some((At::Node, Arc::new(Mutex::new(iptables)))), ..Cut::default() };
+            for (mut cut, at) in [(Cut::default(), At::Switch), (by_iptables, At::Node)] {
+                let args = how_args(at, &[(1, 2)], 4, "flap=400ms/400ms");
+                let mut inject = || cut.inject(&args, &[]);
+                match at {
+                    At::Switch => inject(),
+                    At::Node => net.on(2, inject),
+                }
+                .unwrap();
+                // Each try takes 150 ms while the link is cut.
+                let start = Instant::now();
+                let mut seen = Vec::new();
+                while start.elapsed() < Duration::from_secs(3) {
+                    seen.push(net.reaches(1, 2, 4));
+                    sleep(Duration::from_millis(20));
+                }
+                let changes = seen.windows(2).filter(|pair| pair[0] != pair[1]).count();
+                let receipt = match at {
+                    At::Switch => cut.heal(&[]),
+                    At::Node => net.on(2, || cut.heal(&[])),
+                };
+                let receipt = receipt.unwrap();
+                println!("{changes} changes in 3 s: {}", receipt.evidence);
+                assert!(!seen[0] && changes >= 3, "{seen:?}");
+                assert!(receipt.confirmed && receipt.measured["cuts"].as_u64().unwrap() >= 2);
+                assert!((0..5).all(|_| net.reaches(1, 2, 4)), "healed is healed");
             }
         });
     }

@@ -1,26 +1,30 @@
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
+use super::chain::{Chain, VERSIONS};
 use super::cut::{At, Filter, Pair};
-
-const CHAIN: &str = "squall-cut";
+use super::how::How;
 
 /// Drop rules in a chain of our own, for machines without a usable `nft`.
 ///
 /// On a bridge it needs the module `br_netfilter`, which shows bridged packets to iptables, and the match `physdev`.
 pub(super) struct Iptables {
-    hook: &'static [&'static str],
+    chain: Chain,
 }
 
-/// The program for an IP version, and whether an address belongs to it.
-pub(super) const VERSIONS: [(&str, bool); 2] = [("iptables", true), ("ip6tables", false)];
+const CHAIN: &str = "squall-cut";
+const AT_NODE: &[&str] = &["INPUT"];
 
 impl Iptables {
+    /// Removes what an agent that was killed left on a node, and tells whether there was anything.
+    pub(super) fn sweep() -> bool {
+        Chain::sweep(CHAIN, AT_NODE)
+    }
+
     pub(super) fn open(at: At) -> Result<Iptables> {
         let hook: &[&str] = match at {
-            At::Node => &["INPUT", "-j", CHAIN],
+            At::Node => AT_NODE,
             At::Switch => {
                 for version in VERSIONS {
                     let switch = format!("/proc/sys/net/bridge/bridge-nf-call-{}", version.0);
@@ -28,36 +32,31 @@ impl Iptables {
                         format!("{switch} (bridged packets pass iptables only with the module br_netfilter)")
                     })?;
                 }
-                &["FORWARD", "-m", "physdev", "--physdev-is-bridged", "-j", CHAIN]
+                &["FORWARD", "-m", "physdev", "--physdev-is-bridged"]
             }
         };
-        let iptables = Iptables { hook };
-        iptables.restore(&[])?;
-        for (program, _) in VERSIONS {
-            if run(program, &[&["-w", "5", "-C"], hook].concat(), "").is_err() {
-                run(program, &[&["-w", "5", "-I"], hook].concat(), "")?;
-            }
-        }
-        Ok(iptables)
+        let chain = Chain::open(CHAIN, hook)?;
+        chain.engage(true)?;
+        Ok(Iptables { chain })
     }
+}
 
-    /// Replaces the rules of the chain, in one transaction for each IP version.
-    fn restore(&self, pairs: &[Pair]) -> Result<()> {
-        for (program, v4) in VERSIONS {
-            let mut table = format!("*filter\n:{CHAIN} - [0:0]\n");
-            if !v4 {
-                for kind in ["neighbour-solicitation", "neighbour-advertisement"] {
-                    table += &format!("-A {CHAIN} -p icmpv6 --icmpv6-type {kind} -j RETURN\n");
-                }
-            }
-            for (from, to) in pairs.iter().filter(|(from, _)| from.is_ipv4() == v4) {
-                table += &format!("-A {CHAIN} -s {from} -d {to} -j DROP\n");
-            }
-            table += "COMMIT\n";
-            run(&format!("{program}-restore"), &["-w", "5", "--noflush"], &table)?;
-        }
-        Ok(())
+/// The matches and the verdict of each rule for a pair.
+fn verdicts(how: &How) -> Vec<String> {
+    let ports: Vec<String> = how.ports.iter().map(u16::to_string).collect();
+    let of = |protocol: &str| match ports.as_slice() {
+        [] => format!("-p {protocol}"),
+        ports => format!("-p {protocol} -m multiport --ports {}", ports.join(",")),
+    };
+    let mut verdicts = Vec::new();
+    if how.reset {
+        verdicts.push(format!("{} -j REJECT --reject-with tcp-reset", of("tcp")));
     }
+    match ports.is_empty() {
+        true => verdicts.push("-j DROP".to_owned()),
+        false => verdicts.extend(["tcp", "udp"].map(|protocol| format!("{} -j DROP", of(protocol)))),
+    }
+    verdicts
 }
 
 impl Filter for Iptables {
@@ -65,38 +64,27 @@ impl Filter for Iptables {
         "iptables"
     }
 
-    fn set(&mut self, pairs: &[Pair]) -> Result<()> {
-        self.restore(pairs)
+    fn set(&mut self, pairs: &[Pair], how: &How) -> Result<()> {
+        let verdicts = verdicts(how);
+        self.chain.set(|v4| {
+            let of_version = pairs.iter().filter(|(from, _)| from.is_ipv4() == v4);
+            of_version
+                .flat_map(|(from, to)| verdicts.iter().map(move |end| format!("-s {from} -d {to} {end}")))
+                .collect()
+        })
+    }
+
+    fn engage(&mut self, on: bool) -> Result<()> {
+        self.chain.engage(on)
     }
 
     fn read(&mut self) -> Result<Vec<(Pair, u64)>> {
-        let mut counts = Vec::new();
-        for (program, _) in VERSIONS {
-            // `-S -v` prints rules as they are written, with `-c packets bytes` at the end.
-            let listing = run(program, &["-w", "5", "-v", "-S", CHAIN], "")?;
-            counts.extend(listing.lines().filter_map(parse));
+        // A pair may have a rule for each protocol.
+        let mut counts: BTreeMap<Pair, u64> = BTreeMap::new();
+        for (pair, packets) in self.chain.rules()?.iter().filter_map(|rule| parse(rule)) {
+            *counts.entry(pair).or_default() += packets;
         }
-        Ok(counts)
-    }
-
-    fn close(&mut self) -> Result<()> {
-        for (program, _) in VERSIONS {
-            let rules = run(program, &["-w", "5", "-S"], "")?;
-            if rules.contains(&format!("-j {CHAIN}")) {
-                run(program, &[&["-w", "5", "-D"], self.hook].concat(), "")?;
-            }
-            if rules.contains(&format!("-N {CHAIN}")) {
-                run(program, &["-w", "5", "-F", CHAIN], "")?;
-                run(program, &["-w", "5", "-X", CHAIN], "")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Iptables {
-    fn drop(&mut self) {
-        let _ = self.close();
+        Ok(counts.into_iter().collect())
     }
 }
 
@@ -106,23 +94,6 @@ fn parse(rule: &str) -> Option<(Pair, u64)> {
     let after = |flag: &str| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1));
     let address = |flag: &str| after(flag)?.split('/').next()?.parse().ok();
     Some(((address("-s")?, address("-d")?), after("-c")?.parse().ok()?))
-}
-
-pub(super) fn run(program: &str, args: &[&str], input: &str) -> Result<String> {
-    let mut child = Command::new(program)
-        .args(args)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {program}"))?;
-    child.stdin.take().expect("piped").write_all(input.as_bytes())?;
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        bail!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
@@ -136,5 +107,19 @@ mod tests {
         let v6 = parse("-A squall-cut -s fd00::1/128 -d fd00::2/128 -c 0 0 -j DROP").unwrap();
         assert_eq!(v6.1, 0);
         assert!(parse("-N squall-cut -c 0 0").is_none());
+    }
+
+    #[test]
+    fn what_is_not_of_the_ports_passes() {
+        let how = How { ports: vec![2379, 2380], reset: true, ..How::default() };
+        assert_eq!(
+            verdicts(&how),
+            [
+                "-p tcp -m multiport --ports 2379,2380 -j REJECT --reject-with tcp-reset",
+                "-p tcp -m multiport --ports 2379,2380 -j DROP",
+                "-p udp -m multiport --ports 2379,2380 -j DROP",
+            ]
+        );
+        assert_eq!(verdicts(&How::default()), ["-j DROP"]);
     }
 }

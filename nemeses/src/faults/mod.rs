@@ -1,9 +1,13 @@
 //! Faults as they act on one node, or on the switch between nodes: what the agent there runs.
 
+mod chain;
 mod clock;
+mod connections;
 mod cut;
 mod disk;
 mod files;
+mod flapper;
+mod how;
 mod iptables;
 mod nft;
 mod packets;
@@ -16,18 +20,21 @@ pub use clock::{Clock, Clocks, Skew};
 pub use cut::{At, Cut, CutArgs};
 pub use disk::{DISK, Disk, DiskArgs, DiskProfile};
 pub use files::{Act, Damage, FILES, Files, FilesArgs};
-pub use packets::{Flow, PacketArgs, Packets, Profile, Spread};
+pub use how::{Flap, How};
+pub use packets::{Flow, Gilbert, PacketArgs, Packets, Profile, Spread};
 pub use signal::Signal;
 use squall_targets::agent::NodeFault;
 
 /// One of each, for an agent.
 pub fn all() -> Vec<Box<dyn NodeFault>> {
+    let [packets, regions] = Packets::both();
     vec![
         Box::new(Clock::default()),
         Box::new(Cut::default()),
         Box::new(Disk::default()),
         Box::new(Files::default()),
-        Box::new(Packets::default()),
+        Box::new(packets),
+        Box::new(regions),
         Box::new(Signal::default()),
     ]
 }

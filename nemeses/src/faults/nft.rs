@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::cut::{At, Filter, Pair};
+use super::how::How;
 
 const ANSWER: Duration = Duration::from_secs(5);
 /// A command that touches nothing and always prints one line: it marks the end of what came before.
@@ -23,6 +24,8 @@ pub(super) struct Nft {
     stdin: ChildStdin,
     lines: Receiver<String>,
     table: &'static str,
+    /// Adds the rules that drop what is in the sets.
+    rules: String,
 }
 
 impl Nft {
@@ -47,15 +50,12 @@ impl Nft {
         thread::spawn(move || {
             BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let mut nft = Nft { child, stdin, lines, table };
+        let mut nft = Nft { child, stdin, lines, table, rules: String::new() };
         nft.ask(&format!(
             "add table {table} {{ flags owner; }}; \
              add set {table} cut4 {{ type ipv4_addr . ipv4_addr; counter; }}; \
              add set {table} cut6 {{ type ipv6_addr . ipv6_addr; counter; }}; \
-             add chain {table} cuts {{ type filter hook {hook} priority 0; }}; \
-             add rule {table} cuts ip saddr . ip daddr @cut4 drop; \
-             add rule {table} cuts icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept; \
-             add rule {table} cuts ip6 saddr . ip6 daddr @cut6 drop"
+             add chain {table} cuts {{ type filter hook {hook} priority 0; }}"
         ))?;
         Ok(nft)
     }
@@ -86,9 +86,11 @@ impl Filter for Nft {
         "nft"
     }
 
-    fn set(&mut self, pairs: &[Pair]) -> Result<()> {
+    fn set(&mut self, pairs: &[Pair], how: &How) -> Result<()> {
         let table = self.table;
-        let mut line = format!("flush set {table} cut4; flush set {table} cut6");
+        self.rules = rules(table, how);
+        let flush = format!("flush chain {table} cuts; flush set {table} cut4; flush set {table} cut6");
+        let mut line = flush + &self.rules;
         for (set, v4) in [("cut4", true), ("cut6", false)] {
             let of_version = pairs.iter().filter(|(from, _)| from.is_ipv4() == v4);
             let elements: Vec<String> = of_version.map(|(from, to)| format!("{from} . {to}")).collect();
@@ -106,18 +108,43 @@ impl Filter for Nft {
         Ok(counts)
     }
 
-    fn close(&mut self) -> Result<()> {
-        // The kernel removes the table before the process can be waited for.
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+    fn engage(&mut self, on: bool) -> Result<()> {
+        let rules = if on { self.rules.as_str() } else { "" };
+        self.ask(&format!("flush chain {} cuts{rules}", self.table)).map(drop)
     }
 }
 
 impl Drop for Nft {
     fn drop(&mut self) {
-        let _ = self.close();
+        // The kernel removes the table before the process can be waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+/// The rules of a chain that drops what is in the sets, each after a semicolon.
+fn rules(table: &str, how: &How) -> String {
+    let ports: Vec<String> = how.ports.iter().map(u16::to_string).collect();
+    // The sets count what they are asked for, so they are asked last.
+    let matches = match ports.is_empty() {
+        true => vec![String::new()],
+        false => ["sport", "dport"]
+            .map(|side| format!("meta l4proto {{ tcp, udp }} th {side} {{ {} }} ", ports.join(", ")))
+            .to_vec(),
+    };
+    let mut rules =
+        format!("; add rule {table} cuts icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept");
+    for pairs in ["ip saddr . ip daddr @cut4", "ip6 saddr . ip6 daddr @cut6"] {
+        for matches in &matches {
+            if how.reset {
+                rules += &format!(
+                    "; add rule {table} cuts {matches}meta l4proto tcp {pairs} reject with tcp reset"
+                );
+            }
+            rules += &format!("; add rule {table} cuts {matches}{pairs} drop");
+        }
+    }
+    rules
 }
 
 /// The elements in `… elements = { 10.0.0.2 . 10.0.0.1 counter packets 3 bytes 180, … } …`.

@@ -55,6 +55,11 @@ pub(crate) fn share(text: &str) -> Result<f64> {
     Ok(round(percent / 100.0))
 }
 
+/// A rate in kilobits a second, above 0.
+pub(crate) fn kbit(text: &str) -> Result<f64> {
+    positive(quantity(text, &[("kbit", 1.0), ("mbit", 1_000.0), ("gbit", 1_000_000.0)])?, text)
+}
+
 /// To what a person would write.
 pub(crate) fn round(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
@@ -77,6 +82,7 @@ mod tests {
         );
         assert_eq!(millis("1.5s").unwrap(), 1500.0);
         assert_eq!(share("0.1%").unwrap(), 0.001);
+        assert_eq!(kbit("2mbit").unwrap(), 2000.0);
         assert!(nanos("-2s").unwrap() < 0.0 && millis("-2s").is_err());
         assert_eq!(nanos("5").unwrap_err().to_string(), "5 has no unit: ns, us, ms, s, m, h");
         assert_eq!(nanos("infs").unwrap_err().to_string(), "infs is no number");

@@ -36,6 +36,28 @@ pub(crate) fn in_namespaces(test: &str, body: impl FnOnce()) {
     }
 }
 
+/// Runs a test again, by its full name, in a virtual machine with Debian's cloud kernel, where this environment variable is
+/// set. Skips it, and says so, where there is no such machine.
+pub(crate) fn in_guest(test: &str, flag: &str, body: impl FnOnce()) {
+    if std::env::var_os(flag).is_some() {
+        return body();
+    }
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/guest"))
+        .args(["-t", "900"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(flag, "1")
+        .output()
+        .expect("the script that boots a guest runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    print!("{printed}{}", String::from_utf8_lossy(&output.stderr));
+    if output.status.code() == Some(77) {
+        println!("skipped: {test}");
+        return;
+    }
+    assert!(output.status.success() && printed.contains("1 passed"), "{test} in a guest");
+}
+
 /// Nodes `1..=n` with addresses 10.92.0.N and fd92::N on a bridge in the namespace of the test.
 pub(crate) struct TestNet {
     n: usize,
@@ -71,8 +93,13 @@ impl TestNet {
 
     /// Whether a datagram from one node arrives at another.
     pub(crate) fn reaches(&self, from: usize, to: usize, version: u8) -> bool {
-        let bind = |i| move || UdpSocket::bind((address(i, version), 0)).unwrap();
-        let (sender, receiver) = (self.on(from, bind(from)), self.on(to, bind(to)));
+        self.reaches_port(from, to, version, 0)
+    }
+
+    /// The same, at a port; 0 is any.
+    pub(crate) fn reaches_port(&self, from: usize, to: usize, version: u8, port: u16) -> bool {
+        let bind = |i, port| move || UdpSocket::bind((address(i, version), port)).unwrap();
+        let (sender, receiver) = (self.on(from, bind(from, 0)), self.on(to, bind(to, port)));
         receiver.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
         sender.send_to(b"hello", receiver.local_addr().unwrap()).unwrap();
         match receiver.recv(&mut [0; 8]) {

@@ -23,6 +23,8 @@ pub(super) struct Fault {
     pub(super) before_nodes: Vec<String>,
     /// Mean time from one of its acts to the next, where no times are given.
     pub(super) interval: Duration,
+    /// Whether it lasts, where no times are given.
+    pub(super) lasts: bool,
 }
 
 /// The faults of a schedule while it is put together, each kind with its nemesis once.
@@ -49,14 +51,15 @@ impl<'a> Cast<'a> {
     }
 
     fn add(&mut self, text: &str, package: Package) -> usize {
-        let Package { name, nemesis, interval, draw, prepare } = package;
+        let Package { name, nemesis, interval, draw, lasts, prepare } = package;
         let kind = self.kinds.iter().position(|kind| kind.name == name).unwrap_or_else(|| {
             self.kinds.push(Kind { name, ops: nemesis.ops(), prepare: BTreeSet::new() });
             self.nemeses.push(nemesis);
             self.kinds.len() - 1
         });
         self.kinds[kind].prepare.extend(prepare);
-        self.faults.push(Fault { text: text.to_owned(), kind, draw, before_nodes: Vec::new(), interval });
+        let (text, before_nodes) = (text.to_owned(), Vec::new());
+        self.faults.push(Fault { text, kind, draw, before_nodes, interval, lasts });
         self.faults.len() - 1
     }
 
@@ -93,10 +96,18 @@ impl<'a> Cast<'a> {
         Ok(Some(fault))
     }
 
-    /// A fault of every nemesis that suits the target and the cluster.
+    /// A fault of every nemesis that suits the target and the cluster, but those that last.
     pub(super) fn all(&mut self, interval: Duration) -> Vec<usize> {
         // What cannot be built is what does not suit.
-        self.known.iter().filter_map(|entry| self.fault(entry.name, interval).ok().flatten()).collect()
+        let comes_and_goes =
+            |entry: &&Entry| matches!((entry.build)(None, self.setting), Ok(Some(package)) if !package.lasts);
+        let known: Vec<&Entry> = self.known.iter().filter(comes_and_goes).collect();
+        known.into_iter().filter_map(|entry| self.fault(entry.name, interval).ok().flatten()).collect()
+    }
+
+    /// Whether a fault lasts, where no times are given.
+    pub(super) fn lasts(&self, fault: usize) -> bool {
+        self.faults[fault].lasts
     }
 
     /// The name of a fault's kind.

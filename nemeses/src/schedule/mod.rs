@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use squall_checkers::Op;
@@ -27,9 +27,9 @@ use self::cast::{Cast, Fault};
 pub use self::forecast::{ActKind, Forecast, Foreseen};
 use self::player::Player;
 use self::swarm::Swarm;
-use crate::nemesis::{Nemesis, Ops};
+use crate::nemesis::{Nemesis, Ops, Scene};
 use crate::package::Setting;
-use crate::registry::Entry;
+use crate::registry::{self, Entry};
 
 /// What draws the value of an injection.
 pub type Draw = Box<dyn Fn(&mut ChaCha8Rng) -> Value + Send + Sync>;
@@ -97,6 +97,14 @@ struct Step {
     nodes: Option<String>,
 }
 
+impl Step {
+    /// A fault from the beginning of its phase to the end.
+    fn to_the_end(fault: usize) -> Step {
+        let (lasts, every, times) = (None, None, None);
+        Step { at: Duration::ZERO, lasts, every, times, faults: vec![fault], pick: 1, nodes: None }
+    }
+}
+
 /// A schedule as a run uses it. Both generators use the nemesis thread alone.
 pub struct Composition {
     /// What acts: for [`Chaos`](crate::Chaos).
@@ -122,15 +130,18 @@ impl Schedule {
                 Phase { name: None, length: Length::Endless, mix: Vec::new(), swarm, steps: Vec::new() };
             return Ok(cast.finish(vec![phase], Some(1)));
         }
-        let mut mix = Vec::new();
-        for item in text.split(',') {
-            let Some(fault) = cast.fault(item.trim(), setting.interval)? else { continue };
-            if mix.iter().any(|&other| cast.kind(other) == cast.kind(fault)) {
+        let mut faults: Vec<usize> = Vec::new();
+        for item in registry::items(text) {
+            let Some(fault) = cast.fault(item, setting.interval)? else { continue };
+            if faults.iter().any(|&other| cast.kind(other) == cast.kind(fault)) {
                 bail!("{} is there twice", cast.kind(fault));
             }
-            mix.push(fault);
+            faults.push(fault);
         }
-        let phase = Phase { name: None, length: Length::Endless, mix, swarm: None, steps: Vec::new() };
+        let (lasting, mix): (Vec<usize>, Vec<usize>) =
+            faults.into_iter().partition(|&fault| cast.lasts(fault));
+        let steps = lasting.into_iter().map(Step::to_the_end).collect();
+        let phase = Phase { name: None, length: Length::Endless, mix, swarm: None, steps };
         Ok(cast.finish(vec![phase], Some(1)))
     }
 
@@ -145,6 +156,19 @@ impl Schedule {
         let needs: BTreeSet<&str> =
             used.flat_map(|kind| self.plot.kinds[kind].prepare.iter().copied()).collect();
         needs.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Tries whether each nemesis that acts in a run with this seed can do so here at all.
+    ///
+    /// # Errors
+    /// [`Unavailable`](squall_targets::Unavailable) with the first that cannot.
+    pub async fn probe(&mut self, seed: u64, on: &Scene<'_>) -> Result<()> {
+        for kind in self.plot.used(seed) {
+            let nemesis = &mut self.nemeses[kind];
+            let fault = nemesis.fault().to_owned();
+            nemesis.probe(on).await.with_context(|| format!("the nemesis {fault} cannot act here"))?;
+        }
+        Ok(())
     }
 
     /// How long it lasts, where that is known beforehand.

@@ -89,7 +89,7 @@ fn mistakes_in_a_list_are_explained() {
     assert_eq!(
         error("partition:halfs", &SETTING),
         "nemesis partition: there is no shape of a partition `halfs`, did you mean `halves`? There are: halves, one, \
-         majorities-ring, bridge, one-way, primaries, minority, or nodes such as n1+n3"
+         majorities-ring, bridge, one-way, primaries, minority, isolate, or nodes such as n1+n3"
     );
     assert_eq!(error("kill,kill:one", &SETTING), "kill is there twice");
     assert!(error("kill,", &SETTING).starts_with("there is no nemesis ``"));
@@ -296,7 +296,8 @@ fn a_mix_in_a_file_is_what_the_same_list_is() {
 
 #[test]
 fn mistakes_in_a_file_are_told_with_their_place() {
-    let all = "There are: none, partition, packets, clock, kill, pause, power, disk, files, membership";
+    let all =
+        "There are: none, partition, packets, regions, clock, kill, pause, power, disk, files, membership";
     for (text, expected) in [
         ("mix = [\"kil\"]", &*format!("1:8: there is no nemesis `kil`, did you mean `kill`? {all}")),
         (

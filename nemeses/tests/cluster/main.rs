@@ -99,7 +99,7 @@ fn controller() -> Result<()> {
 
         let setting =
             Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
-        let all = "partition,packets,clock,kill,pause";
+        let all = "partition,packets,regions,clock,kill,pause";
         let schedule = Schedule::of_list(all, &setting, &squall_nemeses::registry::ALL)?;
         let nemeses = schedule.compose(1).nemeses;
         let path = folder.path().join("chatter.jsonl");
@@ -111,6 +111,18 @@ fn controller() -> Result<()> {
         perform(&chaos, "stop-partition", "").await?;
         chat(&cluster, &[]).await.context("after a partition")?;
 
+        perform(&chaos, "start-partition", "{n1>n2}+port=7001").await?;
+        chat(&cluster, &[(1, 2)]).await.context("n2 deaf to n1 at the port of the chat")?;
+        // The next one replaces it.
+        perform(&chaos, "start-partition", "n1+port=9").await?;
+        chat(&cluster, &[]).await.context("another port")?;
+        perform(&chaos, "start-partition", "n3+reset").await?;
+        chat(&cluster, &[(1, 3), (2, 3), (3, 1), (3, 2)]).await.context("cut on the nodes")?;
+        perform(&chaos, "stop-partition", "").await?;
+        perform(&chaos, "start-partition", "isolate+flap=100ms/200ms").await?;
+        chat(&cluster, &[]).await.context("links that flap pass something")?;
+        perform(&chaos, "stop-partition", "").await?;
+
         perform(&chaos, "pause", "n2").await?;
         ensure!(heard(&cluster.nodes[1]).is_err(), "n2 answers while it is paused");
         perform(&chaos, "resume", "").await?;
@@ -118,9 +130,14 @@ fn controller() -> Result<()> {
         perform(&chaos, "start", "").await?;
         chat(&cluster, &[]).await.context("after a pause and a kill")?;
 
+        perform(&chaos, "start-regions", "a-b=40ms+a=n1/n2+b=n3").await?;
         perform(&chaos, "start-packets", "delay=20ms+jitter=5ms").await?;
         chat(&cluster, &[]).await.context("while packets are late")?;
         perform(&chaos, "stop-packets", "").await?;
+        perform(&chaos, "start-packets", "loss=100%@n1>n2").await?;
+        chat(&cluster, &[(1, 2)]).await.context("while all packets of one direction are lost")?;
+        perform(&chaos, "stop-packets", "").await?;
+        perform(&chaos, "stop-regions", "").await?;
 
         perform(&chaos, "start-clock", "hour").await?;
         perform(&chaos, "stop-clock", "").await?;
@@ -145,7 +162,8 @@ fn controller() -> Result<()> {
         let summary = chaos.summary().await.to_string();
         println!("{summary}");
         ensure!(
-            summary == "1 clock skew, 2 kills, 1 packet fault, 2 partitions, 2 pauses, all confirmed",
+            summary
+                == "1 clock skew, 2 kills, 2 packet faults, 6 partitions (1 unconfirmed), 2 pauses, 1 region map",
             "{summary}"
         );
         cluster.close().await;

@@ -30,6 +30,11 @@ pub trait NodeFault: Send {
         bail!("the fault {} has no helper", self.kind())
     }
 
+    /// Tries whether this machine can do what `inject` with such arguments would, and does nothing else.
+    fn probe(&mut self, _args: &Value) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Applies it, replacing what an earlier call applied, and measures that it took effect.
     /// `pids` are the live processes of the node, the agent itself excluded.
     fn inject(&mut self, args: &Value, pids: &[i32]) -> anyhow::Result<Receipt>;

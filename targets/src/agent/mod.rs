@@ -20,7 +20,5 @@ pub use process_table::target_pids;
 pub use protocol::{Numbered, Reply, Request, Setup, Spawn};
 pub use serve::run;
 
-pub use crate::sys::keep_descriptors;
-
 /// The hidden sub-command of the binary that runs the agent: it must call [`run`] before any thread is started.
 pub const COMMAND: &str = "agent";

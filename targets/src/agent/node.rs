@@ -74,6 +74,7 @@ impl Node {
             Request::Kill => Ok(Reply::Receipt(self.kill()?)),
             Request::Pids => Ok(Reply::Pids { pids: process_table::target_pids() }),
             Request::Wipe => self.wipe().map(|()| Reply::Done),
+            Request::Probe { fault, args } => self.fault(&fault)?.probe(&args).map(|()| Reply::Done),
             Request::Inject { fault, args } => {
                 let pids = process_table::target_pids();
                 Ok(Reply::Receipt(self.fault(&fault)?.inject(&args, &pids)?))

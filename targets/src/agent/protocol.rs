@@ -89,6 +89,13 @@ pub enum Request {
     Pids,
     /// Delete the node's data. Reply: `Done`.
     Wipe,
+    /// Can a fault be applied? Reply: `Done`, `Unavailable` or `Error`.
+    Probe {
+        /// Its kind.
+        fault: String,
+        /// Its arguments.
+        args: Value,
+    },
     /// Apply a fault. Reply: `Receipt`.
     Inject {
         /// Its kind.

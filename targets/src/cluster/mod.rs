@@ -136,6 +136,17 @@ impl NodeHandle {
         self.agent.fetch_logs().await
     }
 
+    /// Whether a fault of this kind can be applied on the node.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if its machine cannot do it.
+    pub async fn probe(&self, fault: &str, args: Value) -> Result<()> {
+        match self.call(Request::Probe { fault: fault.to_owned(), args }).await? {
+            Reply::Done => Ok(()),
+            other => self.unexpected("probe", &other),
+        }
+    }
+
     /// Applies a fault of this kind on the node.
     pub async fn inject(&self, fault: &str, args: Value) -> Result<Receipt> {
         self.receipt("inject", Request::Inject { fault: fault.to_owned(), args }).await

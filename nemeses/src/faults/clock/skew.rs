@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use squall_checkers::Unknown;
+
+use crate::faults::settings;
 
 /// How a clock differs from the true one. Text: `offset=-2s`, `drift=500ppm+clock=both`, `strobe=200ms/1s`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,13 +67,7 @@ impl FromStr for Skew {
 
     fn from_str(text: &str) -> Result<Skew> {
         let mut skew = Skew::default();
-        for item in text.split('+') {
-            let (name, value) =
-                item.split_once('=').with_context(|| format!("{item}: expected NAME=VALUE"))?;
-            let meaning =
-                SETTINGS.iter().find(|(known, _)| *known == name).map_or("", |(_, meaning)| meaning);
-            skew.set(name, value).with_context(|| format!("{item}: {meaning}"))?;
-        }
+        settings::each(text, &SETTINGS, |name, value| skew.set(name, value))?;
         ensure!(skew != Skew { clocks: skew.clocks, ..Skew::default() }, "{text} changes nothing");
         Ok(skew)
     }
@@ -82,8 +78,7 @@ impl Skew {
         match name {
             "offset" => self.offset_ns = nanos(value)?,
             "drift" => {
-                let ppm = value.strip_suffix("ppm").with_context(|| format!("{value} has no unit: ppm"))?;
-                self.drift_ppm = ppm.parse().with_context(|| format!("{ppm} is no whole number"))?;
+                self.drift_ppm = settings::quantity(value, &[("ppm", 1.0)])?.round() as i64;
                 ensure!(
                     (-1_000_000..=10_000_000).contains(&self.drift_ppm),
                     "{value} is beyond -1000000 to 10000000 ppm"
@@ -94,12 +89,11 @@ impl Skew {
                 (self.strobe_ns, self.strobe_period_ns) = (nanos(jump)?, nanos(period)?);
                 ensure!(self.strobe_period_ns > 0, "a period is above 0");
             }
-            "clock" => {
+            _ => {
                 let known = Clocks::NAMES.iter().find(|(name, _)| *name == value);
                 let unknown = || Unknown::new("clock", value, Clocks::NAMES.map(|(name, _)| name));
                 self.clocks = known.ok_or_else(unknown)?.1;
             }
-            _ => bail!(Unknown::new("setting", name, SETTINGS.map(|(name, _)| name))),
         }
         Ok(())
     }
@@ -133,13 +127,8 @@ pub(super) fn time(ns: i64) -> String {
 }
 
 fn nanos(text: &str) -> Result<i64> {
-    const UNITS: [(&str, f64); 6] =
-        [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
-    let unit = UNITS.iter().find_map(|(unit, ns)| Some((text.strip_suffix(unit)?, ns)));
-    let (number, unit_ns) = unit.with_context(|| format!("{text} has no unit: ms, s, m or h"))?;
-    let number: f64 = number.parse().with_context(|| format!("{number:?} is no number"))?;
-    let ns = number * unit_ns;
-    ensure!(ns.is_finite() && ns.abs() <= NS_MAX, "{text} is more than 200 years");
+    let ns = settings::nanos(text)?;
+    ensure!(ns.abs() <= NS_MAX, "{text} is more than 200 years");
     Ok(ns.round() as i64)
 }
 
@@ -164,7 +153,7 @@ mod tests {
         for (text, part) in [
             ("offset", "expected NAME=VALUE"),
             ("ofset=5s", "did you mean `offset`?"),
-            ("offset=5", "no unit: ms, s, m or h"),
+            ("offset=5", "no unit: ns, us, ms, s, m, h"),
             ("offset=0s", "changes nothing"),
             ("offset=999999h", ""),
             ("offset=9999999h", "more than 200 years"),

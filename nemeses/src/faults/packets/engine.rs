@@ -1,43 +1,24 @@
 //! Holds packets back in user space: a thread that reads a netfilter queue and answers when each packet is due.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::io::{self, ErrorKind};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use nfq::{Message, Queue, Verdict};
-use squall_targets::agent::keep_descriptors;
 
 use super::copies::Copies;
+use super::counts::Counts;
 use super::packet::Packet;
+use super::queue::{Caught, Queue};
 use super::shaper::{Fate, Shaper};
 
-/// Packets that wait in the kernel at most; further ones pass untouched, rather than being lost.
-const WAITING_MAX: u32 = 65_535;
-
-/// How long the thread may sleep before it looks whether there is a packet or a word for it. A packet that comes meanwhile
-/// waits no longer than this beyond its due time.
-const NAP: Duration = Duration::from_micros(200);
-
-/// How long it naps while nothing comes.
-const IDLE_NAP: Duration = Duration::from_millis(1);
-
-/// What was done to packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) seen: u64,
-    pub(super) lost: u64,
-    pub(super) delayed: u64,
-    /// All time for which packets were held.
-    pub(super) held_us: u64,
-    pub(super) doubled: u64,
-    pub(super) corrupted: u64,
-}
+/// How long the thread may sleep before it looks whether there is a word for it.
+const NAP: Duration = Duration::from_millis(10);
 
 /// The thread and its queue. Dropping it lets everything go on at once.
 pub(super) struct Engine {
@@ -45,34 +26,48 @@ pub(super) struct Engine {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
+/// What happens to what a sender says, and what happened.
+struct Line {
+    shaper: Shaper,
+    counts: Counts,
+}
+
 struct Shared {
     stop: AtomicBool,
-    counts: Mutex<Counts>,
+    lines: Mutex<HashMap<IpAddr, Line>>,
+}
+
+impl Shared {
+    fn lines(&self) -> MutexGuard<'_, HashMap<IpAddr, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Engine {
-    /// Serves the queue of this number in the network namespace of the caller, with a shaper for each sender.
-    pub(super) fn start(number: u16, shapers: HashMap<IpAddr, Shaper>) -> Result<Engine> {
-        let mut queue = Queue::open().context("opening a netfilter queue")?;
-        // A process that is started meanwhile would keep the queue bound beyond its end, and the library does not see to it.
-        keep_descriptors();
-        queue.bind(number).with_context(|| format!("binding netfilter queue {number}"))?;
-        queue.set_queue_max_len(number, WAITING_MAX)?;
-        queue.set_copy_range(number, u16::MAX)?;
-        queue.set_fail_open(number, true)?;
-        queue.set_recv_enobufs(false)?;
-        queue.set_nonblocking(true);
-        let shared = Arc::new(Shared { stop: AtomicBool::new(false), counts: Mutex::default() });
+    /// Serves the queue of this number in the network namespace of the caller. Whatever comes passes, so far.
+    pub(super) fn start(number: u16) -> Result<Engine> {
+        let queue = Queue::open(number).with_context(|| format!("netfilter queue {number}"))?;
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), lines: Mutex::default() });
         let copies = Copies::open().context("opening raw sockets")?;
-        let desk =
-            Desk { queue, shapers, copies, held: BinaryHeap::new(), serial: 0, counts: Counts::default() };
-        let with = shared.clone();
-        let thread = thread::Builder::new().name("packets".into()).spawn(move || desk.serve(&with))?;
+        let desk = Desk { queue, shared: shared.clone(), copies, held: BinaryHeap::new(), serial: 0 };
+        let thread = thread::Builder::new().name("packets".into()).spawn(move || desk.serve())?;
         Ok(Engine { shared, thread: Some(thread) })
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// From now on each sender's packets have what its shaper says, and those of others pass. What was counted stays.
+    pub(super) fn set(&self, shapers: impl IntoIterator<Item = (IpAddr, Shaper)>) {
+        let mut lines = self.shared.lines();
+        let mut before = std::mem::take(&mut *lines);
+        let line = |(from, shaper)| {
+            let counts = before.remove(&from).map(|line| line.counts).unwrap_or_default();
+            (from, Line { shaper, counts })
+        };
+        *lines = shapers.into_iter().map(line).collect();
+    }
+
+    /// By sender.
+    pub(super) fn counts(&self) -> BTreeMap<IpAddr, Counts> {
+        self.shared.lines().iter().map(|(from, line)| (*from, line.counts)).collect()
     }
 
     /// Whether it still answers.
@@ -81,7 +76,7 @@ impl Engine {
     }
 
     /// Lets what is held go on, and ends.
-    pub(super) fn stop(mut self) -> Result<Counts> {
+    pub(super) fn stop(mut self) -> Result<BTreeMap<IpAddr, Counts>> {
         self.shared.stop.store(true, Ordering::Release);
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(ended)) => ended.context("the packet engine failed")?,
@@ -106,7 +101,9 @@ struct Held {
     due: Instant,
     serial: u64,
     came: Instant,
-    message: Message,
+    from: IpAddr,
+    packet: Caught,
+    is_changed: bool,
 }
 
 impl PartialEq for Held {
@@ -132,82 +129,78 @@ impl Ord for Held {
 /// What the thread works with.
 struct Desk {
     queue: Queue,
-    shapers: HashMap<IpAddr, Shaper>,
+    shared: Arc<Shared>,
     copies: Copies,
     held: BinaryHeap<Reverse<Held>>,
     serial: u64,
-    counts: Counts,
 }
 
 impl Desk {
-    fn serve(mut self, shared: &Shared) -> io::Result<()> {
+    fn serve(mut self) -> io::Result<()> {
         let start = Instant::now();
-        while !shared.stop.load(Ordering::Acquire) {
-            let came = self.take_in(start)?;
+        while !self.shared.stop.load(Ordering::Acquire) {
+            self.take_in(start)?;
             self.let_go(Instant::now())?;
-            *shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.counts;
-            if came == 0 {
-                thread::sleep(if self.held.is_empty() { IDLE_NAP } else { self.nap() });
-            }
+            self.queue.wait(self.nap())?;
         }
         self.take_in(start)?;
         while let Some(Reverse(held)) = self.held.pop() {
             self.answer(held, Instant::now())?;
         }
-        *shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.counts;
         Ok(())
     }
 
+    /// How long nothing has to be done unless a packet comes.
     fn nap(&self) -> Duration {
         let due = self.held.peek().map(|Reverse(held)| held.due.saturating_duration_since(Instant::now()));
         due.unwrap_or(NAP).min(NAP)
     }
 
-    /// Takes in what has come, and says how many packets that were.
-    fn take_in(&mut self, start: Instant) -> io::Result<usize> {
-        let mut came = 0;
-        loop {
-            match self.queue.recv() {
-                Ok(message) => self.decide(message, start)?,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(came),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            came += 1;
+    /// Takes in what has come.
+    fn take_in(&mut self, start: Instant) -> io::Result<()> {
+        while let Some(packet) = self.queue.next()? {
+            self.decide(packet, start)?;
+            // Those that are due do not wait for all that come.
+            self.let_go(Instant::now())?;
         }
+        Ok(())
     }
 
-    fn decide(&mut self, mut message: Message, start: Instant) -> io::Result<()> {
+    fn decide(&mut self, mut caught: Caught, start: Instant) -> io::Result<()> {
         let came = Instant::now();
-        self.counts.seen += 1;
-        let packet = Packet::parse(message.get_payload());
-        let shaper = packet.as_ref().and_then(|packet| self.shapers.get_mut(&packet.source));
-        let (Some(packet), Some(shaper)) = (packet, shaper) else {
-            message.set_verdict(Verdict::Accept);
-            return self.queue.verdict(message);
+        let shared = self.shared.clone();
+        let mut lines = shared.lines();
+        let packet = Packet::parse(&caught.payload);
+        let line = packet.as_ref().and_then(|packet| lines.get_mut(&packet.source));
+        let (Some(packet), Some(Line { shaper, counts })) = (packet, line) else {
+            return self.queue.accept(&caught, false);
         };
-        let bytes = message.get_payload().len();
+        counts.seen += 1;
+        let bytes = caught.payload.len();
         match shaper.fate((came - start).as_nanos() as u64, bytes, bytes - packet.header) {
             Fate::Lost => {
-                self.counts.lost += 1;
-                message.set_verdict(Verdict::Drop);
-                self.queue.verdict(message)
+                counts.lost += 1;
+                self.queue.drop_it(&caught)
             }
             Fate::Arrives { at_ns, flipped, twice } => {
                 if let Some(bit) = flipped {
-                    self.counts.corrupted += 1;
-                    message.get_payload_mut()[packet.header + bit as usize / 8] ^= 1 << (bit % 8);
+                    counts.corrupted += 1;
+                    caught.payload[packet.header + bit as usize / 8] ^= 1 << (bit % 8);
                 }
-                if twice && self.copies.send(message.get_payload()).is_ok() {
-                    self.counts.doubled += 1;
+                if twice && self.copies.send(&caught.payload).is_ok() {
+                    counts.doubled += 1;
                 }
                 let due = start + Duration::from_nanos(at_ns);
-                self.serial += 1;
-                let held = Held { due, serial: self.serial, came, message };
+                let is_changed = flipped.is_some();
                 if due <= came {
-                    return self.answer(held, came);
+                    return self.queue.accept(&caught, is_changed);
                 }
-                self.held.push(Reverse(held));
+                if !is_changed {
+                    caught.payload = Vec::new();
+                }
+                self.serial += 1;
+                let (serial, from) = (self.serial, packet.source);
+                self.held.push(Reverse(Held { due, serial, came, from, packet: caught, is_changed }));
                 Ok(())
             }
         }
@@ -222,12 +215,11 @@ impl Desk {
         Ok(())
     }
 
-    fn answer(&mut self, mut held: Held, now: Instant) -> io::Result<()> {
-        if held.due > held.came {
-            self.counts.delayed += 1;
-            self.counts.held_us += (now - held.came).as_micros() as u64;
+    fn answer(&mut self, held: Held, now: Instant) -> io::Result<()> {
+        if let Some(line) = self.shared.lines().get_mut(&held.from) {
+            line.counts.delayed += 1;
+            line.counts.held_us += (now - held.came).as_micros() as u64;
         }
-        held.message.set_verdict(Verdict::Accept);
-        self.queue.verdict(held.message)
+        self.queue.accept(&held.packet, held.is_changed)
     }
 }

@@ -1,35 +1,39 @@
 //! Packet faults: delay, jitter, loss, duplication, reordering, corruption and a limited rate.
 
 mod copies;
+mod counts;
 mod engine;
+mod mechanism;
+mod netem;
+mod nfqueue;
 mod packet;
 mod profile;
+mod queue;
 mod rules;
 mod shaper;
+mod wire;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
-use engine::{Counts, Engine};
-pub use profile::{Profile, Spread};
+use counts::{BySender, Counts};
+use netem::Netem;
+pub use profile::{Gilbert, Profile, Spread};
 use rules::Rules;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shaper::Shaper;
 use squall_checkers::Receipt;
-use squall_targets::Unavailable;
 use squall_targets::agent::NodeFault;
+use wire::Wire;
 
 use crate::words::{count, thousands};
-
-/// The netfilter queue. A network namespace has its own.
-const QUEUE: u16 = 9218;
 
 /// What [`Packets`] takes. JSON: `{"seed": 7, "flows": [{"from": "10.0.0.1", "profile": {"delay_ms": 50}}]}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PacketArgs {
-    /// Decides the fate of each packet.
+    /// Decides the fate of each packet, where that is in our hands.
     pub seed: u64,
     /// By sender.
     pub flows: Vec<Flow>,
@@ -44,62 +48,80 @@ pub struct Flow {
     pub profile: Profile,
 }
 
-/// Makes what a node receives from others late, rare, double, disordered, damaged or slow.
+/// Makes what a node receives from others late, rare, double, disordered, damaged or slow: by `tc netem` where the kernel
+/// has it, else by a netfilter queue.
 ///
-/// Packets that come in go to a netfilter queue (`iptables -j NFQUEUE`), and a thread of the agent answers for each when it
-/// is due. When the agent dies, so does the queue, and packets pass as if nothing were there.
-#[derive(Default)]
+/// There are two of them on a node, which may act at once: `packets`, and `regions`, for distances that last for a run.
 pub struct Packets {
-    acting: Option<Acting>,
+    kind: &'static str,
+    wire: Arc<Mutex<Wire>>,
+    /// What had been done to our flows before they were ours.
+    before: BySender,
 }
 
-/// Rules go before the engine does: what it holds then is let go, and nothing more comes.
-struct Acting {
-    rules: Rules,
-    engine: Engine,
-    flows: Vec<Flow>,
+impl Packets {
+    /// `packets` and `regions` of a node.
+    pub fn both() -> [Packets; 2] {
+        let wire: Arc<Mutex<Wire>> = Arc::default();
+        ["packets", "regions"].map(|kind| Packets { kind, wire: wire.clone(), before: BTreeMap::new() })
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl NodeFault for Packets {
     fn kind(&self) -> &'static str {
-        "packets"
+        self.kind
+    }
+
+    fn sweep(&mut self) -> Result<Vec<String>> {
+        let swept = [
+            (Netem::sweep(), "filters and devices of packet faults"),
+            (Rules::sweep(), "iptables rules of packet faults"),
+        ];
+        Ok(swept.into_iter().filter(|(was_there, _)| *was_there).map(|(_, what)| what.to_owned()).collect())
+    }
+
+    fn probe(&mut self, _args: &Value) -> Result<()> {
+        self.wire().probe()
     }
 
     fn inject(&mut self, args: &Value, _pids: &[i32]) -> Result<Receipt> {
         let PacketArgs { seed, flows } =
             PacketArgs::deserialize(args).context("the arguments of a packet fault")?;
         ensure!(!flows.is_empty(), "no flow is named");
-        self.acting = None;
-        let shaper =
-            |(at, flow): (usize, &Flow)| (flow.from, Shaper::new(flow.profile, seed ^ (at as u64) << 32));
-        let engine = Engine::start(QUEUE, flows.iter().enumerate().map(shaper).collect::<HashMap<_, _>>());
         let sources: Vec<IpAddr> = flows.iter().map(|flow| flow.from).collect();
-        let acting = engine.and_then(|engine| {
-            let rules = Rules::set(QUEUE, &sources)?;
-            Ok(Acting { rules, engine, flows })
-        });
-        let acting = acting.map_err(|error| {
-            Unavailable::new(
-                format!("packets cannot be queued here ({error:#})"),
-                "install iptables, and run as root or where user namespaces are allowed",
-            )
-        })?;
-        let there = acting.rules.count()?;
-        let receipt = if there == sources.len() && acting.engine.is_alive() {
-            Receipt::confirmed(format!("packets from {} queued", count(there as u64, "sender")))
-        } else {
-            Receipt::unconfirmed(format!("packets from {there} of {} senders queued", sources.len()))
+        let (by, there) = {
+            let mut wire = self.wire();
+            wire.set(self.kind, flows, seed)?;
+            (wire.name(), wire.read()?)
         };
-        self.acting = Some(acting);
-        Ok(receipt.with("flows", there).with("by", "NFQUEUE"))
+        let asked = sources.len();
+        self.before = there.into_iter().filter(|(from, _)| sources.contains(from)).collect();
+        let there = self.before.len();
+        let receipt = if there == asked {
+            Receipt::confirmed(format!("packets from {} held by {by}", count(there as u64, "sender")))
+        } else {
+            Receipt::unconfirmed(format!("packets from {there} of {asked} senders held by {by}"))
+        };
+        Ok(receipt.with("flows", there).with("by", by))
     }
 
     fn heal(&mut self, _pids: &[i32]) -> Result<Receipt> {
-        let Some(Acting { rules, engine, flows }) = self.acting.take() else {
+        let before = std::mem::take(&mut self.before);
+        let mut wire = self.wire();
+        let by = wire.name();
+        let Some((flows, after)) = wire.remove(self.kind)? else {
             return Ok(Receipt::unconfirmed("no packet was touched"));
         };
-        drop(rules);
-        Ok(told(&flows, engine.stop()?))
+        let mut counts = Counts::default();
+        for flow in &flows {
+            let of = |counts: &BySender| counts.get(&flow.from).copied().unwrap_or_default();
+            counts += of(&after) - of(&before);
+        }
+        Ok(told(&flows, counts).with("by", by))
     }
 }
 
@@ -107,134 +129,398 @@ impl NodeFault for Packets {
 fn told(flows: &[Flow], counts: Counts) -> Receipt {
     let asks = |what: fn(&Profile) -> bool| flows.iter().any(|flow| what(&flow.profile));
     let effects = [
-        (asks(|profile| profile.loss > 0.0), counts.lost, "lost"),
+        (asks(Profile::loses), counts.lost, "lost"),
         (asks(|profile| profile.delay_ms > 0.0 || profile.rate_kbit > 0.0), counts.delayed, "delayed"),
         (asks(|profile| profile.duplicate > 0.0), counts.doubled, "doubled"),
         (asks(|profile| profile.corrupt > 0.0), counts.corrupted, "corrupted"),
     ];
     let mean_ms = counts.held_us as f64 / 1e3 / counts.delayed.max(1) as f64;
     let words = effects.iter().filter(|(asked, _, _)| *asked).map(|&(_, number, effect)| match effect {
-        "delayed" if number > 0 => format!("{} delayed by {mean_ms:.1} ms on average", thousands(number)),
+        "delayed" if counts.held_us > 0 => {
+            format!("{} delayed by {mean_ms:.1} ms on average", thousands(number))
+        }
         _ => format!("{} {effect}", thousands(number)),
     });
     let evidence = format!("of {} packets {}", thousands(counts.seen), words.collect::<Vec<_>>().join(", "));
     let confirmed = effects.iter().all(|&(asked, number, _)| !asked || number > 0);
-    Receipt { confirmed, ..Receipt::confirmed(evidence) }
+    let receipt = Receipt { confirmed, ..Receipt::confirmed(evidence) }
         .with("packets", counts.seen)
         .with("lost", counts.lost)
         .with("delayed", counts.delayed)
-        .with("delay_ms_mean", (mean_ms * 1000.0).round() / 1000.0)
         .with("doubled", counts.doubled)
-        .with("corrupted", counts.corrupted)
+        .with("corrupted", counts.corrupted);
+    match counts.held_us {
+        0 => receipt,
+        _ => receipt.with("delay_ms_mean", (mean_ms * 1000.0).round() / 1000.0),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::time::{Duration, Instant};
 
-    use super::super::testnet::{TestNet, address, in_namespaces, sh};
-    use super::shaper::Fate;
+    use super::super::testnet::{TestNet, address, in_guest, in_namespaces, sh};
+    use super::mechanism::Mechanism;
+    use super::nfqueue::NfQueue;
+    use super::shaper::{Fate, Shaper};
     use super::*;
 
     const PACKETS: u32 = 400;
+    /// Says to a test that it runs where there is netem.
+    const GUEST: &str = "SQUALL_TEST_GUEST";
 
     fn args(from: usize, version: u8, profile: &str) -> Value {
         let flows = vec![Flow { from: address(from, version), profile: profile.parse().unwrap() }];
         serde_json::to_value(PacketArgs { seed: 5, flows }).unwrap()
     }
 
-    /// What arrived on node 2 of the packets that node 1 sent, one each millisecond: their numbers and how long they took.
-    fn exchange(net: &TestNet, version: u8) -> Vec<(u32, Duration)> {
+    /// `packets` of a node, by whichever mechanism there is.
+    fn packets() -> Packets {
+        let [packets, _] = Packets::both();
+        packets
+    }
+
+    /// `packets` of a node by each mechanism that it has. In the guest there must be both.
+    fn by_each(net: &TestNet, node: usize) -> Vec<Packets> {
+        let netem = net.on(node, || Netem::probe().and_then(|()| Netem::new()));
+        if let Err(error) = &netem {
+            println!("no netem here: {error:#}");
+            assert!(std::env::var_os(GUEST).is_none(), "the guest has netem");
+        }
+        let netem = netem.ok().map(|netem| Box::new(netem) as Box<dyn Mechanism>);
+        let queue = net.on(node, || NfQueue::open().unwrap());
+        let all = [Some(Box::new(queue) as Box<dyn Mechanism>), netem];
+        let with = |mechanism| {
+            let packets = packets();
+            *packets.wire() = Wire::of(mechanism);
+            packets
+        };
+        all.into_iter().flatten().map(with).collect()
+    }
+
+    /// What arrived on node 2 of the packets that node 1 sent, one each millisecond or all at once: their numbers, when they
+    /// came, and how long they took.
+    fn exchange(net: &TestNet, version: u8, bytes: usize, paced: bool) -> Vec<(u32, Duration, Duration)> {
         let bind = |i| move || UdpSocket::bind((address(i, version), 0)).unwrap();
         let (sender, receiver) = (net.on(1, bind(1)), net.on(2, bind(2)));
-        receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+        receiver.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
         let to = receiver.local_addr().unwrap();
         let start = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..PACKETS {
                     let sent_us = start.elapsed().as_micros() as u64;
-                    let mut bytes = [0; 100];
-                    bytes[..4].copy_from_slice(&n.to_le_bytes());
-                    bytes[4..12].copy_from_slice(&sent_us.to_le_bytes());
-                    sender.send_to(&bytes, to).unwrap();
-                    std::thread::sleep(Duration::from_millis(1));
+                    let mut packet = vec![0; bytes];
+                    packet[..4].copy_from_slice(&n.to_le_bytes());
+                    packet[4..12].copy_from_slice(&sent_us.to_le_bytes());
+                    sender.send_to(&packet, to).unwrap();
+                    if paced {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
                 }
             });
             let mut arrived = Vec::new();
-            let mut bytes = [0; 100];
-            while receiver.recv(&mut bytes).is_ok() {
-                let sent_us = u64::from_le_bytes(bytes[4..12].try_into().unwrap());
-                let took = start.elapsed() - Duration::from_micros(sent_us);
-                arrived.push((u32::from_le_bytes(bytes[..4].try_into().unwrap()), took));
+            let mut packet = vec![0; bytes];
+            while receiver.recv(&mut packet).is_ok() {
+                let (now, number) = (start.elapsed(), u32::from_le_bytes(packet[..4].try_into().unwrap()));
+                let sent = Duration::from_micros(u64::from_le_bytes(packet[4..12].try_into().unwrap()));
+                arrived.push((number, now, now.saturating_sub(sent)));
             }
             arrived
         })
     }
 
-    /// What arrives under a profile, and the receipt of its healing.
-    fn under(net: &TestNet, version: u8, profile: &str) -> (Vec<(u32, Duration)>, Receipt) {
-        let mut fault = Packets::default();
+    /// A profile while it lasts, and the receipt of its healing.
+    fn under<T: Send>(
+        net: &TestNet,
+        fault: &mut Packets,
+        version: u8,
+        profile: &str,
+        act: impl FnOnce() -> T + Send,
+    ) -> (T, Receipt) {
+        let start = Instant::now();
         let receipt = net.on(2, || fault.inject(&args(1, version, profile), &[])).unwrap();
+        let inject = start.elapsed();
         assert!(receipt.confirmed, "{receipt:?}");
-        let arrived = exchange(net, version);
+        let done = act();
+        let start = Instant::now();
         let receipt = net.on(2, || fault.heal(&[])).unwrap();
-        println!("{profile}, IPv{version}: {} of {PACKETS} arrived; {}", arrived.len(), receipt.evidence);
+        println!(
+            "{profile}, IPv{version}, {}: {} (apply {:.0} ms, heal {:.0} ms)",
+            receipt.measured["by"],
+            receipt.evidence,
+            inject.as_secs_f64() * 1e3,
+            start.elapsed().as_secs_f64() * 1e3
+        );
         assert!(receipt.confirmed, "{receipt:?}");
         assert!(!net.on(2, || fault.heal(&[])).unwrap().confirmed, "healed is healed");
-        (arrived, receipt)
+        (done, receipt)
+    }
+
+    /// Every effect, seen from outside, by whichever mechanism there is.
+    fn every_effect() {
+        let net = TestNet::new(2);
+        let all = PACKETS as usize;
+        assert_eq!(exchange(&net, 4, 100, true).len(), all, "before");
+        let mut fault = packets();
+        for version in [4, 6] {
+            let mut under =
+                |profile| under(&net, &mut fault, version, profile, || exchange(&net, version, 100, true));
+            let (arrived, receipt) = under("delay=40ms+jitter=5ms");
+            let ours = receipt.measured["by"] == "NFQUEUE";
+            assert_eq!(arrived.len(), all);
+            assert!(arrived.iter().all(|(_, _, took)| *took >= Duration::from_millis(34)));
+            assert!(receipt.measured["delayed"].as_u64().unwrap() >= u64::from(PACKETS));
+
+            let (arrived, receipt) = under("loss=30%");
+            let lost = receipt.measured["lost"].as_u64().unwrap() as usize;
+            assert_eq!(arrived.len(), all - lost);
+            if ours {
+                let mut shaper = Shaper::new("loss=30%".parse().unwrap(), 5);
+                let expected = (0..PACKETS).filter(|_| shaper.fate(0, 128, 108) == Fate::Lost).count();
+                assert_eq!(lost, expected, "a seed decides");
+            }
+
+            let (arrived, receipt) = under("duplicate=50%");
+            let doubled = receipt.measured["doubled"].as_u64().unwrap() as usize;
+            assert_eq!(arrived.len(), all + doubled);
+
+            let (arrived, _) = under("delay=20ms+reorder=50%");
+            assert!(arrived.windows(2).any(|pair| pair[0].0 > pair[1].0), "some overtake");
+
+            // The checksum gives a flipped bit away, and the kernel drops the packet; netem flips bits of the link's header, too.
+            let (arrived, receipt) = under("corrupt=50%");
+            let corrupted = receipt.measured["corrupted"].as_u64().unwrap() as usize;
+            assert!(
+                arrived.len() < all && corrupted > all / 4,
+                "{} arrived, {corrupted} corrupted",
+                arrived.len()
+            );
+            assert!(!ours || arrived.len() == all - corrupted);
+
+            let (arrived, _) = under("rate=1000kbit");
+            assert_eq!(arrived.len(), all);
+        }
+        assert_eq!(exchange(&net, 4, 100, true).len(), all, "after");
+        let left =
+            net.on(2, || sh("iptables-save; ip6tables-save; tc filter show dev eth0 parent ffff:; ip link"));
+        assert!(!left.contains("squall") && !left.contains("sqifb"), "{left}");
     }
 
     #[test]
     fn packets_are_late_lost_double_disordered_damaged_and_slow() {
         in_namespaces(
             "faults::packets::tests::packets_are_late_lost_double_disordered_damaged_and_slow",
-            || {
-                let net = TestNet::new(2);
-                assert_eq!(exchange(&net, 4).len(), PACKETS as usize, "before");
-                for version in [4, 6] {
-                    let (arrived, receipt) = under(&net, version, "delay=40ms+jitter=5ms");
-                    assert_eq!(arrived.len(), PACKETS as usize);
-                    assert!(arrived.iter().all(|(_, took)| *took >= Duration::from_millis(35)));
-                    assert_eq!(receipt.measured["delayed"], PACKETS);
-
-                    let (arrived, receipt) = under(&net, version, "loss=30%");
-                    let mut shaper = Shaper::new("loss=30%".parse().unwrap(), 5);
-                    let expected = (0..PACKETS).filter(|_| shaper.fate(0, 128, 108) == Fate::Lost).count();
-                    assert_eq!(arrived.len(), PACKETS as usize - expected);
-                    assert_eq!(receipt.measured["lost"], expected);
-
-                    let (arrived, receipt) = under(&net, version, "duplicate=50%");
-                    let doubled = receipt.measured["doubled"].as_u64().unwrap() as usize;
-                    assert_eq!(arrived.len(), PACKETS as usize + doubled);
-
-                    let (arrived, _) = under(&net, version, "delay=20ms+reorder=50%");
-                    assert!(arrived.windows(2).any(|pair| pair[0].0 > pair[1].0), "some overtake");
-
-                    // The checksum gives a flipped bit away, and the kernel drops the packet.
-                    let (arrived, receipt) = under(&net, version, "corrupt=50%");
-                    let corrupted = receipt.measured["corrupted"].as_u64().unwrap() as usize;
-                    assert_eq!(arrived.len(), PACKETS as usize - corrupted);
-
-                    // 400 packets of 128 or 148 bytes at a megabit a second.
-                    let (arrived, _) = under(&net, version, "rate=1000kbit");
-                    assert_eq!(arrived.len(), PACKETS as usize);
-                }
-                assert_eq!(exchange(&net, 4).len(), PACKETS as usize, "after");
-                assert!(!net.on(2, || sh("iptables-save; ip6tables-save")).contains("squall"));
-            },
+            every_effect,
         );
     }
 
+    fn mean(values: &[f64]) -> f64 {
+        values.iter().sum::<f64>() / values.len().max(1) as f64
+    }
+
+    /// The figures of every mechanism against what was asked.
+    fn figures() {
+        let net = TestNet::new(2);
+        for mut fault in by_each(&net, 2) {
+            for version in [4, 6] {
+                let mut ms = |profile: &str| {
+                    let ran =
+                        under(&net, &mut fault, version, profile, || exchange(&net, version, 100, true));
+                    let mut took: Vec<f64> =
+                        ran.0.iter().map(|(_, _, took)| took.as_secs_f64() * 1e3).collect();
+                    let (mean_ms, n) = (mean(&took), took.len() as f64);
+                    // What strays far may do so because the machine is busy.
+                    took.sort_by(f64::total_cmp);
+                    let at = |share: f64| took[(n * share) as usize];
+                    let (median, spread) = (at(0.5), at(0.75) - at(0.25));
+                    println!(
+                        "    mean {mean_ms:.1} ms, median {median:.1} ms, half of them within {spread:.1} ms; {n} of {PACKETS} arrived"
+                    );
+                    (median, spread, 1.0 - n / f64::from(PACKETS))
+                };
+                for asked in [10.0, 100.0] {
+                    let (median, ..) = ms(&format!("delay={asked}ms"));
+                    assert!((asked - 1.0..asked + 25.0).contains(&median), "{median} instead of {asked} ms");
+                }
+                for (profile, asked) in [
+                    ("delay=100ms+jitter=20ms", 20.0),
+                    ("delay=100ms+normal-jitter=20ms", 27.0),
+                    ("delay=100ms+pareto-jitter=20ms", 13.0),
+                    ("delay=100ms+paretonormal-jitter=20ms", 16.5),
+                ] {
+                    let (median, spread, _) = ms(profile);
+                    assert!((88.0..130.0).contains(&median), "{median} ms");
+                    assert!(spread > asked * 0.6, "{spread} instead of {asked} ms");
+                }
+                for (profile, asked, tolerance) in [
+                    ("loss=10%", 0.1, 0.08),
+                    ("loss=30%+burst=50%", 0.3, 0.15),
+                    ("gilbert=5%/20%", 0.2, 0.15),
+                ] {
+                    let (.., lost) = ms(profile);
+                    assert!((lost - asked).abs() < tolerance, "{profile}: lost {lost}");
+                }
+                for mbit in [1.0, 8.0] {
+                    let profile = format!("rate={mbit}mbit");
+                    let (arrived, _) =
+                        under(&net, &mut fault, version, &profile, || exchange(&net, version, 1000, false));
+                    let header = if version == 4 { 28 } else { 48 };
+                    let time = (arrived.last().unwrap().1 - arrived[0].1).as_secs_f64();
+                    let got = (arrived.len() - 1) as f64 * (1000 + header) as f64 * 8e-6 / time;
+                    println!("    {got:.3} Mbit/s, {} of {PACKETS} arrived", arrived.len());
+                    assert!((mbit * 0.6..mbit * 1.1).contains(&got), "{got} instead of {mbit} Mbit/s");
+                }
+            }
+        }
+    }
+
     #[test]
-    fn what_is_held_goes_on_when_it_is_healed_and_when_it_is_dropped() {
+    fn figures_are_what_was_asked() {
+        in_namespaces("faults::packets::tests::figures_are_what_was_asked", figures);
+    }
+
+    /// Gigabits that a TCP connection carries from node 1 to node 2 in a second.
+    fn gbit(net: &TestNet) -> f64 {
+        let listener = net.on(2, || TcpListener::bind((address(2, 4), 0)).unwrap());
+        let to = listener.local_addr().unwrap();
+        let mut sender = net.on(1, || TcpStream::connect(to).unwrap());
+        let mut receiver = listener.accept().unwrap().0;
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let block = vec![7; 256 << 10];
+                while start.elapsed() < Duration::from_secs(1) && sender.write_all(&block).is_ok() {}
+            });
+            let (mut block, mut bytes) = (vec![0; 256 << 10], 0);
+            while let Ok(read @ 1..) = receiver.read(&mut block) {
+                bytes += read;
+            }
+            bytes as f64 * 8e-9 / start.elapsed().as_secs_f64()
+        })
+    }
+
+    /// What passes a fault that hardly does anything.
+    fn throughput() {
+        let net = TestNet::new(2);
+        println!("throughput without a fault: {:.2} Gbit/s", gbit(&net));
+        for mut fault in by_each(&net, 2) {
+            net.on(2, || fault.inject(&args(1, 4, "corrupt=0.0001%"), &[])).unwrap();
+            let gbit = gbit(&net);
+            let counts = net.on(2, || fault.heal(&[])).unwrap().measured;
+            println!(
+                "throughput by {}: {gbit:.2} Gbit/s, {} packets in a second",
+                counts["by"], counts["packets"]
+            );
+            assert!(gbit > 0.01, "{gbit}");
+        }
+    }
+
+    #[test]
+    fn traffic_passes_a_fault() {
+        in_namespaces("faults::packets::tests::traffic_passes_a_fault", throughput);
+    }
+
+    /// The same with netem, in a machine whose kernel has it: root and rootless.
+    #[test]
+    fn netem_does_the_same_in_a_guest_that_has_it() {
+        const TEST: &str = "faults::packets::tests::netem_does_the_same_in_a_guest_that_has_it";
+        in_guest(TEST, GUEST, || {
+            in_namespaces(TEST, || {
+                // Everything takes long in an emulated machine.
+                if nix::unistd::getuid().is_root()
+                    && std::fs::read_to_string("/proc/self/uid_map")
+                        .is_ok_and(|map| map.contains("4294967295"))
+                {
+                    figures();
+                    throughput();
+                } else {
+                    every_effect();
+                    both_at_once();
+                    death();
+                }
+            });
+        });
+    }
+
+    /// `regions` and `packets` on one wire, one after the other and at once.
+    fn both_at_once() {
+        let net = TestNet::new(2);
+        let [mut packets, mut regions] = Packets::both();
+        let delay_ms = || {
+            let took: Vec<f64> =
+                exchange(&net, 4, 100, true).iter().map(|(_, _, took)| took.as_secs_f64() * 1e3).collect();
+            mean(&took)
+        };
+        net.on(2, || regions.inject(&args(1, 4, "delay=40ms"), &[])).unwrap();
+        let alone = delay_ms();
+        net.on(2, || packets.inject(&args(1, 4, "delay=60ms"), &[])).unwrap();
+        let both = delay_ms();
+        let receipt = net.on(2, || packets.heal(&[])).unwrap();
+        assert_eq!(receipt.measured["delayed"], PACKETS, "only those of its own time: {receipt:?}");
+        let alone_again = delay_ms();
+        let receipt = net.on(2, || regions.heal(&[])).unwrap();
+        assert!(receipt.measured["delayed"].as_u64().unwrap() >= u64::from(3 * PACKETS), "{receipt:?}");
+        println!("40 ms: {alone:.1} ms; with 60 ms more: {both:.1} ms; without: {alone_again:.1} ms");
+        assert!((39.0..70.0).contains(&alone) && (99.0..130.0).contains(&both));
+        assert!((39.0..70.0).contains(&alone_again) && delay_ms() < 30.0);
+    }
+
+    #[test]
+    fn regions_and_packets_act_at_once() {
+        in_namespaces("faults::packets::tests::regions_and_packets_act_at_once", both_at_once);
+    }
+
+    /// What is left when a process that holds a fault is killed.
+    fn death() {
+        const AGENT: &str = "SQUALL_TEST_AGENT";
+        if std::env::var_os(AGENT).is_some() {
+            let mut fault = packets();
+            fault.inject(&args(1, 4, "delay=600s"), &[]).unwrap();
+            println!("in force");
+            std::thread::sleep(Duration::from_secs(60));
+            return;
+        }
+        let net = TestNet::new(2);
+        let mut agent = net.on(2, || {
+            std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "faults::packets::tests::a_fault_goes_with_its_agent", "--nocapture"])
+                .env(AGENT, "1")
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        });
+        let said = std::io::BufReader::new(agent.stdout.take().unwrap());
+        assert!(std::io::BufRead::lines(said).any(|line| line.unwrap().ends_with("in force")));
+        assert!(!net.reaches(1, 2, 4));
+        let start = Instant::now();
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        // A queue goes with its process; rules and devices are for the guard of the agent, where the network outlives it.
+        assert_eq!(net.on(2, || packets().sweep()).unwrap().len(), 1);
+        println!("swept {:.0} ms after SIGKILL", start.elapsed().as_secs_f64() * 1e3);
+        assert!(net.reaches(1, 2, 4));
+        assert!(net.on(2, || packets().sweep()).unwrap().is_empty(), "swept is swept");
+        let left =
+            net.on(2, || sh("iptables-save; ip6tables-save; tc filter show dev eth0 parent ffff:; ip link"));
+        assert!(!left.contains("squall") && !left.contains("sqifb"), "{left}");
+    }
+
+    #[test]
+    fn a_fault_goes_with_its_agent() {
+        in_namespaces("faults::packets::tests::a_fault_goes_with_its_agent", death);
+    }
+
+    #[test]
+    fn what_is_queued_goes_on_when_it_is_healed_and_when_it_is_dropped() {
         in_namespaces(
-            "faults::packets::tests::what_is_held_goes_on_when_it_is_healed_and_when_it_is_dropped",
+            "faults::packets::tests::what_is_queued_goes_on_when_it_is_healed_and_when_it_is_dropped",
             || {
                 let net = TestNet::new(2);
                 for heals in [true, false] {
-                    let mut fault = Packets::default();
+                    let mut fault = by_each(&net, 2).swap_remove(0);
                     net.on(2, || fault.inject(&args(1, 4, "delay=600s"), &[])).unwrap();
                     assert!(!net.reaches(1, 2, 4));
                     assert!(net.reaches(2, 1, 4), "one direction only");
@@ -254,7 +540,7 @@ mod tests {
     fn an_idle_fault_says_so() {
         in_namespaces("faults::packets::tests::an_idle_fault_says_so", || {
             let net = TestNet::new(2);
-            let mut fault = Packets::default();
+            let mut fault = packets();
             net.on(2, || fault.inject(&args(1, 4, "loss=50%"), &[])).unwrap();
             let receipt = net.on(2, || fault.heal(&[])).unwrap();
             assert_eq!((receipt.confirmed, receipt.evidence.as_str()), (false, "of 0 packets 0 lost"));

@@ -4,57 +4,40 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 
-use super::super::iptables::{VERSIONS, run};
-
-const CHAIN: &str = "squall-packets";
-
-/// Where packets come in that were copied: those are not queued again.
-const HOOK: [&str; 6] = ["INPUT", "!", "-i", "lo", "-j", CHAIN];
+use super::super::chain::Chain;
 
 /// Rules in a chain of our own. They let packets pass when nobody serves the queue.
-pub(super) struct Rules;
+pub(super) struct Rules(Chain);
+
+const CHAIN: &str = "squall-packets";
+/// Where packets come in that were copied: those are not queued again.
+const HOOK: &[&str] = &["INPUT", "!", "-i", "lo"];
 
 impl Rules {
-    /// Sends what comes from these addresses to the queue of this number.
-    pub(super) fn set(queue: u16, sources: &[IpAddr]) -> Result<Rules> {
-        // What was made is removed, even if not all of it could be.
-        let rules = Rules;
-        for (program, v4) in VERSIONS {
-            let mut table = format!("*filter\n:{CHAIN} - [0:0]\n");
-            if !v4 {
-                for kind in ["neighbour-solicitation", "neighbour-advertisement"] {
-                    table += &format!("-A {CHAIN} -p icmpv6 --icmpv6-type {kind} -j RETURN\n");
-                }
-            }
-            for source in sources.iter().filter(|source| source.is_ipv4() == v4) {
-                table += &format!("-A {CHAIN} -s {source} -j NFQUEUE --queue-num {queue} --queue-bypass\n");
-            }
-            table += "COMMIT\n";
-            run(&format!("{program}-restore"), &["-w", "5", "--noflush"], &table)?;
-            if run(program, &[&["-w", "5", "-C"], &HOOK[..]].concat(), "").is_err() {
-                run(program, &[&["-w", "5", "-I"], &HOOK[..]].concat(), "")?;
-            }
-        }
-        Ok(rules)
+    /// Removes what an agent that was killed left, and tells whether there was anything.
+    pub(super) fn sweep() -> bool {
+        Chain::sweep(CHAIN, HOOK)
     }
 
-    /// How many rules the kernel has.
+    /// Rules that send nothing to a queue yet.
+    pub(super) fn open() -> Result<Rules> {
+        let chain = Chain::open(CHAIN, HOOK)?;
+        chain.engage(true)?;
+        Ok(Rules(chain))
+    }
+
+    /// Sends what comes from these addresses, and no others, to the queue of this number.
+    pub(super) fn set(&self, queue: u16, sources: &[IpAddr]) -> Result<()> {
+        self.0.set(|v4| {
+            let of_version = sources.iter().filter(|source| source.is_ipv4() == v4);
+            of_version
+                .map(|from| format!("-s {from} -j NFQUEUE --queue-num {queue} --queue-bypass"))
+                .collect()
+        })
+    }
+
+    /// How many addresses the kernel has rules for.
     pub(super) fn count(&self) -> Result<usize> {
-        let mut count = 0;
-        for (program, _) in VERSIONS {
-            let listing = run(program, &["-w", "5", "-S", CHAIN], "")?;
-            count += listing.lines().filter(|rule| rule.contains("NFQUEUE")).count();
-        }
-        Ok(count)
-    }
-}
-
-impl Drop for Rules {
-    fn drop(&mut self) {
-        for (program, _) in VERSIONS {
-            for words in [&[&["-D"][..], &HOOK].concat()[..], &["-F", CHAIN], &["-X", CHAIN]] {
-                let _ = run(program, &[&["-w", "5"], words].concat(), "");
-            }
-        }
+        Ok(self.0.rules()?.iter().filter(|rule| rule.contains("NFQUEUE")).count())
     }
 }

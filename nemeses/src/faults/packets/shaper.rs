@@ -4,7 +4,7 @@ use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-use super::profile::{Profile, Spread};
+use super::profile::{Gilbert, Profile, Spread};
 
 /// The fate of the packets of one flow: a pure function of its profile, its seed and the packets, after `tc netem`
 /// (Hemminger, *Network Emulation with NetEm*, 2005).
@@ -14,6 +14,8 @@ pub(super) struct Shaper {
     rng: ChaCha8Rng,
     /// The last draw for a loss, on which the next depends.
     last_loss: f64,
+    /// Whether the line is bad, in the model of two states.
+    is_bad: bool,
     /// When the line is free again, in nanoseconds.
     free_ns: u64,
 }
@@ -37,7 +39,7 @@ pub(super) enum Fate {
 impl Shaper {
     pub(super) fn new(profile: Profile, seed: u64) -> Shaper {
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Shaper { profile, rng, last_loss: 1.0, free_ns: 0 }
+        Shaper { profile, rng, last_loss: 1.0, is_bad: false, free_ns: 0 }
     }
 
     /// The fate of a packet that came at `now_ns` and has `bytes`, of which `payload` follow the IP header.
@@ -58,10 +60,14 @@ impl Shaper {
         share > 0.0 && self.rng.random::<f64>() < share
     }
 
-    /// Each draw is mixed with the one before, as in netem, and brought back to a uniform one: correlation makes bursts
-    /// and leaves the share of losses as it was.
+    /// Correlation makes bursts and leaves the share of losses as it was.
     fn loses(&mut self) -> bool {
-        let Profile { loss, loss_correlation, .. } = self.profile;
+        let Profile { loss, loss_correlation, gilbert, .. } = self.profile;
+        if let Some(Gilbert { enter, leave, bad, good }) = gilbert {
+            let lost = self.chance(if self.is_bad { bad } else { good });
+            self.is_bad ^= self.chance(if self.is_bad { leave } else { enter });
+            return lost;
+        }
         if loss == 0.0 {
             return false;
         }
@@ -88,6 +94,12 @@ impl Shaper {
             _ if jitter_ms == 0.0 => 0.0,
             Spread::Uniform => self.rng.random_range(-1.0..=1.0),
             Spread::Normal => self.normal(),
+            Spread::Pareto => pareto(1.0 - self.rng.random::<f64>()),
+            Spread::ParetoNormal => {
+                // Both at the same quantile, as in the table `paretonormal.dist`.
+                let normal = self.normal();
+                0.25 * normal + 0.75 * pareto(share_above(normal))
+            }
         };
         ((delay_ms + jitter_ms * strays).max(0.0) * 1e6) as u64
     }
@@ -97,6 +109,23 @@ impl Shaper {
         let (u, v): (f64, f64) = (1.0 - self.rng.random::<f64>(), self.rng.random());
         (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
     }
+}
+
+/// Where a share of a Pareto distribution of shape 3 is above, moved to the mean 0 and cut off at 4, as in the table
+/// `pareto.dist` of iproute2.
+fn pareto(above: f64) -> f64 {
+    ((above.powf(-1.0 / 3.0) - 1.5) * 4.0 / 3.0).min(4.0)
+}
+
+/// The share of a standard normal distribution that is above this, to 1e-7 (Abramowitz and Stegun, 7.1.26).
+fn share_above(z: f64) -> f64 {
+    let x = z.abs() / std::f64::consts::SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * x);
+    let sum = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592]
+        .into_iter()
+        .fold(0.0, |sum, a| (sum + a) * t);
+    let tail = 0.5 * sum * (-x * x).exp();
+    if z > 0.0 { tail } else { 1.0 - tail }
 }
 
 #[cfg(test)]
@@ -157,6 +186,31 @@ mod tests {
         near(mean(&squares).sqrt(), 20.0, 0.5);
         let overtaking = delays_ms("delay=50ms+reorder=25%").iter().filter(|&&delay| delay == 0.0).count();
         near(overtaking as f64 / PACKETS as f64, 0.25, 0.01);
+    }
+
+    #[test]
+    fn spreads_have_the_quantiles_of_netems_tables() {
+        let quantiles = |text: &str| {
+            let mut delays = delays_ms(text);
+            delays.sort_by(f64::total_cmp);
+            [0.1, 0.5, 0.9].map(|q| (delays[(delays.len() as f64 * q) as usize] - 100.0) / 20.0)
+        };
+        for (text, expected) in [
+            ("delay=100ms+pareto-jitter=20ms", [-0.619, -0.320, 0.872]),
+            ("delay=100ms+paretonormal-jitter=20ms", [-0.785, -0.240, 0.974]),
+        ] {
+            quantiles(text).into_iter().zip(expected).for_each(|(got, asked)| near(got, asked, 0.05));
+        }
+    }
+
+    #[test]
+    fn a_line_of_two_states_loses_what_it_should_and_in_bursts() {
+        let model: Profile = "gilbert=2%/20%/90%/1%".parse().unwrap();
+        let fates = fates(&model.to_string());
+        let lost = fates.iter().filter(|fate| **fate == Fate::Lost).count() as f64;
+        near(lost / PACKETS as f64, model.gilbert.unwrap().loss(), 0.02);
+        let pairs = fates.windows(2).filter(|pair| pair == &[Fate::Lost; 2]).count() as f64;
+        near(pairs / lost, 0.65, 0.05);
     }
 
     #[test]
