@@ -164,7 +164,6 @@ impl fmt::Display for FaultSummary {
                 "disk" => "disk fault",
                 "files" => "damaged file",
                 "power" => "power failure",
-                "regions" => "region map",
                 fault => fault,
             };
             let plural = if count.total() == 1 { "" } else { "s" };

@@ -61,8 +61,8 @@ impl Target for Writer {
 pub(crate) async fn play(logs: &Path) -> Result<()> {
     let setting = Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
     let schedule = Schedule::of_list("power,disk,files", &setting, &squall_nemeses::registry::ALL)?;
-    ensure!(schedule.preparations() == [DISK]);
-    let cluster = LocalCluster::start(3, logs, schedule.preparations()).await?;
+    ensure!(schedule.preparations(1) == [DISK]);
+    let cluster = LocalCluster::start(3, logs, &schedule.preparations(1)).await?;
     for node in &cluster.nodes {
         Writer.start(&cluster, node).await?;
     }

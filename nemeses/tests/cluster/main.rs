@@ -163,7 +163,7 @@ fn controller() -> Result<()> {
         println!("{summary}");
         ensure!(
             summary
-                == "1 clock skew, 2 kills, 2 packet faults, 6 partitions (1 unconfirmed), 2 pauses, 1 region map",
+                == "1 clock skew, 2 kills, 2 packet faults, 6 partitions (1 unconfirmed), 2 pauses, 1 regions",
             "{summary}"
         );
         cluster.close().await;
