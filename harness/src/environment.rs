@@ -1,10 +1,10 @@
 //! Where nodes come from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use squall_results::Run;
+use squall_results::RunConfig;
 use squall_targets::Cluster;
 use squall_targets::cluster::local::LocalCluster;
 use squall_targets::cluster::ssh::{self, SshAddress, SshCluster, SshOptions};
@@ -73,7 +73,7 @@ impl EnvironmentArgs {
             }
         }
         self.ssh_option.iter().for_each(|option| add(&["--ssh-option", option]));
-        let dir = Some(&self.ssh_dir).filter(|dir| *dir != std::path::Path::new(SshOptions::DIR));
+        let dir = Some(&self.ssh_dir).filter(|dir| *dir != Path::new(SshOptions::DIR));
         let paths = [
             ("--ssh-config", self.ssh_config.as_ref()),
             ("--ssh-dir", dir),
@@ -142,14 +142,20 @@ impl Environment {
         table
     }
 
-    /// Brings the nodes up for a run, with these kinds of faults prepared.
-    pub(crate) async fn start(&self, run: &Run, prepare: &[String]) -> Result<Cluster> {
-        let logs = run.dir().join("nodes");
+    /// Brings the nodes up for a run with this id, with these kinds of faults prepared. Logs go to `<logs>/<node>`.
+    pub(crate) async fn start(&self, run: &str, logs: &Path, prepare: &[String]) -> Result<Cluster> {
         match self {
-            Environment::Local(nodes) => LocalCluster::start(*nodes, &logs, prepare).await,
-            Environment::Ssh(options) => SshCluster::start(options, run.id(), &logs, prepare).await,
+            Environment::Local(nodes) => LocalCluster::start(*nodes, logs, prepare).await,
+            Environment::Ssh(options) => SshCluster::start(options, run, logs, prepare).await,
         }
     }
+}
+
+/// The addresses of the ssh nodes of a run, in order; none if it was local.
+pub(crate) fn ssh_nodes(config: &RunConfig) -> Vec<String> {
+    let table = config.extra.get("ssh").and_then(toml::Value::as_table);
+    let address = |name: &String| table?.get(name)?.as_str().map(str::to_owned);
+    config.nodes.iter().filter_map(address).collect()
 }
 
 fn ssh_options(args: &EnvironmentArgs, nodes: Option<&str>) -> Result<SshOptions> {

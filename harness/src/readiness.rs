@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use squall_checkers::{Op, Recovery, Type};
 use squall_nemeses::{Chaos, RECOVER, await_ready, recovery};
-use squall_results::Run;
 use squall_targets::{Cluster, NodeHandle, Target};
 use squall_workloads::{Client, Completion, Node};
 use tokio::sync::watch;
@@ -20,8 +19,8 @@ const READY_MAX: Duration = Duration::from_secs(60);
 /// How long they may take to answer again after everything was healed, before the final reads go ahead all the same.
 const RECOVER_MAX: Duration = Duration::from_secs(30);
 
-/// Starts the target on all nodes and waits until each answers.
-pub(crate) async fn start_target(target: &dyn Target, cluster: &Cluster, run: &Run) -> Result<()> {
+/// Starts the target on all nodes and waits until each answers. Logs of nodes are in `<logs>/<node>`.
+pub(crate) async fn start_target(target: &dyn Target, cluster: &Cluster, logs: &Path) -> Result<()> {
     for node in &cluster.nodes {
         target
             .start(cluster, node)
@@ -34,7 +33,7 @@ pub(crate) async fn start_target(target: &dyn Target, cluster: &Cluster, run: &R
             () = ended(node) => Err(anyhow::anyhow!("it has ended")),
         };
         if let Err(error) = answered {
-            let logs = run.node_dir(node.name());
+            let logs = logs.join(node.name());
             if let Err(error) = node.fetch_logs().await {
                 eprintln!("warning  {error:#}");
             }

@@ -1,5 +1,6 @@
 //! The life of a run: cluster up, clients and nemesis at work, heal, recover, final reads, judge, report.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,11 +67,13 @@ pub(crate) struct Ran {
 pub(crate) async fn run(mut plan: Plan, run: &Run, stop: watch::Receiver<bool>) -> Result<Ran> {
     let mut display = Display::new(Duration::from_secs_f64(plan.config.time_limit_s), plan.quiet);
     display.event(Event::Phase("starting the cluster"));
-    let cluster = plan.environment.start(run, &plan.schedule.preparations(plan.config.seed)).await?;
+    let logs = run.dir().join("nodes");
+    let prepare = plan.schedule.preparations(plan.config.seed);
+    let cluster = plan.environment.start(run.id(), &logs, &prepare).await?;
     display.event(Event::Phase("starting the target"));
     let scene = Scene { cluster: &cluster, target: plan.target.as_ref() };
     let begun = match plan.schedule.probe(plan.config.seed, &scene).await {
-        Ok(()) => begin(&plan, &cluster, run, stop.clone()).await,
+        Ok(()) => begin(&plan, &cluster, &logs, stop.clone()).await,
         Err(error) => Err(error),
     };
     let client = match begun {
@@ -101,11 +104,11 @@ pub(crate) async fn run(mut plan: Plan, run: &Run, stop: watch::Receiver<bool>) 
 async fn begin(
     plan: &Plan,
     cluster: &Cluster,
-    run: &Run,
+    logs: &Path,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Arc<dyn Client>> {
     tokio::select! {
-        started = start_target(plan.target.as_ref(), cluster, run) => started?,
+        started = start_target(plan.target.as_ref(), cluster, logs) => started?,
         _ = stop.wait_for(|&stop| stop) => bail!("interrupted while the target was starting"),
     }
     let client = plan.target.client(&plan.workload.op_set)?;

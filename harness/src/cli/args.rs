@@ -109,15 +109,18 @@ The exit code is that of the worst verdict. See squall list models, squall list 
         /// Its name.
         name: String,
     },
-    /// Tell what this machine can do, and how to get what is missing.
+    /// Tell what this machine, ssh nodes and a target can do, what is lost without what is missing, and how to get it.
     #[command(after_help = "Examples:
-  squall doctor                      exits with 3 where something is missing
-  squall doctor --json")]
-    Doctor,
-    /// Close the fault journals of runs that were killed: their faults vanished with their clusters.
-    #[command(after_help = "Example:
-  squall heal                        after a crash; more than once does no harm")]
-    Heal,
+  squall doctor                      exits with 3 where squall demo cannot run
+  squall doctor -t refkv -n clock,packets --json
+  squall doctor --env ssh --nodes root@db1,root@db2 -n partition")]
+    Doctor(DoctorArgs),
+    /// Close the fault journals of runs that were killed: their faults vanished with their clusters. Remove what is left on
+    /// ssh nodes.
+    #[command(after_help = "Examples:
+  squall heal                        after a crash; more than once does no harm
+  squall heal --env ssh --nodes root@db1,root@db2")]
+    Heal(HealArgs),
     /// Print completions for a shell.
     #[command(after_help = "Example:
   squall completions bash > ~/.local/share/bash-completion/completions/squall")]
@@ -286,6 +289,31 @@ pub(crate) struct CheckArgs {
     /// Writes the witness of the first anomaly there, as a history of its own.
     #[arg(long, value_name = "FILE")]
     pub(crate) witness: Option<PathBuf>,
+}
+
+/// `squall doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Where nodes come from.
+    #[command(flatten)]
+    pub(crate) environment: EnvironmentArgs,
+    /// A target to start there: see `squall list targets`.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) target: Option<String>,
+    /// An option of the target.
+    #[arg(long, short = 'o', value_name = "KEY=VALUE")]
+    pub(crate) option: Vec<String>,
+    /// The nemeses that must work, separated by commas; by default those of squall demo, and all are tried.
+    #[arg(long, short, value_name = "NAME[:SPEC],..")]
+    pub(crate) nemesis: Option<String>,
+}
+
+/// `squall heal`.
+#[derive(Debug, Args)]
+pub(crate) struct HealArgs {
+    /// Where to look.
+    #[command(flatten)]
+    pub(crate) environment: EnvironmentArgs,
 }
 
 /// A command on one run.

@@ -1,27 +1,51 @@
 //! `squall heal`: what an interrupted run left behind.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context as _, Result};
 use squall_nemeses::journal;
 use squall_results::{Run, Store};
+use squall_targets::cluster::ssh::{SshOptions, leftovers};
 
+use super::runtime;
+use crate::environment::{self, Environment, EnvironmentArgs, Kind};
 use crate::exit::Exit;
 use crate::run_log::RunLog;
 use crate::say::count;
 
 /// Looks through the fault journals for faults that were never healed. A local cluster is gone with its controller, so
-/// its open faults are only written down as healed; a controller that still lives is left alone.
-pub(super) fn heal(store: &Store) -> Result<Exit> {
+/// its open faults are only written down as healed; a controller that still lives is left alone. On ssh nodes, where they
+/// are named, whatever a run left is removed.
+pub(super) fn heal(args: &EnvironmentArgs, store: &Store) -> Result<Exit> {
+    // Addresses of nodes that are clean now.
+    let mut clean: Vec<String> = Vec::new();
+    let mut exit = Exit::Valid;
+    if args.env == Kind::Ssh
+        && let Environment::Ssh(options) = Environment::new(args)?
+    {
+        clean = heal_nodes(&options)?;
+        if clean.len() < options.nodes.len() {
+            exit = Exit::Environment;
+        }
+    }
     let (mut healed, mut alive) = (0, 0);
     for run in store.runs()? {
         // Before the journal is read: a run that ends in between has healed itself.
         let live = RunLog::is_live(&run.log_path());
-        match heal_run(&run, live) {
-            Ok(0) => {}
-            Ok(_) if live => {
+        match heal_run(&run, live, &clean) {
+            Ok(Healed::Nothing) => {}
+            Ok(Healed::Lives) => {
                 eprintln!("{}: still running, left alone", run.id());
                 alive += 1;
             }
-            Ok(faults) => {
+            Ok(Healed::Elsewhere(nodes)) => {
+                println!(
+                    "{}: its agents heal its nodes when it ends; to make sure: squall heal --env ssh --nodes {nodes}",
+                    run.id()
+                );
+                alive += 1;
+            }
+            Ok(Healed::Faults(faults)) => {
                 println!("{}: {} vanished with the cluster", run.id(), count(faults, "fault", "faults"));
                 healed += faults;
             }
@@ -29,18 +53,60 @@ pub(super) fn heal(store: &Store) -> Result<Exit> {
         }
     }
     match (healed, alive) {
-        (0, 0) => println!("nothing to heal"),
+        (0, 0) if args.env == Kind::Local => println!("nothing to heal"),
         (0, _) => {}
         (n, _) => println!("{} closed in the journals", count(n, "fault", "faults")),
     }
-    Ok(Exit::Valid)
+    Ok(exit)
 }
 
-/// How many faults a run left open. They are closed unless it is still running.
-fn heal_run(run: &Run, live: bool) -> Result<usize> {
+/// What became of a run's open faults.
+enum Healed {
+    /// It had none.
+    Nothing,
+    /// It is still running.
+    Lives,
+    /// They were on these ssh nodes, which were not looked at.
+    Elsewhere(String),
+    /// So many are gone, and written down as that.
+    Faults(usize),
+}
+
+fn heal_run(run: &Run, live: bool, clean: &[String]) -> Result<Healed> {
     let open = journal::open_faults(&run.faults_path())?;
-    if !live && !open.is_empty() {
-        journal::close_faults(&run.faults_path(), &open)?;
+    if open.is_empty() {
+        return Ok(Healed::Nothing);
     }
-    Ok(open.len())
+    if live {
+        return Ok(Healed::Lives);
+    }
+    let config = fs::read_to_string(run.config_path()).context("reading run.toml")?;
+    let nodes = environment::ssh_nodes(&toml::from_str(&config).context("run.toml")?);
+    if !nodes.iter().all(|node| clean.contains(node)) {
+        return Ok(Healed::Elsewhere(nodes.join(",")));
+    }
+    journal::close_faults(&run.faults_path(), &open)?;
+    Ok(Healed::Faults(open.len()))
+}
+
+/// Removes what is left on ssh nodes, and tells which are clean.
+fn heal_nodes(options: &SshOptions) -> Result<Vec<String>> {
+    let found = runtime()?.block_on(leftovers(options, true));
+    let mut clean = Vec::new();
+    for (found, address) in found.into_iter().zip(&options.nodes) {
+        match found {
+            Err(error) => eprintln!("error: {error:#}"),
+            Ok(found) if found.busy => {
+                eprintln!("{} ({address}): a run is at work there, left alone", found.node);
+            }
+            Ok(found) => {
+                found.left.iter().for_each(|left| println!("{} ({address}): removed {left}", found.node));
+                if found.left.is_empty() {
+                    println!("{} ({address}): nothing was left", found.node);
+                }
+                clean.push(address.to_string());
+            }
+        }
+    }
+    Ok(clean)
 }

@@ -77,6 +77,11 @@ pub(crate) enum Ended {
     Code(u8),
 }
 
+/// For commands that ask nodes.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let command = defaults::apply(Cli::command())?;
     let matches = command.try_get_matches_from(&args)?;
@@ -141,8 +146,8 @@ fn dispatch(squall: &Squall, cli: Cli) -> Result<Ended> {
         Command::Runs(args::RunsCommand::List) => runs::list(&store, cli.json)?,
         Command::List { what } => list::list(squall, what, cli.json)?,
         Command::Explain { name } => list::explain(squall, &name)?,
-        Command::Doctor => doctor::doctor(cli.json)?,
-        Command::Heal => heal::heal(&store)?,
+        Command::Doctor(args) => return doctor::doctor(squall, &args, &store, cli.json),
+        Command::Heal(args) => heal::heal(&args.environment, &store)?,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "squall", &mut text);

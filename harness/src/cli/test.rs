@@ -99,8 +99,7 @@ fn perform(squall: &Squall, args: &TestArgs, store: &Store, json: bool, quiet: b
             eprintln!("schedule is cut short: it lasts {length}, the clients run for {limit} (--time-limit)");
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let exit = runtime.block_on(run_and_judge(plan, store, json))?;
+    let exit = super::runtime()?.block_on(run_and_judge(plan, store, json))?;
     Ok(Ended::Exit(exit))
 }
 

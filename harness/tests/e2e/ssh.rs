@@ -1,5 +1,13 @@
 //! `--env ssh`, with a real sshd on each machine.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Child;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use squall_checkers::Phase;
+
+use super::squall::{said, until};
 use super::sshd::{Machines, in_namespaces};
 
 #[test]
@@ -29,4 +37,148 @@ fn every_fault_bites_on_machines_reached_by_ssh_and_nothing_is_left() {
             assert_eq!(run.config()["ssh"]["n2"].as_str(), Some("10.93.0.2"));
         }
     });
+}
+
+/// A run under everything at once, once at least these many faults are in force.
+fn in_the_thick_of_it(machines: &Machines, least: usize) -> Child {
+    let nemeses = "partition:halves,pause:minority,clock:hour,packets:delay";
+    let args = format!("test --time-limit 10m --interval 2s -w set --rate 50 -n {nemeses}");
+    let runs = machines.folder.runs().len();
+    let mut child = machines.command(&args).spawn().unwrap();
+    until("faults in force", || {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        let run = machines.folder.runs().into_iter().nth(runs)?;
+        let injected = |id: &u64| {
+            let mut events = run.faults().into_iter().filter(|event| event.id == *id);
+            events.any(|event| event.phase == Phase::Injected && event.receipt.is_some_and(|r| r.confirmed))
+        };
+        (run.open_faults().iter().filter(|id| injected(id)).count() >= least).then_some(())
+    });
+    assert!(!machines.leftovers().is_empty(), "something is there to be removed");
+    child
+}
+
+fn end(child: Child) {
+    let pid = Pid::from_raw(child.id() as i32);
+    let _ = kill(pid, Signal::SIGKILL);
+    let _ = said(child);
+}
+
+/// The processes of which this is true, by command line and the parent's command line.
+fn processes(wanted: impl Fn(&str, &str) -> bool) -> Vec<Pid> {
+    let command = |pid: &str| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Ok(pid) = name.parse() else { continue };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent =
+            stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).unwrap_or_default().to_owned();
+        if wanted(&command(&name), &command(&parent)) {
+            found.push(Pid::from_raw(pid));
+        }
+    }
+    found
+}
+
+fn is_agent(command: &str) -> bool {
+    command.starts_with("/var/tmp/squall-0/") && command.trim_end().ends_with(" agent")
+}
+
+#[test]
+fn everything_is_gone_whoever_is_killed() {
+    in_namespaces("ssh::everything_is_gone_whoever_is_killed", || {
+        let machines = Machines::start(3);
+        type Wanted = fn(&str, &str) -> bool;
+        let victims: [(&str, Wanted); 4] = [
+            ("the local ssh", |command, _| command.starts_with("ssh -T")),
+            ("the agents", |command, parent| is_agent(command) && is_agent(parent)),
+            ("the guards", |command, parent| is_agent(command) && !is_agent(parent)),
+            ("agents and guards", |command, _| is_agent(command)),
+        ];
+        let child = in_the_thick_of_it(&machines, 3);
+        end(child);
+        print!("the controller killed: ");
+        machines.until_clean();
+        for (who, wanted) in victims {
+            let child = in_the_thick_of_it(&machines, 3);
+            let victims = processes(wanted);
+            assert_eq!(victims.len(), if who == "agents and guards" { 6 } else { 3 }, "{who}: {victims:?}");
+            victims.iter().for_each(|&pid| kill(pid, Signal::SIGKILL).unwrap());
+            print!("{who} killed: ");
+            machines.until_clean();
+            end(child);
+        }
+    });
+}
+
+#[test]
+fn a_cut_control_path_heals_by_the_lease() {
+    in_namespaces("ssh::a_cut_control_path_heals_by_the_lease", || {
+        let machines = Machines::start(3);
+        let child = in_the_thick_of_it(&machines, 3);
+        for i in 1..=3 {
+            machines.on(
+                i,
+                "nft add table inet wall; nft add chain inet wall in { type filter hook input priority -10 \\; }; \
+                 nft add rule inet wall in ip saddr 10.93.0.254 drop",
+            );
+        }
+        print!("the control path cut: ");
+        machines.until_clean();
+        end(child);
+    });
+}
+
+#[test]
+fn a_node_that_cannot_be_used_is_exit_code_3_with_its_reason() {
+    in_namespaces("ssh::a_node_that_cannot_be_used_is_exit_code_3_with_its_reason", || {
+        let machines = Machines::with(2, "SetEnv PATH=/run/fake:/usr/bin:/bin:/usr/sbin:/sbin");
+        let refused = |args: &str, words: &[&str]| {
+            let said = machines.squall(&format!("test --time-limit 1s {args}")).code(3);
+            println!("{}", said.stderr);
+            for word in words {
+                assert!(said.stderr.contains(word), "no word of {word:?}: {said:#?}");
+            }
+            assert_eq!(machines.leftovers(), [""; 0]);
+        };
+        refused(
+            "--ssh-option PubkeyAuthentication=no",
+            &["n1 (10.93.0.1)", "may not log in", "Permission denied"],
+        );
+        refused("--ssh-option UserKnownHostsFile=/dev/null", &["host key is not known", "accept its key"]);
+        refused("--ssh-option Port=23", &["cannot be reached", "Connection refused", "2 of 2 nodes"]);
+        refused(
+            "--ssh-dir /run/noexec",
+            &["starting the agent failed", "Permission denied", "mounted noexec"],
+        );
+        refused("--ssh-dir /run/small", &["copying squall failed", "No space left", "make room"]);
+        refused("--ssh-dir /run/read", &["making a directory for squall failed", "Read-only file system"]);
+
+        std::fs::write("/run/fake/uname", "#!/bin/sh\n[ $1 = -s ] && echo Linux || echo riscv64\n").unwrap();
+        std::fs::set_permissions("/run/fake/uname", std::fs::Permissions::from_mode(0o755)).unwrap();
+        refused("", &["n1 (10.93.0.1) is a riscv64 machine", "--agent FILE"]);
+    });
+}
+
+#[test]
+fn two_runs_do_not_share_a_node() {
+    in_namespaces("ssh::two_runs_do_not_share_a_node", || {
+        let machines = Machines::start(1);
+        let child = in_the_thick_of_it_alone(&machines);
+        let said = machines.squall("test --time-limit 1s").code(3);
+        assert!(said.stderr.contains("n1 cannot start: another agent of squall is at work"), "{said:#?}");
+        assert!(!machines.leftovers().is_empty(), "the first run goes on");
+        end(child);
+        machines.until_clean();
+    });
+}
+
+/// A run with one node and no faults, once its target answers.
+fn in_the_thick_of_it_alone(machines: &Machines) -> Child {
+    let child = machines.command("test --time-limit 10m --rate 50").spawn().unwrap();
+    machines.folder.run_with("squall.log", "running");
+    child
 }

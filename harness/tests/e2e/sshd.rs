@@ -58,6 +58,8 @@ impl Machines {
     fn build(&self) {
         let mut script = "set -e
             mount -t tmpfs none /run; mkdir -p /run/sshd /run/netns; mount -t tmpfs -o mode=1777 none /var/tmp
+            mkdir /run/fake /run/noexec /run/small /run/read; mount -t tmpfs -o noexec none /run/noexec
+            mount -t tmpfs -o size=1m none /run/small; mount -t tmpfs -o ro none /run/read
             ip link set lo up; ip link add br0 type bridge; ip link set br0 up
             ip addr add 10.93.0.254/24 dev br0
             ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f user; : > known\n"
@@ -124,7 +126,12 @@ impl Machines {
 
     /// Runs a shell script on a machine, not through ssh, and returns what it printed.
     pub(crate) fn on(&self, i: usize, script: &str) -> String {
-        sh(self.keys.path(), &format!("exec ip netns exec m{i} sh -c '{script}'"))
+        let output = Command::new("ip")
+            .args(["netns", "exec", &format!("m{i}"), "sh", "-c", script])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// What is on the machines of a run that is over: rules, processes and files. Empty if nothing is.

@@ -1,12 +1,14 @@
 //! What outlives an agent on a machine that others use too.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, pipe};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::exit;
+use std::process::{Child, Command, Stdio, exit};
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use serde::{Deserialize, Serialize};
 
-use super::{NodeFault, process_table};
+use super::process_table;
+use crate::cluster::Unavailable;
 use crate::cluster::local::{attend, mounts};
 use crate::sys;
 
@@ -31,13 +34,24 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long processes may take to be gone after SIGKILL.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The agent's will, if it has a guard.
+static WILL: OnceLock<File> = OnceLock::new();
+
+/// Where an agent that has a guard writes shell commands, a line each, that are to be run when it is dead, however it died:
+/// they must undo what the kernel does not undo by itself, and do no harm where that has been undone. A process of its own
+/// runs them, which neither a signal to the agent's processes nor their end takes along.
+///
+/// `None` where an agent has no guard: its own children outlive it there, and can do the same.
+pub fn will() -> Option<&'static File> {
+    WILL.get()
+}
+
 /// A second process beside an agent, which outlives it and removes what the agent could not: on a machine that is not
 /// ours alone nothing else does.
 ///
 /// Where it may (as root), the agent becomes the init of a pid namespace, with its own mounts, so that the kernel ends
 /// every process and mount with it. Elsewhere orphans come to the guard, who ends them. When the agent has ended, in
-/// whatever way, the guard [sweeps](NodeFault::sweep) after each fault and removes the scratch directory. The agent ends
-/// with its guard.
+/// whatever way, its [will] is carried out, and the guard removes the scratch directory. The agent ends with its guard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// Removed with all that is in it, logs and data of the node among that.
@@ -49,27 +63,31 @@ pub struct Guard {
 
 impl Guard {
     /// Splits this process, which must have one thread, in two, and returns in the one that is to be the agent.
-    pub(super) fn enter(&self, faults: &mut [Box<dyn NodeFault>]) -> Result<()> {
-        let claim = claim()?;
-        sweep(faults);
+    pub(super) fn enter(&self) -> Result<()> {
+        let claim = claim().inspect_err(|_| self.remove_scratch())?;
         let namespaces = may_make_namespaces()?;
         let mut awaited: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
         awaited.add(Signal::SIGCHLD);
         sys::default(Signal::SIGCHLD)?;
         let mask = awaited.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         prctl::set_child_subreaper(true)?;
+        let mut executor = executor()?;
+        let will = executor.stdin.take().map(std::os::fd::OwnedFd::from).expect("its input is a pipe");
         if namespaces {
             unshare(CloneFlags::CLONE_NEWPID).context("making a pid namespace")?;
         }
         let (lifeline, guard_lives) = pipe()?;
         if let ForkResult::Parent { child } = sys::fork_single_threaded()? {
+            drop(will);
             let code = attend(child, &awaited, Pid::from_raw(-1)).unwrap_or(255);
-            end_offspring();
-            sweep(faults);
+            end_offspring(executor.id() as i32);
+            // An error means that it was reaped with the others.
+            let _ = executor.wait();
             self.remove_scratch();
             exit(code);
         }
         drop(guard_lives);
+        let _ = WILL.set(File::from(will));
         // The agent holds it as long as it lives, so that no other comes before it has healed.
         std::mem::forget(claim);
         prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -112,21 +130,24 @@ fn claim() -> Result<UnixListener> {
                 return Err(error).context("claiming this machine for one agent");
             }
             Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(20)),
-            Err(_) => bail!(
-                "another agent of squall is at work on this machine: two would undo each other's faults; wait until \
-                 its run has ended"
-            ),
+            Err(_) => {
+                let what = "another agent of squall is at work on this machine, and two would undo each other's faults";
+                return Err(Unavailable::new(what, "wait until its run has ended").into());
+            }
         }
     }
 }
 
-fn sweep(faults: &mut [Box<dyn NodeFault>]) {
-    for fault in faults {
-        match fault.sweep() {
-            Ok(left) => left.iter().for_each(|left| eprintln!("removed what was left: {left}")),
-            Err(error) => eprintln!("sweeping after {}: {error:#}", fault.kind()),
-        }
-    }
+/// A shell that reads commands until nobody is left who could write some, and then runs them.
+fn executor() -> Result<Child> {
+    Command::new("sh")
+        .args(["-c", "trap '' HUP INT TERM; commands=$(cat); eval \"$commands\""])
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("starting sh, which cleans up when the agent dies")
 }
 
 /// Tries it in a child: half of it would be worse than none.
@@ -152,11 +173,14 @@ fn own_mounts() -> Result<()> {
     mounts::proc()
 }
 
-/// Ends what the agent left, without a pid namespace: orphans, stopped ones too.
-fn end_offspring() {
+/// Ends what the agent left, without a pid namespace: orphans, stopped ones too. All but this one.
+fn end_offspring(but: i32) {
     let deadline = Instant::now() + END_TIMEOUT;
     loop {
-        let left = process_table::offspring();
+        let left: Vec<_> = process_table::offspring()
+            .into_iter()
+            .filter(|entry| entry.pid != but && entry.parent != but)
+            .collect();
         if left.is_empty() || Instant::now() > deadline {
             break;
         }

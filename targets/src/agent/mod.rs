@@ -14,7 +14,7 @@ mod protocol;
 mod serve;
 
 pub use fault::NodeFault;
-pub use guard::Guard;
+pub use guard::{Guard, will};
 pub use helper::helper;
 pub use process_table::target_pids;
 pub use protocol::{Numbered, Reply, Request, Setup, Spawn};

@@ -48,7 +48,7 @@ impl Node {
         dup2_stdout(&own_log)?;
         dup2_stderr(&own_log)?;
         if let Some(guard) = &setup.guard {
-            guard.enter(&mut faults)?;
+            guard.enter()?;
         }
         match &setup.enter {
             Some(local) => local.enter(&setup.data)?,

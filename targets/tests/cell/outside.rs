@@ -189,7 +189,7 @@ fn probe_finds_what_the_cell_needs(stage: &Stage) -> Result<()> {
     expect(&output, 0)?;
     let probes: Vec<Probe> = serde_json::from_slice(&output.stdout)?;
     let missing: Vec<&Probe> = probes.iter().filter(|probe| !probe.ok).collect();
-    ensure!(probes.len() == 7 && missing.is_empty(), "{missing:#?}");
+    ensure!(probes.len() == 6 && missing.is_empty(), "{missing:#?}");
     stage.nothing_is_left()
 }
 

@@ -25,14 +25,6 @@ use crate::sys;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What partitions are made of: a set of pairs in the bridge family.
-const CUT: &str = "table bridge squall {
-  set cut { type ipv4_addr . ipv4_addr; }
-  chain forward { type filter hook forward priority 0; ip saddr . ip daddr @cut drop; }
-}
-add element bridge squall cut { 10.92.0.1 . 10.92.0.2 }
-";
-
 /// One thing that the local environment needs, and whether this machine has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
@@ -57,7 +49,6 @@ pub fn probe() -> Vec<Probe> {
         attempt("tmpfs", || in_scratch(|| mounts::run().map(|()| "mounted on /run".into()))),
         attempt("bridge and veth", || in_scratch(bridge_and_veth)),
         attempt("/proc/self/exe", || in_scratch(own_program)),
-        attempt("nft, sets in the bridge family", || in_scratch(nft)),
     ]
 }
 
@@ -80,35 +71,19 @@ fn bridge_and_veth() -> anyhow::Result<String> {
 }
 
 fn own_program() -> anyhow::Result<String> {
-    run(Command::new("/proc/self/exe").arg0("squall").arg(agent::COMMAND), "", "")?;
+    run(Command::new("/proc/self/exe").arg0("squall").arg(agent::COMMAND))?;
     Ok("runs again as an agent".into())
 }
 
-fn nft() -> anyhow::Result<String> {
-    let remedy =
-        "install nftables (and load nf_tables and its bridge family); without it there are no partitions";
-    run(Command::new("nft").args(["-f", "-"]), CUT, remedy)?;
-    let rules = run(Command::new("nft").args(["list", "set", "bridge", "squall", "cut"]), "", remedy)?;
-    if !rules.contains("10.92.0.1 . 10.92.0.2") {
-        bail!("nft took the set but does not list it: {rules}");
-    }
-    Ok("a pair of addresses is cut".into())
-}
-
-/// Runs a command to its end and returns what it printed.
-fn run(command: &mut Command, input: &str, remedy: &str) -> anyhow::Result<String> {
+/// Runs a command that reads nothing to its end.
+fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let missing = |what: String| Unavailable::new(what, remedy);
-    command.env("PATH", path_with_sbin()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| missing(format!("{name} does not start: {error}")))?;
-    // A command that ends without reading says why on its standard error.
-    let _ = child.stdin.take().expect("its input is a pipe").write_all(input.as_bytes());
-    let output = child.wait_with_output()?;
+    command.env("PATH", path_with_sbin()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = command.output().with_context(|| format!("{name} does not start"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(missing(format!("{name}: {}: {}", output.status, said.trim())).into());
+        bail!("{name}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(())
 }
 
 /// Does `what` as PID 1 of a scratch cell; the calling process is spent by it.

@@ -7,6 +7,7 @@
 //! directory of its own on the node, which goes with the agent.
 
 mod address;
+mod leftovers;
 mod link;
 mod machine;
 mod remote;
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 pub use address::SshAddress;
+pub use leftovers::{Leftovers, leftovers};
 pub use link::LEASE;
 use link::SshLink;
 use machine::Machine;
