@@ -56,6 +56,10 @@ impl Nemesis for Clock {
         "clock"
     }
 
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        on.probe("clock", &Value::Null).await
+    }
+
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (text, nodes) = match value {
             Value::Null => (random(rng), Value::Null),

@@ -1,7 +1,9 @@
 //! `--env ssh`, with a real sshd on each machine.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Child;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -181,4 +183,74 @@ fn in_the_thick_of_it_alone(machines: &Machines) -> Child {
     let child = machines.command("test --time-limit 10m --rate 50").spawn().unwrap();
     machines.folder.run_with("squall.log", "running");
     child
+}
+
+#[test]
+fn a_controller_on_a_node_keeps_its_nodes_through_a_cut() {
+    in_namespaces("ssh::a_controller_on_a_node_keeps_its_nodes_through_a_cut", || {
+        let machines = Machines::start(3);
+        let args = "test --time-limit 10m --interval 8s --rate 50 --op-timeout 1s -n partition:halves";
+        let child = machines.command_on(1, args).spawn().unwrap();
+        // The first machine is always cut off from another one: longer than an agent would bear to hear nothing.
+        let mut since: Option<(u64, Instant)> = None;
+        until("a long cut", || {
+            let run = machines.folder.runs().pop()?;
+            let open = run.open_faults().first().copied()?;
+            since = since.filter(|(id, _)| *id == open).or(Some((open, Instant::now())));
+            since.filter(|(_, since)| since.elapsed() > Duration::from_millis(7500))
+        });
+        assert_eq!(processes(|command, _| is_agent(command)).len(), 6, "three agents with their guards");
+        end(child);
+        machines.until_clean();
+    });
+}
+
+#[test]
+fn doctor_says_of_each_node_what_a_run_would_find_and_heal_removes_what_is_left() {
+    in_namespaces(
+        "ssh::doctor_says_of_each_node_what_a_run_would_find_and_heal_removes_what_is_left",
+        || {
+            let machines = Machines::with(2, "SetEnv PATH=/run/fake:/usr/bin:/bin:/usr/sbin:/sbin");
+            let fine = machines.squall("doctor -t refkv").code(0);
+            println!("{}", fine.stdout);
+            for word in ["n1 (10.93.0.1)", "n2 (10.93.0.2)", "nemesis partition", "starts and answers"] {
+                assert!(fine.stdout.contains(word), "no word of {word}: {fine:#?}");
+            }
+            assert!(!fine.stdout.contains("MISSING"), "{fine:#?}");
+            machines.until_clean();
+
+            // Programs that do not work: what is asked for decides.
+            for program in ["nft", "iptables", "iptables-restore", "ip6tables", "ip6tables-restore"] {
+                let path = Path::new("/run/fake").join(program);
+                std::fs::write(&path, "#!/bin/sh\necho it is broken >&2\nexit 1\n").unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            machines.squall("doctor -n kill,clock").code(0);
+            let said = machines.squall("doctor -n partition --json").code(3);
+            let checks = said.json();
+            let missing: Vec<_> =
+                checks.as_array().unwrap().iter().filter(|check| check["ok"] == false).collect();
+            assert_eq!(missing.len(), 2, "{checks:#}");
+            assert!(missing.iter().all(|check| check["name"] == "nemesis partition"
+                && check["needed"] == true
+                && check["remedy"].as_str().unwrap().contains("nftables")));
+            machines.squall("test --time-limit 1s -n partition").code(3);
+            for program in std::fs::read_dir("/run/fake").unwrap().flatten() {
+                std::fs::remove_file(program.path()).unwrap();
+            }
+            machines.until_clean();
+
+            // As if a run had been killed with its guards and all.
+            machines.on(1, "iptables -N squall-cut; iptables -I INPUT -j squall-cut");
+            std::fs::create_dir_all("/var/tmp/squall-0/runs/old/n1/data").unwrap();
+            let said = machines.squall("doctor -n kill").code(0);
+            assert!(said.stdout.contains("squall heal --env ssh --nodes 10.93.0.1"), "{said:#?}");
+            let said = machines.squall("heal").code(0);
+            println!("{}", said.stdout);
+            assert!(said.stdout.contains("removed rules: chain squall-cut of iptables"), "{said:#?}");
+            assert_eq!(machines.leftovers(), [""; 0]);
+            let said = machines.squall("heal").code(0);
+            assert!(said.stdout.contains("n2 (10.93.0.2): nothing was left"), "{said:#?}");
+        },
+    );
 }

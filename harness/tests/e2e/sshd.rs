@@ -114,9 +114,21 @@ impl Machines {
     /// `squall` with these arguments and these machines as its nodes.
     pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = self.folder.command(SQUALL);
+        self.name_nodes(&mut command, args);
+        command
+    }
+
+    /// The same, run on one of the machines.
+    pub(crate) fn command_on(&self, i: usize, args: &str) -> Command {
+        let mut command = self.folder.command("ip");
+        command.args(["netns", "exec", &format!("m{i}"), SQUALL]);
+        self.name_nodes(&mut command, args);
+        command
+    }
+
+    fn name_nodes(&self, command: &mut Command, args: &str) {
         command.args(args.split_whitespace()).args(["--env", "ssh", "--nodes", &self.nodes()]);
         command.arg("--ssh-config").arg(self.config());
-        command
     }
 
     /// The same, to its end.

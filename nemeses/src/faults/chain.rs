@@ -2,13 +2,15 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use squall_targets::agent::ControlPath;
 
 /// The program for an IP version, and whether an IPv4 address belongs to it.
 pub(super) const VERSIONS: [(&str, bool); 2] = [("iptables", true), ("ip6tables", false)];
 
 /// A chain of our own in the filter tables of IPv4 and IPv6, with a rule that leads to it. Both go when it is dropped.
 ///
-/// Neighbour discovery passes, as ARP does: else a fault in one direction of IPv6 would soon be one in both.
+/// Neighbour discovery passes, as ARP does: else a fault in one direction of IPv6 would soon be one in both. So does what
+/// the controller says to this agent.
 pub(super) struct Chain {
     name: &'static str,
     /// The built-in chain and the matches of the packets that come here.
@@ -53,6 +55,11 @@ impl Chain {
                 for kind in ["neighbour-solicitation", "neighbour-advertisement"] {
                     table += &format!("-A {name} -p icmpv6 --icmpv6-type {kind} -j RETURN\n");
                 }
+            }
+            if let Some(path) = ControlPath::own().filter(|path| path.from.is_ipv4() == v4) {
+                let ControlPath { from, from_port, to_port } = path;
+                table +=
+                    &format!("-A {name} -s {from} -p tcp --sport {from_port} --dport {to_port} -j RETURN\n");
             }
             for rule in rules(v4) {
                 table += &format!("-A {name} {rule}\n");

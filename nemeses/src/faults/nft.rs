@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use squall_targets::agent::ControlPath;
 
 use super::cut::{At, Filter, Pair};
 use super::how::How;
@@ -18,7 +19,8 @@ const MARK: (&str, &str) = ("describe mark", "datatype mark ");
 /// The table has `flags owner`: only the process that made it can change it, and the kernel removes it when that process
 /// ends (Linux 5.12). `nft` ends when its standard input closes, so nothing outlives the agent.
 ///
-/// Neighbour discovery passes, as ARP does: else a one-way cut of IPv6 would soon be a cut of both ways.
+/// Neighbour discovery passes, as ARP does: else a one-way cut of IPv6 would soon be a cut of both ways. So does what the
+/// controller says to this agent.
 pub(super) struct Nft {
     child: Child,
     stdin: ChildStdin,
@@ -132,8 +134,16 @@ fn rules(table: &str, how: &How) -> String {
             .map(|side| format!("meta l4proto {{ tcp, udp }} th {side} {{ {} }} ", ports.join(", ")))
             .to_vec(),
     };
-    let mut rules =
-        format!("; add rule {table} cuts icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept");
+    let control = ControlPath::own().map_or_else(String::new, |path| {
+        let version = if path.from.is_ipv4() { "ip" } else { "ip6" };
+        let ControlPath { from, from_port, to_port } = path;
+        format!(
+            "; add rule {table} cuts {version} saddr {from} tcp sport {from_port} tcp dport {to_port} accept"
+        )
+    });
+    let mut rules = control;
+    rules +=
+        &format!("; add rule {table} cuts icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept");
     for pairs in ["ip saddr . ip daddr @cut4", "ip6 saddr . ip6 daddr @cut6"] {
         for matches in &matches {
             if how.reset {

@@ -4,6 +4,7 @@
 //! namespaces. Requests and replies are JSON lines on its standard input and output. When its input closes it heals
 //! everything it did, ends what it spawned, and exits; so it does when its controller has been silent for too long.
 
+mod control;
 mod fault;
 mod guard;
 mod helper;
@@ -13,6 +14,8 @@ mod process_table;
 mod protocol;
 mod serve;
 
+pub use control::ControlPath;
+pub(crate) use control::VARIABLE as CONTROL_VARIABLE;
 pub use fault::NodeFault;
 pub use guard::{Guard, will};
 pub use helper::helper;

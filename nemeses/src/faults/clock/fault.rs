@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -9,7 +10,7 @@ use super::read;
 use super::skew::Skew;
 use super::vdso::Vdso;
 use crate::words::count;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize as _;
 use serde_json::Value;
 use squall_checkers::Receipt;
@@ -107,6 +108,16 @@ impl Shared {
 impl NodeFault for Clock {
     fn kind(&self) -> &'static str {
         "clock"
+    }
+
+    /// On a process of its own.
+    fn probe(&mut self, _args: &Value) -> Result<()> {
+        let mut process =
+            Command::new("sleep").arg("60").spawn().context("starting a process to try it on")?;
+        let tried = try_on(process.id() as i32);
+        process.kill()?;
+        process.wait()?;
+        tried.map_err(|error| unavailable(&error).into())
     }
 
     fn inject(&mut self, args: &Value, pids: &[i32]) -> Result<Receipt> {
@@ -207,6 +218,22 @@ impl Drop for Clock {
     }
 }
 
+/// Skews a process' clock and reads it back.
+fn try_on(pid: i32) -> Result<()> {
+    let vdso = Vdso::own()?;
+    let skew = Skew { offset_ns: 3_600_000_000_000, ..Skew::default() };
+    let until = now().map(|now| now + LEASE.as_nanos() as i64);
+    let hook = Hook::open(pid, &vdso)?.context("it ended")?;
+    hook.skew(&skew, now(), until, false)?;
+    let ahead_ns = read::clock(pid, &vdso, 0)? - now()[0];
+    ensure!(
+        ahead_ns.abs_diff(skew.offset_ns) < 60_000_000_000,
+        "asked to be 1 h ahead, it is {}",
+        ahead(ahead_ns)
+    );
+    Ok(())
+}
+
 fn unavailable(error: &anyhow::Error) -> Unavailable {
     Unavailable::new(
         format!("clocks cannot be skewed here ({error:#})"),
@@ -226,7 +253,7 @@ fn ahead(ns: i64) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
-    use std::process::{Child, Command, Stdio};
+    use std::process::{Child, Stdio};
     use std::time::SystemTime;
 
     use super::super::super::testnet::in_namespaces;

@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use super::remote::{Binary, Remote, Running, quoted};
 use super::trouble;
+use crate::agent::CONTROL_VARIABLE;
 
 /// A look at the machine.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -99,7 +100,7 @@ for old in "${{b%/*}}"/squall-????????????????; do [ "$old" = "$b" ] || rm -f "$
     pub(super) async fn start_agent(&self) -> Result<Running> {
         let script = format!(
             "PATH=\"$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin\"; export PATH\n\
-             exec {} env SQUALL_CONTROL=\"$SSH_CONNECTION\" {} agent\n",
+             exec {} env {CONTROL_VARIABLE}=\"$SSH_CONNECTION\" {} agent\n",
             self.remote.sudo(),
             quoted(&self.binary.to_string_lossy())
         );
