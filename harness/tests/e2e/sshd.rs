@@ -176,7 +176,16 @@ impl Machines {
         let start = std::time::Instant::now();
         let mut left = Vec::new();
         while start.elapsed() < Duration::from_secs(30) {
-            left = self.leftovers();
+            let now = self.leftovers();
+            if now.len() < left.len() {
+                println!(
+                    "{} things are left after {:?}, such as {:?}",
+                    now.len(),
+                    start.elapsed(),
+                    now.first()
+                );
+            }
+            left = now;
             if left.is_empty() {
                 println!("nothing is left after {:?}", start.elapsed());
                 return;

@@ -56,10 +56,14 @@ impl Chain {
                     table += &format!("-A {name} -p icmpv6 --icmpv6-type {kind} -j RETURN\n");
                 }
             }
-            if let Some(path) = ControlPath::own().filter(|path| path.from.is_ipv4() == v4) {
-                let ControlPath { from, from_port, to_port } = path;
-                table +=
-                    &format!("-A {name} -s {from} -p tcp --sport {from_port} --dport {to_port} -j RETURN\n");
+            if let Some(ControlPath { from, from_port, to_port }) = ControlPath::own() {
+                if from.is_ipv4() == v4 {
+                    table += &format!(
+                        "-A {name} -s {from} -p tcp --sport {from_port} --dport {to_port} -j RETURN\n"
+                    );
+                }
+                // What other nodes answer to a controller on this one.
+                table += &format!("-A {name} -p tcp --sport {to_port} -j RETURN\n");
             }
             for rule in rules(v4) {
                 table += &format!("-A {name} {rule}\n");

@@ -137,8 +137,10 @@ fn rules(table: &str, how: &How) -> String {
     let control = ControlPath::own().map_or_else(String::new, |path| {
         let version = if path.from.is_ipv4() { "ip" } else { "ip6" };
         let ControlPath { from, from_port, to_port } = path;
+        // And what other nodes answer to a controller on this one.
         format!(
-            "; add rule {table} cuts {version} saddr {from} tcp sport {from_port} tcp dport {to_port} accept"
+            "; add rule {table} cuts {version} saddr {from} tcp sport {from_port} tcp dport {to_port} accept; \
+             add rule {table} cuts tcp sport {to_port} accept"
         )
     });
     let mut rules = control;

@@ -1,6 +1,6 @@
 //! What outlives an agent on a machine that others use too.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, pipe};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
@@ -50,8 +50,8 @@ pub fn will() -> Option<&'static File> {
 /// ours alone nothing else does.
 ///
 /// Where it may (as root), the agent becomes the init of a pid namespace, with its own mounts, so that the kernel ends
-/// every process and mount with it. Elsewhere orphans come to the guard, who ends them. When the agent has ended, in
-/// whatever way, its [will] is carried out, and the guard removes the scratch directory. The agent ends with its guard.
+/// every process and mount with it. Elsewhere orphans come to the guard, who ends them. The agent ends with its guard. When
+/// both have ended, in whatever way, a third carries out the agent's [will] and removes the scratch directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// Removed with all that is in it, logs and data of the node among that.
@@ -64,14 +64,14 @@ pub struct Guard {
 impl Guard {
     /// Splits this process, which must have one thread, in two, and returns in the one that is to be the agent.
     pub(super) fn enter(&self) -> Result<()> {
-        let claim = claim().inspect_err(|_| self.remove_scratch())?;
+        let claim = claim()?;
         let namespaces = may_make_namespaces()?;
         let mut awaited: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
         awaited.add(Signal::SIGCHLD);
         sys::default(Signal::SIGCHLD)?;
         let mask = awaited.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         prctl::set_child_subreaper(true)?;
-        let mut executor = executor()?;
+        let mut executor = self.executor()?;
         let will = executor.stdin.take().map(std::os::fd::OwnedFd::from).expect("its input is a pipe");
         if namespaces {
             unshare(CloneFlags::CLONE_NEWPID).context("making a pid namespace")?;
@@ -83,7 +83,6 @@ impl Guard {
             end_offspring(executor.id() as i32);
             // An error means that it was reaped with the others.
             let _ = executor.wait();
-            self.remove_scratch();
             exit(code);
         }
         drop(guard_lives);
@@ -102,20 +101,23 @@ impl Guard {
         Ok(())
     }
 
-    fn remove_scratch(&self) {
-        if self.keep {
-            return;
-        }
-        match fs::remove_dir_all(&self.scratch) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                eprintln!("removing {}: {error}", self.scratch.display());
-            }
-            _ => {}
-        }
-        // The directory of the run, if this was its last node here.
-        if let Some(run) = self.scratch.parent() {
-            let _ = fs::remove_dir(run);
-        }
+    /// A shell that reads commands until nobody is left who could write some, runs them, and removes the scratch directory.
+    /// That may take some tries, while processes in it are still ending.
+    fn executor(&self) -> Result<Child> {
+        let remove = "for try in 1 2 3 4 5; do rm -rf \"$1\" && break; sleep 0.2; done; rmdir \"${1%/*}\"";
+        let script = format!(
+            "trap '' HUP INT TERM; commands=$(cat); eval \"$commands\"; {}",
+            if self.keep { "" } else { remove }
+        );
+        Command::new("sh")
+            .args(["-c", &script, "sh"])
+            .arg(&self.scratch)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting sh, which cleans up when the agent is dead")
     }
 }
 
@@ -136,18 +138,6 @@ fn claim() -> Result<UnixListener> {
             }
         }
     }
-}
-
-/// A shell that reads commands until nobody is left who could write some, and then runs them.
-fn executor() -> Result<Child> {
-    Command::new("sh")
-        .args(["-c", "trap '' HUP INT TERM; commands=$(cat); eval \"$commands\""])
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("starting sh, which cleans up when the agent dies")
 }
 
 /// Tries it in a child: half of it would be worse than none.

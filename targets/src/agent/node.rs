@@ -42,14 +42,14 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn set_up(setup: Setup, mut faults: Vec<Box<dyn NodeFault>>) -> Result<Node> {
+        if let Some(guard) = &setup.guard {
+            guard.enter()?;
+        }
         fs::create_dir_all(&setup.logs).with_context(|| format!("making {}", setup.logs.display()))?;
         let logs = File::open(&setup.logs).with_context(|| format!("opening {}", setup.logs.display()))?;
         let own_log = log(&logs, "agent")?;
         dup2_stdout(&own_log)?;
         dup2_stderr(&own_log)?;
-        if let Some(guard) = &setup.guard {
-            guard.enter()?;
-        }
         match &setup.enter {
             Some(local) => local.enter(&setup.data)?,
             None => {
