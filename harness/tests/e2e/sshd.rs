@@ -157,10 +157,8 @@ impl Machines {
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let Ok(command) = fs::read_to_string(entry.path().join("cmdline")) else { continue };
             let command = command.replace('\0', " ");
-            if command.contains("squall-")
-                || command.starts_with("squall refkv")
-                || command.starts_with("nft ")
-            {
+            let ours = ["/var/tmp/squall-0/", "squall refkv", "nft -i"];
+            if ours.iter().any(|start| command.starts_with(start)) {
                 left.push(format!("process {}: {command}", entry.file_name().to_string_lossy()));
             }
         }
