@@ -1,5 +1,6 @@
 //! The page on the agent's protocol, held against a real agent.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
@@ -21,6 +22,38 @@ fn lines(mark: &str) -> Vec<&'static str> {
 fn kind(line: &str, tag: &str) -> String {
     let value: Value = serde_json::from_str(line).unwrap();
     value[tag].as_str().unwrap_or_else(|| panic!("no {tag}: {line}")).to_owned()
+}
+
+/// All requests by name. A new one does not compile here until it has a name, and then needs an example.
+fn name(request: &Request) -> &'static str {
+    match request {
+        Request::Setup(_) => "setup",
+        Request::Ping => "ping",
+        Request::Spawn(_) => "spawn",
+        Request::Kill => "kill",
+        Request::Pids => "pids",
+        Request::Wipe => "wipe",
+        Request::Probe { .. } => "probe",
+        Request::Inject { .. } => "inject",
+        Request::Heal { .. } => "heal",
+        Request::End => "end",
+    }
+}
+
+const REQUESTS: [&str; 10] =
+    ["setup", "ping", "spawn", "kill", "pids", "wipe", "probe", "inject", "heal", "end"];
+
+#[test]
+fn every_request_has_an_example() {
+    let requests = lines("> ");
+    let shown: BTreeSet<&str> = requests
+        .iter()
+        .map(|line| name(&serde_json::from_str::<Numbered<Request>>(line).unwrap().message))
+        .collect();
+    assert_eq!(shown, BTreeSet::from(REQUESTS));
+    for name in REQUESTS {
+        assert!(PAGE.contains(&format!("| `{name}` |")), "{name} is not in the table");
+    }
 }
 
 #[test]

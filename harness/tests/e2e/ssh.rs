@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use squall_checkers::Phase;
+use squall_checkers::{FaultEvent, Phase};
 
 use super::squall::{said, until};
-use super::sshd::{Machines, in_namespaces};
+use super::sshd::{Machines, USER, in_namespaces};
 
 #[test]
 fn every_fault_bites_on_machines_reached_by_ssh_and_nothing_is_left() {
@@ -25,9 +25,8 @@ fn every_fault_bites_on_machines_reached_by_ssh_and_nothing_is_left() {
             assert!(first.starts_with("VALID  register: "), "{said:#?}");
             machines.until_clean();
             let run = machines.folder.runs().pop().unwrap();
-            let confirmed = |event: &squall_checkers::FaultEvent| {
-                event.receipt.as_ref().is_some_and(|receipt| receipt.confirmed)
-            };
+            let confirmed =
+                |event: &FaultEvent| event.receipt.as_ref().is_some_and(|receipt| receipt.confirmed);
             let bit = run.faults().iter().filter(|event| confirmed(event)).count();
             assert!(nemesis == "none" || bit > 0, "{nemesis}: {:#?}", run.faults());
             for node in ["n1", "n2", "n3"] {
@@ -86,7 +85,7 @@ fn processes(wanted: impl Fn(&str, &str) -> bool) -> Vec<Pid> {
 }
 
 fn is_agent(command: &str) -> bool {
-    command.starts_with("/var/tmp/squall-0/") && command.trim_end().ends_with(" agent")
+    command.starts_with("/var/tmp/squall-") && command.trim_end().ends_with(" agent")
 }
 
 #[test]
@@ -253,4 +252,57 @@ fn doctor_says_of_each_node_what_a_run_would_find_and_heal_removes_what_is_left(
             assert!(said.stdout.contains("n2 (10.93.0.2): nothing was left"), "{said:#?}");
         },
     );
+}
+
+#[test]
+fn an_ordinary_user_can_do_less_and_leaves_as_little() {
+    in_namespaces("ssh::an_ordinary_user_can_do_less_and_leaves_as_little", || {
+        let machines = Machines::with(2, "SetEnv PATH=/run/fake:/usr/bin:/bin:/usr/sbin:/sbin");
+        let login = format!("--ssh-option User={}", USER.0);
+        for fault in ["kill", "pause", "clock"] {
+            let args = format!("test {login} --time-limit 2s --interval 500ms -n {fault}");
+            let said = machines.squall(&args).code(0);
+            assert!(said.stderr.contains("n1 (10.93.0.1): the agent is not root there"), "{said:#?}");
+            let faults = machines.folder.runs().pop().unwrap().faults();
+            let confirmed =
+                |event: &FaultEvent| event.receipt.as_ref().is_some_and(|receipt| receipt.confirmed);
+            assert!(faults.iter().any(confirmed), "{faults:#?}");
+            machines.until_clean();
+        }
+
+        let said = machines.squall(&format!("test {login} --time-limit 3s -n partition")).code(3);
+        assert!(said.stderr.contains("the nemesis partition cannot act here: n1"), "{said:#?}");
+        let sudo = |answer: &str| {
+            std::fs::write("/run/fake/sudo", format!("#!/bin/sh\necho \"sudo: {answer}\" >&2\nexit 1\n"))
+                .unwrap();
+            std::fs::set_permissions("/run/fake/sudo", std::fs::Permissions::from_mode(0o755)).unwrap();
+            machines.squall(&format!("test {login} --sudo --time-limit 1s")).code(3).stderr
+        };
+        assert!(sudo("a password is required").contains("let that user run sudo without a password"));
+        assert!(sudo("ordinary is not in the sudoers file").contains("allow that user to use sudo"));
+        machines.until_clean();
+
+        // No pid namespace ends what an agent leaves: its guard does.
+        let nemeses = "pause:all,clock:hour";
+        for who in ["the controller", "the agents"] {
+            let args = format!("test {login} --time-limit 10m --interval 1s --rate 50 -n {nemeses}");
+            let runs = machines.folder.runs().len();
+            let child = machines.command(&args).spawn().unwrap();
+            until("faults in force", || {
+                let run = machines.folder.runs().into_iter().nth(runs)?;
+                (run.open_faults().len() == 2).then_some(())
+            });
+            if who == "the controller" {
+                end(child);
+                machines.until_clean();
+                continue;
+            }
+            let agents = processes(|command, parent| is_agent(command) && is_agent(parent));
+            assert_eq!(agents.len(), 2, "{agents:?}");
+            agents.iter().for_each(|&pid| kill(pid, Signal::SIGKILL).unwrap());
+            print!("{who} killed: ");
+            machines.until_clean();
+            end(child);
+        }
+    });
 }

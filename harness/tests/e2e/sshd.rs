@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::squall::{Folder, SQUALL, Said, ended, until};
 
 const INSIDE: &str = "SQUALL_TEST_INSIDE";
+/// An ordinary user of the machines, by name and number.
+pub(crate) const USER: (&str, &str) = ("ordinary", "4711");
 /// The daemon must be called by its whole path.
 const SSHD: &str = "/usr/sbin/sshd";
 
@@ -62,6 +64,8 @@ impl Machines {
             mount -t tmpfs -o size=1m none /run/small; mount -t tmpfs -o ro none /run/read
             ip link set lo up; ip link add br0 type bridge; ip link set br0 up
             ip addr add 10.93.0.254/24 dev br0
+            (cat /etc/passwd; echo 'ordinary:*:4711:4711::/tmp:/bin/sh') > passwd; chmod 755 . ; chmod 644 passwd
+            mount --bind passwd /etc/passwd
             ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f user; : > known\n"
             .to_owned();
         for i in 1..=self.n {
@@ -157,15 +161,17 @@ impl Machines {
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let Ok(command) = fs::read_to_string(entry.path().join("cmdline")) else { continue };
             let command = command.replace('\0', " ");
-            let ours = ["/var/tmp/squall-0/", "squall refkv", "nft -i"];
+            let ours = ["/var/tmp/squall-", "squall refkv", "nft -i"];
             if ours.iter().any(|start| command.starts_with(start)) {
                 left.push(format!("process {}: {command}", entry.file_name().to_string_lossy()));
             }
         }
-        let runs = fs::read_dir("/var/tmp/squall-0/runs").into_iter().flatten().flatten();
-        left.extend(runs.map(|entry| format!("files: {}", entry.path().display())));
+        for user in ["0", USER.1] {
+            let runs = fs::read_dir(format!("/var/tmp/squall-{user}/runs")).into_iter().flatten().flatten();
+            left.extend(runs.map(|entry| format!("files: {}", entry.path().display())));
+        }
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        left.extend(mounts.lines().filter(|line| line.contains("squall-0")).map(str::to_owned));
+        left.extend(mounts.lines().filter(|line| line.contains("/var/tmp/squall-")).map(str::to_owned));
         left
     }
 
