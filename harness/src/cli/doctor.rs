@@ -154,9 +154,9 @@ impl<'a> Asked<'a> {
         };
         let asked = Asked { squall, target, nemeses: args.nemesis.clone(), nodes: environment.names().len() };
         // A mistake is found out before anything is tried.
-        asked.schedule(args.nemesis.as_deref().unwrap_or("none")).map_err(|error| {
-            BadArgument(format!("{error:#}"))
-        })?;
+        asked
+            .schedule(args.nemesis.as_deref().unwrap_or("none"))
+            .map_err(|error| BadArgument(format!("{error:#}")))?;
         Ok(asked)
     }
 

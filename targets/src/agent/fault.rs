@@ -51,4 +51,10 @@ pub trait NodeFault: Send {
 
     /// Undoes it, and reports what was measured while it lasted. Idempotent: healing what is healthy is fine.
     fn heal(&mut self, pids: &[i32]) -> anyhow::Result<Receipt>;
+
+    /// Removes what an agent that was killed left of this fault on a machine that outlives it, and tells what that was.
+    /// Called while no agent acts there.
+    fn sweep(&mut self) -> anyhow::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }

@@ -1,14 +1,12 @@
 //! What outlives an agent on a machine that others use too.
 
-use std::fs::File;
-use std::io::{self, pipe};
+use std::fs;
+use std::io::{self, PipeReader, Read, pipe};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio, exit};
-use std::sync::OnceLock;
+use std::process::exit;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -19,10 +17,11 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::{ForkResult, Pid, setpgid};
 use serde::{Deserialize, Serialize};
 
-use super::process_table;
+use super::NodeFault;
+use super::process_table::{self, Entry};
 use crate::cluster::Unavailable;
 use crate::cluster::local::{attend, mounts};
 use crate::sys;
@@ -34,24 +33,11 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long processes may take to be gone after SIGKILL.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The agent's will, if it has a guard.
-static WILL: OnceLock<File> = OnceLock::new();
-
-/// Where an agent that has a guard writes shell commands, a line each, that are to be run when it is dead, however it died:
-/// they must undo what the kernel does not undo by itself, and do no harm where that has been undone. A process of its own
-/// runs them, which neither a signal to the agent's processes nor their end takes along.
-///
-/// `None` where an agent has no guard: its own children outlive it there, and can do the same.
-pub fn will() -> Option<&'static File> {
-    WILL.get()
-}
-
-/// A second process beside an agent, which outlives it and removes what the agent could not: on a machine that is not
-/// ours alone nothing else does.
+/// What is beside an agent on a machine that is not ours alone, and outlives it: there nothing else removes what it leaves.
 ///
 /// Where it may (as root), the agent becomes the init of a pid namespace, with its own mounts, so that the kernel ends
-/// every process and mount with it. Elsewhere orphans come to the guard, who ends them. The agent ends with its guard. When
-/// both have ended, in whatever way, a third carries out the agent's [will] and removes the scratch directory.
+/// every process and mount with it. Elsewhere orphans come to the *guard*, its parent, who ends them. The agent ends with
+/// its guard. When it has ended, in whatever way, the *executor*, a process in a group of its own, [sweeps](NodeFault::sweep) after each fault and removes the scratch directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// Removed with all that is in it, logs and data of the node among that.
@@ -62,33 +48,42 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Splits this process, which must have one thread, in two, and returns in the one that is to be the agent.
-    pub(super) fn enter(&self) -> Result<()> {
+    /// Splits this process, which must have one thread, in three, and returns in the one that is to be the agent.
+    pub(super) fn enter(&self, faults: &mut [Box<dyn NodeFault>]) -> Result<()> {
         let claim = claim()?;
+        // In case all three were killed, and the machine still runs.
+        sweep(faults);
         let namespaces = may_make_namespaces()?;
         let mut awaited: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
         awaited.add(Signal::SIGCHLD);
         sys::default(Signal::SIGCHLD)?;
+        // The executor keeps this mask: it must not be hurried.
         let mask = awaited.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         prctl::set_child_subreaper(true)?;
-        let mut executor = self.executor()?;
-        let will = executor.stdin.take().map(std::os::fd::OwnedFd::from).expect("its input is a pipe");
+        let (until_dead, agent_lives) = pipe()?;
+        let executor = match sys::fork_single_threaded()? {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                drop(agent_lives);
+                self.execute(until_dead, faults)
+            }
+        };
+        drop(until_dead);
         if namespaces {
             unshare(CloneFlags::CLONE_NEWPID).context("making a pid namespace")?;
         }
         let (lifeline, guard_lives) = pipe()?;
         if let ForkResult::Parent { child } = sys::fork_single_threaded()? {
-            drop(will);
+            drop(agent_lives);
             let code = attend(child, &awaited, Pid::from_raw(-1)).unwrap_or(255);
-            end_offspring(executor.id() as i32);
+            end_offspring(executor);
             // An error means that it was reaped with the others.
-            let _ = executor.wait();
+            let _ = waitpid(executor, None);
             exit(code);
         }
         drop(guard_lives);
-        let _ = WILL.set(File::from(will));
-        // The agent holds it as long as it lives, so that no other comes before it has healed.
-        std::mem::forget(claim);
+        // The agent holds them as long as it lives, so that no other comes before it has healed.
+        std::mem::forget((claim, agent_lives));
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         let mut ends = [PollFd::new(lifeline.as_fd(), PollFlags::empty())];
         if poll(&mut ends, PollTimeout::ZERO)? > 0 {
@@ -101,23 +96,43 @@ impl Guard {
         Ok(())
     }
 
-    /// A shell that reads commands until nobody is left who could write some, runs them, and removes the scratch directory.
-    /// That may take some tries, while processes in it are still ending.
-    fn executor(&self) -> Result<Child> {
-        let remove = "for try in 1 2 3 4 5; do rm -rf \"$1\" && break; sleep 0.2; done; rmdir \"${1%/*}\"";
-        let script = format!(
-            "trap '' HUP INT TERM; commands=$(cat); eval \"$commands\"; {}",
-            if self.keep { "" } else { remove }
-        );
-        Command::new("sh")
-            .args(["-c", &script, "sh"])
-            .arg(&self.scratch)
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("starting sh, which cleans up when the agent is dead")
+    /// What the executor does, once nobody holds the other end of the pipe any more.
+    fn execute(&self, mut until_dead: PipeReader, faults: &mut [Box<dyn NodeFault>]) -> ! {
+        let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+        let _ = until_dead.read_to_end(&mut Vec::new());
+        sweep(faults);
+        if !self.keep {
+            self.remove_scratch();
+        }
+        exit(0)
+    }
+
+    /// Tries it for a while, since processes that write there may still be ending.
+    fn remove_scratch(&self) {
+        let deadline = Instant::now() + END_TIMEOUT;
+        while let Err(error) = fs::remove_dir_all(&self.scratch) {
+            if error.kind() == io::ErrorKind::NotFound {
+                break;
+            }
+            if Instant::now() > deadline {
+                eprintln!("removing {}: {error}", self.scratch.display());
+                return;
+            }
+            sleep(Duration::from_millis(50));
+        }
+        // The directory of the run, if this was its last node here.
+        if let Some(run) = self.scratch.parent() {
+            let _ = fs::remove_dir(run);
+        }
+    }
+}
+
+fn sweep(faults: &mut [Box<dyn NodeFault>]) {
+    for fault in faults {
+        match fault.sweep() {
+            Ok(left) => left.iter().for_each(|left| eprintln!("removed what was left: {left}")),
+            Err(error) => eprintln!("sweeping after {}: {error:#}", fault.kind()),
+        }
     }
 }
 
@@ -164,13 +179,11 @@ fn own_mounts() -> Result<()> {
 }
 
 /// Ends what the agent left, without a pid namespace: orphans, stopped ones too. All but this one.
-fn end_offspring(but: i32) {
+fn end_offspring(but: Pid) {
     let deadline = Instant::now() + END_TIMEOUT;
     loop {
-        let left: Vec<_> = process_table::offspring()
-            .into_iter()
-            .filter(|entry| entry.pid != but && entry.parent != but)
-            .collect();
+        let is_other = |entry: &Entry| entry.pid != but.as_raw() && entry.parent != but.as_raw();
+        let left: Vec<Entry> = process_table::offspring().into_iter().filter(is_other).collect();
         if left.is_empty() || Instant::now() > deadline {
             break;
         }

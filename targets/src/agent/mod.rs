@@ -17,7 +17,7 @@ mod serve;
 pub use control::ControlPath;
 pub(crate) use control::VARIABLE as CONTROL_VARIABLE;
 pub use fault::NodeFault;
-pub use guard::{Guard, will};
+pub use guard::Guard;
 pub use helper::helper;
 pub use process_table::target_pids;
 pub use protocol::{Numbered, Reply, Request, Setup, Spawn};

@@ -43,7 +43,7 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn set_up(setup: Setup, mut faults: Vec<Box<dyn NodeFault>>) -> Result<Node> {
         if let Some(guard) = &setup.guard {
-            guard.enter()?;
+            guard.enter(&mut faults)?;
         }
         fs::create_dir_all(&setup.logs).with_context(|| format!("making {}", setup.logs.display()))?;
         let logs = File::open(&setup.logs).with_context(|| format!("opening {}", setup.logs.display()))?;
