@@ -214,7 +214,7 @@ impl<'a> Asked<'a> {
 
     async fn try_nemesis(&self, name: &str, needed: bool, cluster: &Cluster, on: &str) -> Option<Check> {
         // One that needs what was not given here, such as a parameter, cannot be tried.
-        let mut schedule = self.schedule(name).ok().filter(|schedule| schedule.kinds().next().is_some())?;
+        let mut schedule = self.schedule(name).ok().filter(|schedule| !schedule.kinds(SEED).is_empty())?;
         let target =
             self.target.as_ref().map(|(_, target)| target.clone()).unwrap_or_else(|| Arc::new(Nothing));
         let scene = Scene { cluster, target: target.as_ref() };

@@ -65,8 +65,35 @@ fn end(child: Child) {
     let _ = said(child);
 }
 
-/// The processes of which this is true, by command line and the parent's command line.
-fn processes(wanted: impl Fn(&str, &str) -> bool) -> Vec<Pid> {
+/// A process as `/proc` shows it.
+struct Seen {
+    pid: Pid,
+    command: String,
+    parent: String,
+    leads_session: bool,
+}
+
+impl Seen {
+    /// An agent, its guard, or what cleans up after both: they are one program, split in three.
+    fn is_ours(&self) -> bool {
+        is_agent(&self.command)
+    }
+
+    fn is_guard(&self) -> bool {
+        self.is_ours() && !is_agent(&self.parent)
+    }
+
+    fn is_agent(&self) -> bool {
+        self.is_ours() && !self.is_guard() && self.leads_session
+    }
+}
+
+fn is_agent(command: &str) -> bool {
+    command.starts_with("/var/tmp/squall-") && command.trim_end().ends_with(" agent")
+}
+
+/// The processes of which this is true.
+fn processes(wanted: fn(&Seen) -> bool) -> Vec<Pid> {
     let command = |pid: &str| {
         std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
     };
@@ -75,40 +102,49 @@ fn processes(wanted: impl Fn(&str, &str) -> bool) -> Vec<Pid> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(pid) = name.parse() else { continue };
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent =
-            stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).unwrap_or_default().to_owned();
-        if wanted(&command(&name), &command(&parent)) {
-            found.push(Pid::from_raw(pid));
+        // State, parent, group, session.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let [_, parent, _, session, ..] = fields[..] else { continue };
+        let seen = Seen {
+            pid: Pid::from_raw(pid),
+            command: command(&name),
+            parent: command(parent),
+            leads_session: session == name,
+        };
+        if wanted(&seen) {
+            found.push(seen.pid);
         }
     }
     found
-}
-
-fn is_agent(command: &str) -> bool {
-    command.starts_with("/var/tmp/squall-") && command.trim_end().ends_with(" agent")
 }
 
 #[test]
 fn everything_is_gone_whoever_is_killed() {
     in_namespaces("ssh::everything_is_gone_whoever_is_killed", || {
         let machines = Machines::start(3);
-        type Wanted = fn(&str, &str) -> bool;
-        let victims: [(&str, Wanted); 4] = [
-            ("the local ssh", |command, _| command.starts_with("ssh -T")),
-            ("the agents", |command, parent| is_agent(command) && is_agent(parent)),
-            ("the guards", |command, parent| is_agent(command) && !is_agent(parent)),
-            ("agents and guards", |command, _| is_agent(command)),
+        let victims: [(&str, fn(&Seen) -> bool, usize); 5] = [
+            ("the local ssh", |seen| seen.command.starts_with("ssh -T"), 3),
+            ("the agents", Seen::is_agent, 3),
+            ("the guards", Seen::is_guard, 3),
+            ("what cleans up", |seen| seen.is_ours() && !seen.is_agent() && !seen.is_guard(), 3),
+            ("agents and guards", |seen| seen.is_agent() || seen.is_guard(), 6),
         ];
         let child = in_the_thick_of_it(&machines, 3);
         end(child);
         print!("the controller killed: ");
         machines.until_clean();
-        for (who, wanted) in victims {
+        for (who, wanted, count) in victims {
             let child = in_the_thick_of_it(&machines, 3);
             let victims = processes(wanted);
-            assert_eq!(victims.len(), if who == "agents and guards" { 6 } else { 3 }, "{who}: {victims:?}");
+            assert_eq!(victims.len(), count, "{who}: {victims:?}");
             victims.iter().for_each(|&pid| kill(pid, Signal::SIGKILL).unwrap());
             print!("{who} killed: ");
+            if who == "what cleans up" {
+                // Agents and guards live on until their controller ends.
+                end(child);
+                machines.until_clean();
+                continue;
+            }
             machines.until_clean();
             end(child);
         }
@@ -198,7 +234,11 @@ fn a_controller_on_a_node_keeps_its_nodes_through_a_cut() {
             since = since.filter(|(id, _)| *id == open).or(Some((open, Instant::now())));
             since.filter(|(_, since)| since.elapsed() > Duration::from_millis(7500))
         });
-        assert_eq!(processes(|command, _| is_agent(command)).len(), 6, "three agents with their guards");
+        assert_eq!(
+            processes(|seen| seen.is_agent() || seen.is_guard()).len(),
+            6,
+            "three agents with their guards"
+        );
         end(child);
         machines.until_clean();
     });
@@ -297,7 +337,7 @@ fn an_ordinary_user_can_do_less_and_leaves_as_little() {
                 machines.until_clean();
                 continue;
             }
-            let agents = processes(|command, parent| is_agent(command) && is_agent(parent));
+            let agents = processes(Seen::is_agent);
             assert_eq!(agents.len(), 2, "{agents:?}");
             agents.iter().for_each(|&pid| kill(pid, Signal::SIGKILL).unwrap());
             print!("{who} killed: ");

@@ -79,6 +79,10 @@ impl Guard {
             end_offspring(executor);
             // An error means that it was reaped with the others.
             let _ = waitpid(executor, None);
+            if self.scratch.exists() && !self.keep {
+                // It was killed.
+                self.clean(faults);
+            }
             exit(code);
         }
         drop(guard_lives);
@@ -100,15 +104,16 @@ impl Guard {
     fn execute(&self, mut until_dead: PipeReader, faults: &mut [Box<dyn NodeFault>]) -> ! {
         let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
         let _ = until_dead.read_to_end(&mut Vec::new());
-        sweep(faults);
-        if !self.keep {
-            self.remove_scratch();
-        }
+        self.clean(faults);
         exit(0)
     }
 
-    /// Tries it for a while, since processes that write there may still be ending.
-    fn remove_scratch(&self) {
+    /// Tries to remove the directory for a while, since processes that write there may still be ending.
+    fn clean(&self, faults: &mut [Box<dyn NodeFault>]) {
+        sweep(faults);
+        if self.keep {
+            return;
+        }
         let deadline = Instant::now() + END_TIMEOUT;
         while let Err(error) = fs::remove_dir_all(&self.scratch) {
             if error.kind() == io::ErrorKind::NotFound {
