@@ -122,7 +122,8 @@ fn processes(wanted: fn(&Seen) -> bool) -> Vec<Pid> {
 fn everything_is_gone_whoever_is_killed() {
     in_namespaces("ssh::everything_is_gone_whoever_is_killed", || {
         let machines = Machines::start(3);
-        let victims: [(&str, fn(&Seen) -> bool, usize); 5] = [
+        type Wanted = fn(&Seen) -> bool;
+        let victims: [(&str, Wanted, usize); 5] = [
             ("the local ssh", |seen| seen.command.starts_with("ssh -T"), 3),
             ("the agents", Seen::is_agent, 3),
             ("the guards", Seen::is_guard, 3),
