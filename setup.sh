@@ -13,7 +13,10 @@ kernel=${XDG_CACHE_HOME:-$HOME/.cache}/squall/kernel
 unpack=""
 for option in "$@"; do
     case "$option" in
-    --all) programs="$programs etcd:etcd-server python3:python3 redis-server:redis-server sqlite3:sqlite3 ssh:openssh-client sshd:openssh-server" ;;
+    --all)
+        programs="$programs etcd:etcd-server python3:python3 redis-server:redis-server sqlite3:sqlite3"
+        programs="$programs java:openjdk-17-jre-headless ssh:openssh-client sshd:openssh-server"
+        ;;
     --qemu)
         programs="$programs qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod"
         [ -d "$kernel" ] || unpack=yes

@@ -7,6 +7,7 @@
 mod print;
 
 mod cli;
+mod clocks;
 mod display;
 mod environment;
 pub mod event;

@@ -15,6 +15,7 @@ use squall_workloads::{Client, Workload};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::clocks;
 use crate::display::Display;
 use crate::environment::Environment;
 use crate::event::{All, Event, Sink};
@@ -150,6 +151,7 @@ impl Stage {
         let Composition { nemeses, generator: faults, final_generator: mut heal } =
             schedule.compose(config.seed);
         let has_nemesis = !nemeses.is_empty();
+        let skews = nemeses.iter().any(|nemesis| nemesis.fault() == "clock");
         let journal = Journal::create(&run.faults_path(), start)?;
         let chaos = Chaos::new(nemeses, journal, cluster.clone(), target.clone(), config.seed)?;
         let mut patience = Patience { target, cluster: cluster.clone(), stop: stop.clone() };
@@ -163,6 +165,10 @@ impl Stage {
         let mut interpreter = Interpreter::new(crew, start, config.seed, stop.clone())?;
         let mut healer = JoinSet::new();
         healer.spawn(heal_on_stop(chaos.clone(), stop.clone()));
+        let mut sampler = JoinSet::new();
+        if skews {
+            sampler.spawn(clocks::sample(cluster.clone(), run.clocks_path(), start));
+        }
 
         let time_limit = Duration::from_secs_f64(config.time_limit_s);
         let main = workload.generator.rate(config.rate_hz.unwrap_or(0.0)).time_limit(time_limit);

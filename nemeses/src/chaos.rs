@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize as _, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use squall_checkers::history::faults;
 use squall_checkers::{FaultEvent, FaultSummary, Op, Phase, Receipt, Type};
 use squall_targets::{Cluster, Target, Unavailable};
@@ -55,6 +55,8 @@ struct Open {
     intent: FaultEvent,
     /// Why it could not be injected.
     failed: Option<String>,
+    /// The nodes that did not answer clients before it.
+    down: Map<String, Value>,
 }
 
 impl Chaos {
@@ -194,11 +196,14 @@ impl State {
             Some(plan) => again(plan, &on)?,
             None => driver.nemesis.plan(value, &on, &mut driver.rng).await?,
         };
+        // So that a broken nemesis is not blamed on the target, nor the other way round.
+        let down = on.down().await;
         let intent = self.journal.intent(driver.nemesis.fault(), &plan)?;
-        driver.open.push(Open { intent: intent.clone(), failed: None });
+        driver.open.push(Open { intent: intent.clone(), failed: None, down: down.clone() });
         match driver.nemesis.inject(&plan, &on).await {
             Ok(receipt) => {
                 driver.injected = true;
+                let receipt = noting(receipt, Receipt::DOWN_BEFORE, down);
                 self.journal.injected(&intent, receipt.clone())?;
                 Ok(json!({
                     "fault": intent.id, "kind": intent.fault, "what": plan.what,
@@ -248,11 +253,13 @@ impl State {
         let began_ns = self.journal.now_ns();
         let receipt =
             driver.nemesis.heal(&on).await.with_context(|| format!("healing {}", driver.nemesis.fault()))?;
-        for Open { intent, failed } in driver.open.drain(..) {
+        let receipt = noting(receipt, Receipt::DOWN_AFTER, on.down().await);
+        for Open { intent, failed, down } in driver.open.drain(..) {
             match failed {
                 None => self.journal.over(&intent, Phase::Healed, began_ns, receipt.clone())?,
                 Some(error) => {
-                    self.journal.over(&intent, Phase::Failed, began_ns, Receipt::unconfirmed(error))?;
+                    let failed = noting(Receipt::unconfirmed(error), Receipt::DOWN_BEFORE, down);
+                    self.journal.over(&intent, Phase::Failed, began_ns, failed)?;
                 }
             }
         }
@@ -281,6 +288,11 @@ fn failures(value: &Value) -> Option<String> {
     let failed = value["faults"].as_array()?.iter().filter_map(|fault| fault["error"].as_str());
     let failed: Vec<&str> = failed.collect();
     (!failed.is_empty()).then(|| failed.join("; "))
+}
+
+/// The receipt with the nodes that were down, if any were.
+fn noting(receipt: Receipt, when: &str, down: Map<String, Value>) -> Receipt {
+    if down.is_empty() { receipt } else { receipt.with(when, down) }
 }
 
 #[cfg(test)]

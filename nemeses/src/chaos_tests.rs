@@ -259,6 +259,26 @@ async fn a_fault_whose_receipt_confirms_nothing_does_not_count() {
 }
 
 #[tokio::test]
+async fn who_was_down_before_an_injection_and_after_a_healing_is_in_the_journal() {
+    let stage = everything(3, true);
+    let began = Instant::now();
+    stage.ok("kill", "n1").await;
+    println!("kill with all healthy: {:?}", began.elapsed());
+    stage.ok("start-partition", "n2").await;
+    stage.ok("stop-partition", Value::Null).await;
+    stage.ok("start", Value::Null).await;
+    let events = read(&stage.path).unwrap();
+    let down =
+        |at: usize, when: &str| events[at].receipt.as_ref().and_then(|receipt| receipt.measured.get(when));
+    let phases: Vec<(&str, Phase)> = events.iter().map(|event| (event.fault.as_str(), event.phase)).collect();
+    assert_eq!((phases[1], down(1, Receipt::DOWN_BEFORE)), (("kill", Phase::Injected), None));
+    let refused = json!({"n1": "nobody listens"});
+    assert_eq!((phases[3], down(3, Receipt::DOWN_BEFORE)), (("partition", Phase::Injected), Some(&refused)));
+    assert_eq!((phases[4], down(4, Receipt::DOWN_AFTER)), (("partition", Phase::Healed), Some(&refused)));
+    assert_eq!((phases[5], down(5, Receipt::DOWN_AFTER)), (("kill", Phase::Healed), None));
+}
+
+#[tokio::test]
 async fn pauses_are_resumed_where_they_were_made() {
     let stage = everything(3, true);
     stage.ok("pause", "n1+n2").await;

@@ -1,12 +1,16 @@
-//! Kills: the processes of a node end at once, and are started again.
+//! Kills: the processes of a node end, at once or when asked to, and are started again.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use squall_checkers::Receipt;
 
 use crate::nemesis::{Nemesis, Ops, Plan, Scene, joined};
+use crate::nodes::{CHOICES, at_nodes, nodes_of};
 use crate::words::count;
 
 /// `kill` takes a [`NodeSpec`](crate::NodeSpec) as text, or nothing for a random one, and kills everything of the target
@@ -48,31 +52,120 @@ impl Nemesis for Kill {
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
-        let killed: Vec<String> = self.killed.iter().cloned().collect();
-        // Others were started by an attempt to heal that failed later, or by hand.
-        start_ended(&killed, on).await?;
-        let mut started = Vec::new();
-        for name in killed {
-            let node = on.cluster.node(&name).with_context(|| format!("there is no node {name}"))?;
-            // Whatever becomes of the new processes, the kill had its effect.
-            let evidence = match node.pids().await?.as_slice() {
-                [] => "started, and gone already".to_owned(),
-                [pid] => format!("pid {pid} runs"),
-                pids => format!("{} processes run", pids.len()),
-            };
-            started.push((name, Receipt::confirmed(evidence)));
+        start_again(&mut self.killed, on).await
+    }
+}
+
+/// How long processes may take to end if they are not told.
+const GRACE: Duration = Duration::from_secs(5);
+/// The longest that they can be given: an agent answers within less than a step of a nemesis may take.
+const GRACE_MAX: Duration = Duration::from_secs(10);
+
+/// `term` asks everything of the target on some nodes to end, with SIGTERM, and kills what has not ended after a grace
+/// time; `start-again` starts the target there again. Takes a [`NodeSpec`](crate::NodeSpec) as text, and before an `@`
+/// the grace time: `one`, `500ms@one`.
+#[derive(Clone, Debug, Default)]
+pub struct Term {
+    ended: BTreeSet<String>,
+}
+
+fn duration(text: &str) -> Result<Duration> {
+    let (number, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 1),
+        (None, Some(number)) => (number, 1000),
+        (None, None) => bail!("{text} has no unit: ms or s"),
+    };
+    let number: u64 = number.parse().with_context(|| format!("{number:?} is no whole number"))?;
+    Ok(Duration::from_millis(number.saturating_mul(unit_ms)))
+}
+
+/// The grace time and the nodes of a text such as `500ms@one`.
+pub(crate) fn grace(text: &str) -> Result<(Duration, Value)> {
+    let (grace, nodes) = match at_nodes(text) {
+        (grace, nodes @ Value::String(_)) => (duration(grace)?, nodes),
+        (nodes, _) => (GRACE, nodes.into()),
+    };
+    if grace > GRACE_MAX {
+        bail!("a grace time is at most {} s", GRACE_MAX.as_secs());
+    }
+    Ok((grace, nodes))
+}
+
+#[async_trait]
+impl Nemesis for Term {
+    fn fault(&self) -> &str {
+        "term"
+    }
+
+    fn ops(&self) -> Ops {
+        Ops::new("term", "start-again")
+    }
+
+    fn stacks(&self) -> bool {
+        true
+    }
+
+    async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
+        let (grace, nodes) = match value {
+            Value::String(text) => grace(text)?,
+            other => (GRACE, other.clone()),
+        };
+        let plan = nodes_of(&nodes, &CHOICES, on, rng).await?;
+        Ok(Plan { args: (grace.as_millis() as u64).into(), ..plan })
+    }
+
+    async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
+        let grace = Duration::from_millis(plan.args.as_u64().context("a grace time")?);
+        self.ended.extend(plan.nodes.iter().cloned());
+        let live = on.live(&plan.nodes).await?;
+        on.each(&live, |node| node.terminate(grace)).await
+    }
+
+    async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
+        start_again(&mut self.ended, on).await
+    }
+}
+
+/// Starts the target on those of these nodes where none of its processes lives, and forgets them.
+pub(crate) async fn start_again(down: &mut BTreeSet<String>, on: &Scene<'_>) -> Result<Receipt> {
+    let names: Vec<String> = down.iter().cloned().collect();
+    if names.is_empty() {
+        return Ok(Receipt::unconfirmed("nothing had ended"));
+    }
+    // Others were started by an attempt to heal that failed later, or by hand.
+    let started = start_ended(&names, on).await?.len();
+    let mut all = Vec::new();
+    for name in &names {
+        let node = on.cluster.node(name).with_context(|| format!("there is no node {name}"))?;
+        // Whatever becomes of the new processes, the fault had its effect.
+        let evidence = match node.pids().await?.as_slice() {
+            [] => "started, and gone already".to_owned(),
+            [pid] => format!("pid {pid} runs"),
+            pids => format!("{} processes run", pids.len()),
+        };
+        all.push(Receipt::confirmed(evidence));
+    }
+    down.clear();
+    let receipt = joined(&names, all);
+    let evidence = match started {
+        0 => receipt.evidence,
+        n => format!("{} started: {}", count(n as u64, "node"), receipt.evidence),
+    };
+    Ok(Receipt { evidence, ..receipt })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grace_time_may_stand_before_the_nodes() {
+        assert_eq!(grace("one").unwrap(), (GRACE, "one".into()));
+        assert_eq!(grace("500ms@n1+n2").unwrap(), (Duration::from_millis(500), "n1+n2".into()));
+        for (text, part) in [("5@one", "no unit"), ("xs@one", "no whole number"), ("11s@one", "at most 10 s")]
+        {
+            let error = format!("{:#}", grace(text).unwrap_err());
+            assert!(error.contains(part), "{text}: {error}");
         }
-        self.killed.clear();
-        let (names, all): (Vec<String>, Vec<Receipt>) = started.into_iter().unzip();
-        Ok(match names.len() {
-            0 => Receipt::unconfirmed("nothing was killed"),
-            n => {
-                let receipt = joined(&names, all);
-                Receipt {
-                    evidence: format!("{} started: {}", count(n as u64, "node"), receipt.evidence),
-                    ..receipt
-                }
-            }
-        })
     }
 }

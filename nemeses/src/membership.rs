@@ -129,19 +129,19 @@ impl Nemesis for Membership {
     }
 }
 
-fn capability<'a>(on: &Scene<'a>) -> Result<&'a dyn targets::Membership> {
+pub(crate) fn capability<'a>(on: &Scene<'a>) -> Result<&'a dyn targets::Membership> {
     on.target.membership().context("this target cannot add and remove nodes")
 }
 
 /// The nodes that stay; all, if none does: some of those that were told to leave may never have left.
-fn others<'a>(on: &Scene<'a>, leaving: &[&NodeHandle]) -> Vec<&'a NodeHandle> {
+pub(crate) fn others<'a>(on: &Scene<'a>, leaving: &[&NodeHandle]) -> Vec<&'a NodeHandle> {
     let stays = |node: &&NodeHandle| leaving.iter().all(|other| other.name() != node.name());
     let staying: Vec<&NodeHandle> = on.cluster.nodes.iter().filter(stays).collect();
     if staying.is_empty() { on.cluster.nodes.iter().collect() } else { staying }
 }
 
 /// The members as the first node that answers sees them.
-async fn list(members: &dyn targets::Membership, via: &[&NodeHandle]) -> Result<Vec<String>> {
+pub(crate) async fn list(members: &dyn targets::Membership, via: &[&NodeHandle]) -> Result<Vec<String>> {
     let mut error = anyhow::anyhow!("no node is left to ask");
     for node in via {
         match members.members(node).await {
@@ -153,7 +153,7 @@ async fn list(members: &dyn targets::Membership, via: &[&NodeHandle]) -> Result<
 }
 
 /// Lists the members until they are as wished, or for as long as that may take, and returns the last list.
-async fn settled(
+pub(crate) async fn settled(
     members: &dyn targets::Membership,
     via: &[&NodeHandle],
     wished: impl Fn(&[String]) -> bool,

@@ -1,15 +1,21 @@
 //! The nemesis trait.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use squall_checkers::Receipt;
 use squall_targets::{Cluster, NodeHandle, Target};
+use tokio::time::timeout;
 
 use crate::nodes::{CHOICES, nodes_of};
+
+/// How long a node may take to say whether it answers clients, before an injection and after healing.
+const HEALTH_MAX: Duration = Duration::from_millis(250);
 
 /// Injects and heals one kind of fault across a cluster.
 ///
@@ -184,6 +190,19 @@ impl<'a> Scene<'a> {
             }
         }
         Ok(live)
+    }
+
+    /// The nodes that do not answer clients now, and why. Takes no longer than [`HEALTH_MAX`].
+    pub(crate) async fn down(&self) -> Map<String, Value> {
+        let asked = self.cluster.nodes.iter().map(|node| async move {
+            let why = match timeout(HEALTH_MAX, self.target.ready(node)).await {
+                Ok(Ok(())) => return None,
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => format!("no answer within {} ms", HEALTH_MAX.as_millis()),
+            };
+            Some((node.name().to_owned(), Value::from(why)))
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// The nodes that believe that they lead, in the cluster's order: none if the target cannot tell.

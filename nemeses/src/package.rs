@@ -40,6 +40,10 @@ pub struct Setting {
     pub primaries: bool,
     /// Whether the target's nodes can be removed and added.
     pub membership: bool,
+    /// Whether the one that leads can hand over.
+    pub transfer: bool,
+    /// Whether the target can be started with other flags.
+    pub flags: bool,
     /// Mean time from one operation of a package to its next.
     pub interval: Duration,
 }
@@ -175,7 +179,11 @@ pub(crate) fn membership(spec: Option<&str>, setting: &Setting) -> Result<Option
     Ok(Some(Package::new(Membership::default(), setting.interval, draw)))
 }
 
-fn node_spec(parameter: Option<&str>, among: &'static [NodeSpec], setting: &Setting) -> Result<Draw> {
+pub(crate) fn node_spec(
+    parameter: Option<&str>,
+    among: &'static [NodeSpec],
+    setting: &Setting,
+) -> Result<Draw> {
     let Setting { nodes, primaries, .. } = *setting;
     Ok(match parameter {
         Some(spec) => constant(spec.parse::<NodeSpec>()?.checked(nodes)?),
@@ -184,18 +192,18 @@ fn node_spec(parameter: Option<&str>, among: &'static [NodeSpec], setting: &Sett
 }
 
 /// Whether it names nodes that there are, or none.
-fn checked(nodes: &Value, setting: &Setting) -> Result<()> {
+pub(crate) fn checked(nodes: &Value, setting: &Setting) -> Result<()> {
     match nodes.as_str() {
         Some(spec) => spec.parse::<NodeSpec>()?.checked(setting.nodes).map(drop),
         None => Ok(()),
     }
 }
 
-fn constant(value: impl ToString) -> Draw {
+pub(crate) fn constant(value: impl ToString) -> Draw {
     let value = Value::from(value.to_string());
     Box::new(move |_| value.clone())
 }
 
-fn text<T: ToString>(draw: impl Fn(&mut ChaCha8Rng) -> T + Send + Sync + 'static) -> Draw {
+pub(crate) fn text<T: ToString>(draw: impl Fn(&mut ChaCha8Rng) -> T + Send + Sync + 'static) -> Draw {
     Box::new(move |rng| Value::from(draw(rng).to_string()))
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use squall_checkers::Unknown;
 
 use crate::package::{self, Package, Setting};
-use crate::{clock, disk, files, grudge, nodes, packets, power, regions};
+use crate::{clock, disk, files, grudge, leader, nodes, packets, power, process_packages, regions, throttle};
 
 /// A name and what it means.
 pub type Named = (&'static str, &'static str);
@@ -38,7 +38,7 @@ impl Entry {
 }
 
 /// Every nemesis.
-pub static ALL: [Entry; 11] = [
+pub static ALL: [Entry; 21] = [
     Entry {
         name: "none",
         about: "Breaks nothing.",
@@ -99,6 +99,41 @@ pub static ALL: [Entry; 11] = [
         build: package::kill,
     },
     Entry {
+        name: "term",
+        about: "Asks the target on some nodes to end, with SIGTERM, kills what has not ended after 5 s, and starts it again \
+                there. Takes these choices of nodes, and before an @ another time: term:500ms@one.",
+        ops: ("term", "start-again"),
+        parameters: &nodes::SPECS,
+        receipt: "how each process ended and how long that took, and which had to be killed; after restarting, the pids \
+                  that run",
+        build: process_packages::term,
+    },
+    Entry {
+        name: "restart",
+        about: "Kills every process of the target on some nodes and starts it again at once.",
+        ops: ("restart", "await-restart"),
+        parameters: &nodes::SPECS,
+        receipt: "the pids that are gone, those that run, and when the node answered again",
+        build: process_packages::restart,
+    },
+    Entry {
+        name: "rolling",
+        about: "Restarts all nodes, or these, one after the other: each when the one before it answers again. It stops at \
+                one that does not within 5 s.",
+        ops: ("roll", "await-roll"),
+        parameters: &nodes::SPECS,
+        receipt: "for each node the pids that are gone, those that run, and when it answered again",
+        build: process_packages::rolling,
+    },
+    Entry {
+        name: "crash-loop",
+        about: "Kills the target on some nodes five times, 300 ms after each start, then lets it run.",
+        ops: ("start-crash-loop", "stop-crash-loop"),
+        parameters: &nodes::SPECS,
+        receipt: "the pids that are gone, one after the other; in the end, those that run",
+        build: process_packages::crash_loop,
+    },
+    Entry {
         name: "pause",
         about: "Stops every process of the target on some nodes with SIGSTOP, and lets them go on.",
         ops: ("pause", "resume"),
@@ -135,6 +170,65 @@ pub static ALL: [Entry; 11] = [
         parameters: &files::PRESETS,
         receipt: "the file and the places, read back; after healing, how much of the damage is still there",
         build: package::files,
+    },
+    Entry {
+        name: "slow",
+        about: "Lets every process of the target on some nodes run for a share of the time only: it is stopped and let go \
+                ten times a second. Takes one of these, or a share such as slow:10%, and after an @ the nodes: slow:10%@one.",
+        ops: ("start-slow", "stop-slow"),
+        parameters: &throttle::SHARES,
+        receipt: "the share of the time in which all processes stood in state T, and the processor time that they got",
+        build: process_packages::slow,
+    },
+    Entry {
+        name: "cpu",
+        about: "Gives the target on some nodes a share of one processor and no more: when it has used that, it is stopped \
+                until the next tenth of a second. Takes one of these, or a share such as cpu:15%, and after an @ the nodes.",
+        ops: ("start-cpu", "stop-cpu"),
+        parameters: &throttle::QUOTAS,
+        receipt: "the processor time that it got, and how often it was stopped: never, if it did not need more",
+        build: process_packages::cpu,
+    },
+    Entry {
+        name: "memory",
+        about: "Lets each process of the target on some nodes have little more memory than it has: what it asks for beyond \
+                that it does not get. Takes one of these, or an amount such as memory:8M, and after an @ the nodes. What \
+                ends for want of memory is started again.",
+        ops: ("start-memory", "stop-memory"),
+        parameters: &throttle::HEADROOMS,
+        receipt: "the limit (RLIMIT_DATA) read back from /proc; after healing, how much was left, and which processes ended",
+        build: process_packages::memory,
+    },
+    Entry {
+        name: "flags",
+        about: "Restarts the target on some nodes with other flags, and later as it was. Takes flags such as \
+                flags:--snapshot-every=5@one, several with + between them; without, a choice of the target's own. For \
+                targets that can.",
+        ops: ("start-flags", "stop-flags"),
+        parameters: &[("--FLAG=VALUE", "a flag of the target's command line")],
+        receipt: "the command lines in /proc, and when the node answered again",
+        build: process_packages::flags,
+    },
+    Entry {
+        name: "leader",
+        about: "Has the one that leads hand over to another node while everything works. For targets that can.",
+        ops: ("transfer-leader", "await-leader"),
+        parameters: &leader::ACTS,
+        receipt: "that the other one leads, by its own word, and after how long",
+        build: process_packages::leader,
+    },
+    Entry {
+        name: "replace",
+        about: "Removes nodes from the cluster's members, one after the other, wipes them, and adds new ones in their \
+                place. For targets that can change their members.",
+        ops: ("replace", "rejoin"),
+        // Not all nodes can leave.
+        parameters: match nodes::SPECS.split_last() {
+            Some((_all, some)) => some,
+            None => &[],
+        },
+        receipt: "the members without it, the pids that are gone; then the members with it, and its answer to clients",
+        build: process_packages::replace,
     },
     Entry {
         name: "membership",
@@ -198,7 +292,8 @@ mod tests {
         assert_eq!(
             error("partiton"),
             "there is no nemesis `partiton`, did you mean `partition`? \
-             There are: none, partition, packets, regions, clock, kill, pause, power, disk, files, membership"
+             There are: none, partition, packets, regions, clock, kill, term, restart, rolling, crash-loop, pause, power, \
+             disk, files, slow, cpu, memory, flags, leader, replace, membership"
         );
         assert!(error("").starts_with("there is no nemesis ``"));
         assert_eq!(error("none:one"), "none takes no parameter");

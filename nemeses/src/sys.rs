@@ -1,4 +1,26 @@
-//! The crate's only unsafe code: machine code that runs inside other processes.
+//! The crate's only unsafe code: machine code that runs inside other processes, and a system call that `nix` lacks.
+
+use std::io;
+
+use nix::libc;
+
+/// Sets the soft limit for the data of a process (RLIMIT_DATA, in bytes), no higher than its hard one, and returns the
+/// soft limit before.
+pub(crate) fn limit_data(pid: i32, bytes: u64) -> io::Result<u64> {
+    let mut before = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both structures live on this stack for the call; a null pointer asks for no change.
+    let read = unsafe { libc::prlimit64(pid, libc::RLIMIT_DATA, std::ptr::null(), &raw mut before) };
+    if read != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let limit = libc::rlimit64 { rlim_cur: bytes.min(before.rlim_max), ..before };
+    // SAFETY: as above.
+    let set = unsafe { libc::prlimit64(pid, libc::RLIMIT_DATA, &raw const limit, std::ptr::null_mut()) };
+    if set != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(before.rlim_cur)
+}
 
 /// What replaces the kernel's own functions in the vDSO of a process.
 ///
@@ -8,6 +30,7 @@
 /// (ns), rate (in 2^-32), period of a strobe (ns), its offset (ns), end (ns, 0 for none).
 ///
 /// time(t) = t + offset + (t - base) × rate, and in every other period of a strobe its offset more, until the end.
+#[cfg(target_arch = "x86_64")]
 mod stub {
     use std::slice;
 
@@ -167,4 +190,5 @@ squall_clock_layout:
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 pub(crate) use stub::clock_stub;

@@ -1,6 +1,6 @@
 use squall_checkers::{FaultEvent, History, Verdict};
 
-use crate::RunConfig;
+use crate::{ClockSample, RunConfig};
 
 /// Everything that a run left behind, as far as it can be read.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,8 @@ pub struct RunData {
     pub history: History,
     /// The fault journal, in order.
     pub faults: Vec<FaultEvent>,
+    /// What the nodes' clocks showed, in the order of their sampling; none where no clock was to be skewed.
+    pub clocks: Vec<ClockSample>,
     /// The verdict; `None` where there is none yet or it cannot be read.
     pub verdict: Option<Verdict>,
     /// The files of the run: what squall keeps, then the nodes' logs.

@@ -4,6 +4,7 @@
 //! `faults.jsonl`, `verdict.json`, `report.html`, the nodes' logs. Nothing here judges: a failure to record or to
 //! report is an `Err` for the caller to mention, and never changes a verdict.
 
+mod clocks;
 mod config;
 mod data;
 mod files;
@@ -16,6 +17,7 @@ mod summary;
 mod timestamp;
 mod totals;
 
+pub use clocks::ClockSample;
 pub use config::{RunConfig, seed_hex};
 pub use data::{RunData, RunFile};
 pub use report::{Outline, Report};

@@ -3,6 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use squall_checkers::{Verdict, history};
 
@@ -58,6 +59,11 @@ impl Run {
     /// `faults.jsonl`: the fault journal with its receipts.
     pub fn faults_path(&self) -> PathBuf {
         self.dir.join("faults.jsonl")
+    }
+
+    /// `clocks.jsonl`: what the nodes' clocks showed, in runs that skew them.
+    pub fn clocks_path(&self) -> PathBuf {
+        self.dir.join("clocks.jsonl")
     }
 
     /// `verdict.json`: the verdict and the totals.
@@ -146,7 +152,8 @@ impl Run {
             Err(error) => data.notes.push(format!("verdict.json: {error}")),
         }
         self.load_history(&mut data);
-        self.load_faults(&mut data);
+        data.faults = Run::load_lines(&self.faults_path(), &mut data.notes);
+        data.clocks = Run::load_lines(&self.clocks_path(), &mut data.notes);
         self.list_files(&mut data);
         Ok(data)
     }
@@ -161,25 +168,31 @@ impl Run {
         }
     }
 
-    fn load_faults(&self, data: &mut RunData) {
-        let bytes = match fs::read(self.faults_path()) {
+    /// The lines of a file that need not be there.
+    fn load_lines<T: DeserializeOwned>(path: &Path, notes: &mut Vec<String>) -> Vec<T> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => return data.notes.push(format!("faults.jsonl: {error}")),
-        };
-        for (nth, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-            if line.is_empty() {
-                continue;
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                notes.push(format!("{name}: {error}"));
+                return Vec::new();
             }
+        };
+        let mut lines = Vec::new();
+        for (nth, line) in bytes.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
+        {
             match serde_json::from_slice(line) {
-                Ok(event) => data.faults.push(event),
-                Err(error) => data.notes.push(format!("faults.jsonl, line {}: {error}", nth + 1)),
+                Ok(line) => lines.push(line),
+                Err(error) => notes.push(format!("{name}, line {}: {error}", nth + 1)),
             }
         }
+        lines
     }
 
     fn list_files(&self, data: &mut RunData) {
-        let kept = ["run.toml", HISTORY, "faults.jsonl", "verdict.json", "squall.log"].map(str::to_owned);
+        let kept = ["run.toml", HISTORY, "faults.jsonl", "clocks.jsonl", "verdict.json", "squall.log"]
+            .map(str::to_owned);
         let logs = entries(&self.dir.join("nodes")).into_iter().flat_map(|node| {
             let files = entries(&self.dir.join("nodes").join(&node)).into_iter();
             files.map(move |file| format!("nodes/{node}/{file}"))

@@ -9,4 +9,4 @@ pub mod target;
 pub use cluster::{Cluster, NodeHandle, Unavailable};
 pub use squall_checkers::Receipt;
 pub use squall_workloads::{Client, Completion, Node};
-pub use target::{Membership, Primaries, Target};
+pub use target::{Flags, Membership, Primaries, Target, Transfer};

@@ -14,6 +14,11 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Under this name `measured` holds which nodes did not answer clients before a fault was injected, and why.
+    pub const DOWN_BEFORE: &str = "down_before";
+    /// The same after it was healed.
+    pub const DOWN_AFTER: &str = "down_after";
+
     /// A measurement that shows an effect.
     pub fn confirmed(evidence: impl Into<String>) -> Receipt {
         Receipt { confirmed: true, evidence: evidence.into(), measured: Map::new() }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{FaultEvent, Phase};
+use super::{FaultEvent, Phase, Receipt};
 
 /// A fault from its injection to its healing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,8 +80,15 @@ impl Fault {
                 self.end_ns = event.time_ns.max(self.start_ns);
             }
         }
-        if let Some(receipt) = event.receipt.as_ref().filter(|receipt| !receipt.evidence.is_empty()) {
-            self.receipts.push(receipt.evidence.clone());
+        if let Some(receipt) = event.receipt.as_ref() {
+            // A nemesis is not to blame for who was down before.
+            if let Some(Value::Object(down)) = receipt.measured.get(Receipt::DOWN_BEFORE) {
+                let down: Vec<&str> = down.keys().map(String::as_str).collect();
+                self.receipts.push(format!("{} did not answer before it", down.join(", ")));
+            }
+            if !receipt.evidence.is_empty() {
+                self.receipts.push(receipt.evidence.clone());
+            }
         }
     }
 }
@@ -164,6 +172,14 @@ impl fmt::Display for FaultSummary {
                 "disk" => "disk fault",
                 "files" => "damaged file",
                 "power" => "power failure",
+                "term" => "termination",
+                "rolling" => "rolling restart",
+                "slow" => "slow node",
+                "cpu" => "processor quota",
+                "memory" => "memory limit",
+                "flags" => "restart with other flags",
+                "leader" => "leadership transfer",
+                "replace" => "replacement",
                 fault => fault,
             };
             let plural = if count.total() == 1 { "" } else { "s" };
@@ -174,7 +190,11 @@ impl fmt::Display for FaultSummary {
                 (n, m) => format!(" ({n} unconfirmed, {m} failed)"),
             };
             let comma = if nth == 0 { "" } else { ", " };
-            write!(f, "{comma}{} {noun}{plural}{blemish}", count.total())?;
+            let noun = match noun.split_once(" with ") {
+                Some((noun, rest)) => format!("{noun}{plural} with {rest}"),
+                None => format!("{noun}{plural}"),
+            };
+            write!(f, "{comma}{} {noun}{blemish}", count.total())?;
         }
         f.write_str(if self.confirmed() == self.total() { ", all confirmed" } else { "" })
     }
@@ -183,7 +203,6 @@ impl fmt::Display for FaultSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Receipt;
 
     fn line(id: u64, time_ns: u64, phase: Phase, receipt: Option<Receipt>) -> FaultEvent {
         let (fault, what) = ("partition".into(), "{n1} | {n2}".into());
@@ -226,6 +245,14 @@ mod tests {
         assert_eq!(FaultSummary::of(&faults).to_string(), "4 partitions (2 unconfirmed, 1 failed)");
         assert_eq!(FaultSummary::of(&faults[..1]).to_string(), "1 partition, all confirmed");
         assert_eq!(FaultSummary::of(&[]).to_string(), "no faults");
+    }
+
+    #[test]
+    fn who_was_down_before_is_told_with_the_fault() {
+        let down = serde_json::json!({"n1": "connection refused", "n3": "no reply"});
+        let receipt = Receipt::confirmed("cut").with(Receipt::DOWN_BEFORE, down);
+        let journal = [line(1, 10, Phase::Intent, None), line(1, 12, Phase::Injected, Some(receipt))];
+        assert_eq!(faults(&journal, 15)[0].evidence(), "n1, n3 did not answer before it; cut");
     }
 
     #[test]

@@ -170,6 +170,8 @@ fn plan(squall: &Squall, args: &TestArgs, store: &Store, seed: u64, quiet: bool)
         nodes: nodes.len(),
         primaries: target.primaries().is_some(),
         membership: target.membership().is_some(),
+        transfer: target.transfer().is_some(),
+        flags: target.flags().is_some(),
         interval: args.interval,
     };
     let (schedule, schedule_text) = schedule(squall, args, &setting, store)?;

@@ -9,21 +9,26 @@ mod files;
 mod flapper;
 mod how;
 mod iptables;
+mod memory;
 mod nft;
 mod packets;
+mod processes;
 pub(crate) mod settings;
 mod signal;
 #[cfg(test)]
 pub(crate) mod testnet;
+mod throttle;
 
 pub use clock::{Clock, Clocks, Skew};
 pub use cut::{At, Cut, CutArgs};
 pub use disk::{DISK, Disk, DiskArgs, DiskProfile};
 pub use files::{Act, Damage, FILES, Files, FilesArgs};
 pub use how::{Flap, How};
+pub use memory::{Headroom, Memory};
 pub use packets::{Flow, Gilbert, PacketArgs, Packets, Profile, Spread};
 pub use signal::Signal;
 use squall_targets::agent::NodeFault;
+pub use throttle::{Share, Throttle};
 
 /// One of each, for an agent.
 pub fn all() -> Vec<Box<dyn NodeFault>> {
@@ -36,5 +41,8 @@ pub fn all() -> Vec<Box<dyn NodeFault>> {
         Box::new(packets),
         Box::new(regions),
         Box::new(Signal::default()),
+        Box::new(Throttle::slow()),
+        Box::new(Throttle::cpu()),
+        Box::new(Memory::default()),
     ]
 }

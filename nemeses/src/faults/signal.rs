@@ -4,12 +4,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use nix::errno::Errno;
-use nix::sys::signal::{self, Signal as Sig};
-use nix::unistd::Pid;
 use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_targets::agent::NodeFault;
+
+use super::processes::{hold, processes, release, stat, state};
+
+const KIND: &str = "signal";
 
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -21,7 +22,7 @@ pub struct Signal {
 
 impl NodeFault for Signal {
     fn kind(&self) -> &'static str {
-        "signal"
+        KIND
     }
 
     fn inject(&mut self, _args: &Value, pids: &[i32]) -> Result<Receipt> {
@@ -30,7 +31,7 @@ impl NodeFault for Signal {
         let mut all: BTreeSet<i32> = pids.iter().copied().collect();
         loop {
             for &pid in all.difference(&self.stopped.clone()) {
-                send(pid, Sig::SIGSTOP)?;
+                hold(pid, KIND)?;
                 self.stopped.insert(pid);
             }
             settle(&self.stopped, |state| state == 'T');
@@ -51,7 +52,7 @@ impl NodeFault for Signal {
         let gone = stopped.iter().filter(|&&pid| state(pid).is_none()).count();
         let lasted = gone + stopped.iter().filter(|&&pid| state(pid) == Some('T')).count();
         for &pid in &all {
-            send(pid, Sig::SIGCONT)?;
+            release(pid, KIND)?;
         }
         settle(&all, |state| state != 'T');
         let mut receipt = describe(&all, "resumed", |state| state != 'T');
@@ -67,16 +68,8 @@ impl NodeFault for Signal {
 impl Drop for Signal {
     fn drop(&mut self) {
         for &pid in &self.stopped {
-            let _ = send(pid, Sig::SIGCONT);
+            let _ = release(pid, KIND);
         }
-    }
-}
-
-/// A process that is gone needs no signal.
-fn send(pid: i32, signal: Sig) -> Result<()> {
-    match signal::kill(Pid::from_raw(pid), signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("{signal} to pid {pid}")),
     }
 }
 
@@ -100,22 +93,6 @@ fn describe(pids: &BTreeSet<i32>, done: &str, wished: impl Fn(char) -> bool) -> 
     };
     Receipt { confirmed: !states.is_empty() && as_wished == states.len(), ..Receipt::confirmed(evidence) }
         .with("processes", as_wished)
-}
-
-fn processes(n: usize) -> String {
-    if n == 1 { "1 process".to_owned() } else { format!("{n} processes") }
-}
-
-/// The state letter of a process, from `/proc/PID/stat`; `None` when it is gone or only waits to be reaped.
-fn state(pid: i32) -> Option<char> {
-    stat(pid).map(|(state, _)| state).filter(|state| !matches!(state, 'Z' | 'X'))
-}
-
-/// State and parent. The name before them is in parentheses and may hold anything, parentheses too.
-fn stat(pid: i32) -> Option<(char, i32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
 fn with_descendants(pids: &BTreeSet<i32>) -> Result<BTreeSet<i32>> {
@@ -145,7 +122,14 @@ mod tests {
     use std::io::{BufRead as _, BufReader};
     use std::process::{Child, Command, Stdio};
 
+    use nix::sys::signal::{Signal as Sig, kill};
+    use nix::unistd::Pid;
+
     use super::*;
+
+    fn send(pid: i32, signal: Sig) {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
 
     /// A shell with a child of its own; returns once both run.
     fn family() -> (Child, i32) {
@@ -160,7 +144,7 @@ mod tests {
     }
 
     fn end(mut shell: Child, child: i32) {
-        send(child, Sig::SIGKILL).unwrap();
+        send(child, Sig::SIGKILL);
         shell.kill().unwrap();
         shell.wait().unwrap();
     }
@@ -204,7 +188,7 @@ mod tests {
         let pids = [shell.id() as i32, child];
         let mut fault = Signal::default();
         fault.inject(&Value::Null, &pids).unwrap();
-        pids.iter().for_each(|&pid| send(pid, Sig::SIGCONT).unwrap());
+        pids.iter().for_each(|&pid| send(pid, Sig::SIGCONT));
         settle(&pids.into(), |state| state != 'T');
         assert!(!fault.heal(&pids).unwrap().confirmed);
         end(shell, child);

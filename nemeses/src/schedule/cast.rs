@@ -118,13 +118,17 @@ impl<'a> Cast<'a> {
     pub(super) fn finish(mut self, phases: Vec<Phase>, rounds: Option<u32>) -> Schedule {
         // Healed last: nodes can only join again when nothing else is broken.
         let mut order: Vec<usize> = (0..self.kinds.len()).collect();
-        order.sort_by_key(|&at| self.kinds[at].name == "membership");
+        order.sort_by_key(|&at| changes_members(&self.kinds[at].name));
         for fault in &mut self.faults {
             fault.kind = order.iter().position(|&at| at == fault.kind).expect("every kind has a place");
         }
         let mut kinds: Vec<(Kind, Box<dyn Nemesis>)> = self.kinds.into_iter().zip(self.nemeses).collect();
-        kinds.sort_by_key(|(kind, _)| kind.name == "membership");
+        kinds.sort_by_key(|(kind, _)| changes_members(&kind.name));
         let (kinds, nemeses) = kinds.into_iter().unzip();
         Schedule { nemeses, plot: Arc::new(Plot { kinds, faults: self.faults, phases, rounds }) }
     }
+}
+
+fn changes_members(kind: &str) -> bool {
+    matches!(kind, "membership" | "replace")
 }

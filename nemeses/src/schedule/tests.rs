@@ -7,8 +7,14 @@ use squall_workloads::generator::{GeneratorExt as _, Reply, Simulation};
 use super::*;
 use crate::registry;
 
-const SETTING: Setting =
-    Setting { nodes: 5, primaries: true, membership: true, interval: Duration::from_secs(10) };
+const SETTING: Setting = Setting {
+    nodes: 5,
+    primaries: true,
+    membership: true,
+    transfer: true,
+    flags: true,
+    interval: Duration::from_secs(10),
+};
 
 /// What a schedule does in a minute, and how it heals.
 fn played(schedule: Schedule, seed: u64) -> String {

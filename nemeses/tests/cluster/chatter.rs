@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use squall_targets::NodeHandle;
+use squall_targets::agent::Spawn;
 use squall_targets::cluster::local;
 
 const PORT: u16 = 7001;
@@ -15,6 +16,12 @@ const QUESTION: &[u8] = b"?";
 
 /// How often each name was heard.
 pub(crate) type Heard = BTreeMap<String, u64>;
+
+/// Starts it on a node, with flags that it ignores.
+pub(crate) async fn start(node: &NodeHandle, flags: &[String]) -> Result<()> {
+    let argv = ["squall", "chatter", node.name()].map(str::to_owned).into_iter().chain(flags.iter().cloned());
+    node.spawn(Spawn::new("chatter", argv)).await.map(drop)
+}
 
 /// Runs on a node.
 pub(crate) fn run(name: &str) -> Result<()> {

@@ -59,7 +59,14 @@ impl Target for Writer {
 
 /// Plays the whole scenario, in the cell.
 pub(crate) async fn play(logs: &Path) -> Result<()> {
-    let setting = Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
+    let setting = Setting {
+        nodes: 3,
+        primaries: false,
+        membership: false,
+        transfer: false,
+        flags: false,
+        interval: Duration::from_secs(1),
+    };
     let schedule = Schedule::of_list("power,disk,files", &setting, &squall_nemeses::registry::ALL)?;
     ensure!(schedule.preparations(1) == [DISK]);
     let cluster = LocalCluster::start(3, logs, &schedule.preparations(1)).await?;

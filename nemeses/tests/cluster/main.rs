@@ -4,6 +4,7 @@
 
 mod chatter;
 mod disks;
+mod processes;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,16 +16,16 @@ use chatter::{Heard, heard};
 use squall_checkers::{Op, Receipt};
 use squall_nemeses::journal::{open_faults, read};
 use squall_nemeses::{Chaos, Journal, Phase, Schedule, Setting, faults};
-use squall_targets::agent::{self, Spawn};
+use squall_targets::agent;
 use squall_targets::cluster::local::{self, LocalCluster, Place};
-use squall_targets::{Client, Cluster, NodeHandle, Target};
+use squall_targets::{Client, Cluster, Flags, NodeHandle, Target};
 use tokio::time::sleep;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [agent::COMMAND] => agent::run(faults::all()),
-        ["chatter", name] => chatter::run(name),
+        ["chatter", name, ..] => chatter::run(name),
         ["write"] => disks::write(),
         _ if as_both::is_due() => as_both::play(),
         _ => match local::enter() {
@@ -75,8 +76,7 @@ impl Target for Chatter {
     }
 
     async fn start(&self, _: &Cluster, node: &NodeHandle) -> Result<()> {
-        let argv = ["squall", "chatter", node.name()].map(str::to_owned).to_vec();
-        node.spawn(Spawn { name: "chatter".into(), argv, ..Spawn::default() }).await.map(drop)
+        chatter::start(node, &[]).await
     }
 
     async fn ready(&self, node: &NodeHandle) -> Result<()> {
@@ -85,6 +85,21 @@ impl Target for Chatter {
 
     fn client(&self, op_set: &str) -> Result<Box<dyn Client>> {
         bail!("no client for {op_set}")
+    }
+
+    fn flags(&self) -> Option<&dyn Flags> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Flags for Chatter {
+    fn choices(&self) -> &[&[&str]] {
+        &[&["--softly"]]
+    }
+
+    async fn start_with(&self, _: &Cluster, node: &NodeHandle, flags: &[String]) -> Result<()> {
+        chatter::start(node, flags).await
     }
 }
 
@@ -97,10 +112,16 @@ fn controller() -> Result<()> {
         }
         chat(&cluster, &[]).await.context("before any fault")?;
 
-        let setting =
-            Setting { nodes: 3, primaries: false, membership: false, interval: Duration::from_secs(1) };
-        let all = "partition,packets,regions,clock,kill,pause";
-        let schedule = Schedule::of_list(all, &setting, &squall_nemeses::registry::ALL)?;
+        let setting = Setting {
+            nodes: 3,
+            primaries: false,
+            membership: false,
+            transfer: false,
+            flags: true,
+            interval: Duration::from_secs(1),
+        };
+        let all = format!("partition,packets,regions,clock,kill,pause,{}", processes::NEMESES);
+        let schedule = Schedule::of_list(&all, &setting, &squall_nemeses::registry::ALL)?;
         let nemeses = schedule.compose(1).nemeses;
         let path = folder.path().join("chatter.jsonl");
         let journal = Journal::create(&path, Instant::now())?;
@@ -142,6 +163,9 @@ fn controller() -> Result<()> {
         perform(&chaos, "start-clock", "hour").await?;
         perform(&chaos, "stop-clock", "").await?;
 
+        processes::scenario(&chaos, &cluster).await?;
+        chat(&cluster, &[]).await.context("after faults on processes")?;
+
         perform(&chaos, "start-partition", "majorities-ring").await?;
         perform(&chaos, "pause", "one").await?;
         perform(&chaos, "kill", "one").await?;
@@ -163,7 +187,9 @@ fn controller() -> Result<()> {
         println!("{summary}");
         ensure!(
             summary
-                == "1 clock skew, 2 kills, 2 packet faults, 6 partitions (1 unconfirmed), 2 pauses, 1 regions",
+                == "1 clock skew, 1 processor quota, 1 crash-loop, 1 restart with other flags, 2 kills, 1 memory limit, \
+                    2 packet faults, 6 partitions (1 unconfirmed), 3 pauses, 1 regions, 1 restart, 1 rolling restart, \
+                    1 slow node, 2 terminations",
             "{summary}"
         );
         cluster.close().await;

@@ -15,13 +15,14 @@ mod sketch;
 mod tables;
 mod units;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 use squall_checkers::Fault;
 use squall_checkers::history::faults;
 
-use crate::RunData;
+use crate::{ClockSample, RunData};
 use anomaly::Found;
 use columns::Columns;
 use html::{Escaped, json_in_script};
@@ -32,13 +33,14 @@ pub(crate) use tables::percent_encoded;
 const PAGE: &str = include_str!("report.html");
 const STYLE: &str = include_str!("report.css");
 /// In order: later parts use earlier ones.
-const SCRIPTS: [&str; 10] = [
+const SCRIPTS: [&str; 11] = [
     include_str!("data.js"),
     include_str!("density.js"),
     include_str!("axis.js"),
     include_str!("track.js"),
     include_str!("charts.js"),
     include_str!("latency.js"),
+    include_str!("clocks.js"),
     include_str!("timeline.js"),
     include_str!("filter.js"),
     include_str!("inspect.js"),
@@ -71,6 +73,25 @@ struct Meta<'a> {
     anomalies: Vec<AnomalyMeta<'a>>,
     nodes: &'a [String],
     concurrency: u32,
+    clocks: Vec<ClockLine<'a>>,
+}
+
+/// What the clocks of one node showed: samples as `[time, offset, offset of the monotonic clock]`, in nanoseconds.
+#[derive(Serialize)]
+struct ClockLine<'a> {
+    node: &'a str,
+    samples: Vec<(u64, i64, i64)>,
+}
+
+impl<'a> ClockLine<'a> {
+    fn all(clocks: &'a [ClockSample]) -> Vec<ClockLine<'a>> {
+        let mut lines: BTreeMap<&str, Vec<(u64, i64, i64)>> = BTreeMap::new();
+        for sample in clocks {
+            let line = lines.entry(&sample.node).or_default();
+            line.push((sample.time_ns, sample.offset_ns, sample.monotonic_ns));
+        }
+        lines.into_iter().map(|(node, samples)| ClockLine { node, samples }).collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -212,6 +233,7 @@ impl<'a> Report<'a> {
             anomalies: found.iter().take(anomaly::CARDS).map(AnomalyMeta::of).collect(),
             nodes: &self.data.config.nodes,
             concurrency: self.data.config.concurrency,
+            clocks: ClockLine::all(&self.data.clocks),
         };
         out.write_all(json_in_script(&serde_json::to_string(&meta)?).as_bytes())
     }

@@ -24,9 +24,10 @@ class App {
     if (!this.run.n) this.stack.setAttribute("aria-label", "No operation was recorded.");
     const overview = this.run.n ? [new Overview(this)] : [];
     const faults = this.bands.length ? [new Faults(this)] : [];
+    const clocks = this.run.meta.clocks.length ? [new Clocks(this)] : [];
     const charts = this.run.n ? [new Throughput(this), new Latency(this)] : [];
     const ruler = this.run.n || this.bands.length ? [new Ruler(this)] : [];
-    this.tracks = [...overview, ...ruler, ...faults, ...charts, this.timeline = new Timeline(this)];
+    this.tracks = [...overview, ...ruler, ...faults, ...clocks, ...charts, this.timeline = new Timeline(this)];
     for (const track of this.tracks) this.stack.append(track.element);
     this.axis.onDraw(() => this.paint());
     document.querySelector('[data-do="next-anomaly"]').hidden = !this.run.meta.anomalies.length;

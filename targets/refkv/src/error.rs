@@ -42,6 +42,7 @@ error_codes! {
     NOT_A_LIST         = 409 "not-a-list"         true  "An append met a value that is not a list.";
     CHANGE_IN_PROGRESS = 409 "change-in-progress" true  "Another membership change is not committed, or the leader is too new.";
     LAST_MEMBER        = 409 "last-member"        true  "The change would leave no member.";
+    NO_TRANSFER        = 409 "no-transfer"        true  "Leadership cannot go there: that node leads, or is no member, or a transfer is under way.";
     SESSION_EXPIRED    = 409 "session-expired"    false "The session has moved past this number and its reply is forgotten.";
     TOO_LARGE          = 413 "too-large"          true  "The body is too large.";
     INTERNAL           = 500 "internal"           false "The node failed while it worked on the request.";

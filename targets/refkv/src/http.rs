@@ -43,7 +43,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/txn", post(txn))
         .route("/v1/members", get(members).post(change_members))
         .route("/health", get(health))
-        .route("/leader", get(leader))
+        .route("/leader", get(leader).post(transfer))
         .route("/metrics", get(metrics))
         .fallback(async || ApiError::from(error::NO_SUCH_ROUTE))
         .method_not_allowed_fallback(async || ApiError::from(error::METHOD_NOT_ALLOWED))
@@ -153,6 +153,17 @@ async fn leader(State(api): State<Api>) -> Json<Value> {
     Json(json!({"leader": status.leader, "term": status.term, "role": status.role, "id": status.id}))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransferBody {
+    to: String,
+}
+
+async fn transfer(State(api): State<Api>, body: Body) -> Outcome {
+    let TransferBody { to } = parse(body)?;
+    reply(api.ask(None, Op::Transfer(to)).await?)
+}
+
 async fn metrics(State(api): State<Api>) -> String {
     api.view.borrow().prometheus()
 }
@@ -202,10 +213,12 @@ fn reply(answer: Answer) -> Outcome {
         }
         Answer::Reply(Reply::NotAList(key)) => Err(ApiError::from(error::NOT_A_LIST).with("key", json!(key))),
         Answer::Reply(Reply::Expired) => Err(error::SESSION_EXPIRED.into()),
+        Answer::Transferring => Ok(Json(json!({}))),
         Answer::Members(members) => Ok(Json(json!({"members": members}))),
         Answer::Refused(Refusal::NotLeader) | Answer::NoLeader => Err(error::NO_LEADER.into()),
         Answer::Refused(Refusal::ChangeInProgress) => Err(error::CHANGE_IN_PROGRESS.into()),
         Answer::Refused(Refusal::LastMember) => Err(error::LAST_MEMBER.into()),
+        Answer::Refused(Refusal::NoTransfer) => Err(error::NO_TRANSFER.into()),
         Answer::Timeout => Err(error::TIMEOUT.into()),
     }
 }

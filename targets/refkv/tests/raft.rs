@@ -38,6 +38,7 @@ fn keeps_every_property(plan: impl Fn(u64) -> Plan) {
                 total.crashes += covered.crashes;
                 total.snapshots_installed += covered.snapshots_installed;
                 total.members_changed += covered.members_changed;
+                total.transfers += covered.transfers;
             }
             Err(violation) => {
                 panic!("seed {seed}: {}: {}\n{:#?}", violation.kind, violation.detail, plan(seed))
@@ -45,6 +46,17 @@ fn keeps_every_property(plan: impl Fn(u64) -> Plan) {
         }
     }
     println!("{SEEDS} seeds: {total:?}");
+    assert!(total.transfers > 0 && total.committed > 0);
+}
+
+/// The next leader is there long before anyone could have missed the old one, and in the term that follows.
+#[test]
+fn a_leader_hands_over_at_once() {
+    for leases in [false, true] {
+        let took: Vec<u64> = (0..20).flat_map(|seed| sim::transfer::round(seed, leases).unwrap()).collect();
+        println!("leases {leases}: handed over {} times, {:?} ms at most", took.len(), took.iter().max());
+        assert!(took.iter().all(|&ms| ms < 100), "{took:?}");
+    }
 }
 
 /// The first seed in which `bug` shows, and how.

@@ -49,6 +49,11 @@ pub trait NodeFault: Send {
         Ok(())
     }
 
+    /// What can be seen of what it acts on, whether it is in force or not: `null` if there is nothing to see. `pids` as above.
+    fn observe(&mut self, _pids: &[i32]) -> anyhow::Result<Value> {
+        Ok(Value::Null)
+    }
+
     /// Undoes it, and reports what was measured while it lasted. Idempotent: healing what is healthy is fine.
     fn heal(&mut self, pids: &[i32]) -> anyhow::Result<Receipt>;
 

@@ -5,6 +5,7 @@
 //! everything it did, ends what it spawned, and exits; so it does when its controller has been silent for too long.
 
 mod control;
+mod ending;
 mod fault;
 mod guard;
 mod helper;

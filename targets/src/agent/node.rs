@@ -4,29 +4,20 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::sys::{prctl, ptrace};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getpid, setsid};
-use serde_json::json;
-use squall_checkers::{Receipt, Unknown};
+use squall_checkers::Unknown;
 
-use super::process_table::{self, Entry};
+use super::process_table;
 use super::{NodeFault, Reply, Request, Setup, Spawn};
 use crate::cluster::DATA_DIR;
-
-/// How long a killed process may take to be gone: longer only in uninterruptible sleep or in a frozen cgroup.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often to look whether it is.
-const KILL_POLL: Duration = Duration::from_millis(2);
 
 pub(super) struct Node {
     name: String,
@@ -34,9 +25,9 @@ pub(super) struct Node {
     /// Held open, since a node's own mounts may hide its path.
     logs: File,
     /// Names of the processes that were spawned and have not been reaped.
-    spawned: BTreeMap<i32, String>,
-    /// How those of the processes that the last `kill` met ended.
-    ended: BTreeMap<i32, ExitStatus>,
+    pub(super) spawned: BTreeMap<i32, String>,
+    /// How those of the processes that the last `kill` or `terminate` met ended.
+    pub(super) ended: BTreeMap<i32, ExitStatus>,
     faults: Vec<Box<dyn NodeFault>>,
 }
 
@@ -72,12 +63,20 @@ impl Node {
             Request::Ping => Ok(Reply::Done),
             Request::Spawn(spawn) => Ok(Reply::Pid { pid: self.spawn(&spawn)? }),
             Request::Kill => Ok(Reply::Receipt(self.kill()?)),
+            Request::Terminate { grace_ms } => {
+                Ok(Reply::Receipt(self.terminate(Duration::from_millis(grace_ms))?))
+            }
             Request::Pids => Ok(Reply::Pids { pids: process_table::target_pids() }),
+            Request::Commands => Ok(Reply::Commands { commands: process_table::target_commands() }),
             Request::Wipe => self.wipe().map(|()| Reply::Done),
             Request::Probe { fault, args } => self.fault(&fault)?.probe(&args).map(|()| Reply::Done),
             Request::Inject { fault, args } => {
                 let pids = process_table::target_pids();
                 Ok(Reply::Receipt(self.fault(&fault)?.inject(&args, &pids)?))
+            }
+            Request::Observe { fault } => {
+                let pids = process_table::target_pids();
+                Ok(Reply::Observed { what: self.fault(&fault)?.observe(&pids)? })
             }
             Request::Heal { fault } => {
                 Ok(Reply::Receipt(self.fault(&fault)?.heal(&process_table::target_pids())?))
@@ -100,22 +99,6 @@ impl Node {
             eprintln!("ending the target: {error:#}");
         }
         self.faults.clear();
-    }
-
-    /// Reaps the target's processes that ended, orphans too. Those of the faults are left to the faults.
-    pub(super) fn reap(&mut self) {
-        let own = getpid().as_raw();
-        for entry in process_table::target().into_iter().filter(|e| e.is_zombie() && e.parent == own) {
-            let status = match waitpid(Pid::from_raw(entry.pid), Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, code)) => ExitStatus::from_raw(code << 8),
-                Ok(WaitStatus::Signaled(_, signal, _)) => ExitStatus::from_raw(signal as i32),
-                _ => continue,
-            };
-            if let Some(name) = self.spawned.remove(&entry.pid) {
-                eprintln!("{name} (pid {}) ended: {status}", entry.pid);
-            }
-            self.ended.insert(entry.pid, status);
-        }
     }
 
     fn spawn(&mut self, spawn: &Spawn) -> Result<i32> {
@@ -174,51 +157,6 @@ impl Node {
         format!("starting {program}{hint}")
     }
 
-    fn kill(&mut self) -> Result<Receipt> {
-        self.ended.clear();
-        let mut killed: Vec<i32> = Vec::new();
-        let deadline = Instant::now() + KILL_TIMEOUT;
-        loop {
-            let remaining = process_table::target();
-            for pid in remaining.iter().filter(|entry| !entry.is_zombie()).map(|entry| entry.pid) {
-                match kill(Pid::from_raw(pid), Signal::SIGKILL) {
-                    Ok(()) if !killed.contains(&pid) => killed.push(pid),
-                    Ok(()) | Err(Errno::ESRCH) => {}
-                    Err(errno) => bail!("killing pid {pid}: {}", errno.desc()),
-                }
-            }
-            if remaining.is_empty() {
-                break;
-            }
-            if Instant::now() > deadline {
-                bail!(
-                    "pids {} still there {} s after SIGKILL",
-                    list(&pids(&remaining)),
-                    KILL_TIMEOUT.as_secs()
-                );
-            }
-            sleep(KILL_POLL);
-            self.reap();
-        }
-        Ok(self.kill_receipt(killed))
-    }
-
-    fn kill_receipt(&mut self, killed: Vec<i32>) -> Receipt {
-        if killed.is_empty() {
-            return Receipt::unconfirmed("no process was running");
-        }
-        let mut evidence = match killed.as_slice() {
-            [pid] => format!("pid {pid} gone (SIGKILL)"),
-            pids => format!("pids {} gone (SIGKILL)", list(pids)),
-        };
-        for (pid, status) in std::mem::take(&mut self.ended) {
-            if killed.contains(&pid) && status.signal() != Some(Signal::SIGKILL as i32) {
-                evidence.push_str(&format!(", pid {pid} before it could ({status})"));
-            }
-        }
-        Receipt::confirmed(evidence).with("pids", json!(killed))
-    }
-
     /// Empties the data directory, which may be a mount point.
     fn wipe(&self) -> Result<()> {
         for entry in fs::read_dir(&self.data).with_context(|| format!("reading {}", self.data.display()))? {
@@ -253,14 +191,6 @@ fn settle(setup: &Setup, faults: &mut [Box<dyn NodeFault>]) -> Result<()> {
 
 fn remove(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
-}
-
-fn pids(table: &[Entry]) -> Vec<i32> {
-    table.iter().map(|entry| entry.pid).collect()
-}
-
-fn list(pids: &[i32]) -> String {
-    pids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Opens `<name>.log` to append to.

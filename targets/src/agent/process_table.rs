@@ -42,6 +42,16 @@ pub fn target_pids() -> Vec<i32> {
     target().into_iter().filter(|entry| !entry.is_zombie()).map(|entry| entry.pid).collect()
 }
 
+/// The command lines of the target's live processes, with their ids.
+pub(super) fn target_commands() -> Vec<(i32, Vec<String>)> {
+    let command = |pid: i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let line = line.strip_suffix(b"\0").unwrap_or(&line);
+        Some((pid, line.split(|&byte| byte == 0).map(|arg| String::from_utf8_lossy(arg).into()).collect()))
+    };
+    target_pids().into_iter().filter_map(command).collect()
+}
+
 fn all() -> Vec<Entry> {
     let Ok(directory) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = directory.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());

@@ -85,8 +85,16 @@ pub enum Request {
     Spawn(Spawn),
     /// Kill every process of the node with SIGKILL and wait until they are gone. Reply: `Receipt`, naming the pids.
     Kill,
+    /// Ask the node's processes to end, with SIGTERM, and kill what is left after a time. Reply: `Receipt`, with how each
+    /// ended and how long that took.
+    Terminate {
+        /// How long they may take, in milliseconds.
+        grace_ms: u64,
+    },
     /// The live processes of the node. Reply: `Pids`.
     Pids,
+    /// The command lines of the live processes of the node. Reply: `Commands`.
+    Commands,
     /// Delete the node's data. Reply: `Done`.
     Wipe,
     /// Can a fault be applied? Reply: `Done`, `Unavailable` or `Error`.
@@ -102,6 +110,11 @@ pub enum Request {
         fault: String,
         /// Its arguments.
         args: Value,
+    },
+    /// Look at what a fault acts on, whether it is in force or not. Reply: `Observed`.
+    Observe {
+        /// Its kind.
+        fault: String,
     },
     /// Undo a fault. Reply: `Receipt`.
     Heal {
@@ -127,6 +140,16 @@ pub enum Reply {
     Pids {
         /// Their ids in the node's pid namespace.
         pids: Vec<i32>,
+    },
+    /// The live processes and how they were started.
+    Commands {
+        /// Process ids, each with program and arguments.
+        commands: Vec<(i32, Vec<String>)>,
+    },
+    /// What was seen.
+    Observed {
+        /// By the fault's own description.
+        what: Value,
     },
     /// A fault was applied or undone.
     Receipt(Receipt),

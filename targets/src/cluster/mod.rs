@@ -7,6 +7,7 @@ mod unavailable;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
@@ -115,6 +116,21 @@ impl NodeHandle {
         self.killed.load(Ordering::Relaxed)
     }
 
+    /// Asks the node's processes to end, with SIGTERM; what is left after the grace time is killed.
+    pub async fn terminate(&self, grace: Duration) -> Result<Receipt> {
+        self.killed.store(true, Ordering::Relaxed);
+        let grace_ms = grace.as_millis() as u64;
+        self.receipt("terminate", Request::Terminate { grace_ms }).await
+    }
+
+    /// The live processes of the node: their ids there and their command lines.
+    pub async fn commands(&self) -> Result<Vec<(i32, Vec<String>)>> {
+        match self.call(Request::Commands).await? {
+            Reply::Commands { commands } => Ok(commands),
+            other => self.unexpected("commands", &other),
+        }
+    }
+
     /// The live processes of the node, by their ids there.
     pub async fn pids(&self) -> Result<Vec<i32>> {
         match self.call(Request::Pids).await? {
@@ -150,6 +166,14 @@ impl NodeHandle {
     /// Applies a fault of this kind on the node.
     pub async fn inject(&self, fault: &str, args: Value) -> Result<Receipt> {
         self.receipt("inject", Request::Inject { fault: fault.to_owned(), args }).await
+    }
+
+    /// What can be seen on the node of what a fault of this kind acts on; `null` if there is nothing to see.
+    pub async fn observe(&self, fault: &str) -> Result<Value> {
+        match self.call(Request::Observe { fault: fault.to_owned() }).await? {
+            Reply::Observed { what } => Ok(what),
+            other => self.unexpected("observe", &other),
+        }
     }
 
     /// Undoes the fault of this kind on the node.

@@ -38,6 +38,16 @@ pub trait Target: Send + Sync {
     fn membership(&self) -> Option<&dyn Membership> {
         None
     }
+
+    /// If it can be started with other flags than usual.
+    fn flags(&self) -> Option<&dyn Flags> {
+        None
+    }
+
+    /// If the one that leads can hand that over.
+    fn transfer(&self) -> Option<&dyn Transfer> {
+        None
+    }
 }
 
 /// The capability to tell which nodes believe that they lead.
@@ -58,4 +68,22 @@ pub trait Membership: Send + Sync {
 
     /// Removes a node by asking another.
     async fn remove(&self, via: &NodeHandle, node: &NodeHandle) -> anyhow::Result<()>;
+}
+
+/// The capability to be started with other flags.
+#[async_trait]
+pub trait Flags: Send + Sync {
+    /// Flags that make a difference and do no harm by themselves, to choose from: those of one start each.
+    fn choices(&self) -> &[&[&str]];
+
+    /// Starts it on a node as [`Target::start`] does, with these added to its command line.
+    async fn start_with(&self, cluster: &Cluster, node: &NodeHandle, flags: &[String]) -> anyhow::Result<()>;
+}
+
+/// The capability to hand leadership over.
+#[async_trait]
+pub trait Transfer: Primaries {
+    /// Asks the node that leads to let another one lead. Returns when it has agreed or refused, which may be before the
+    /// other one leads.
+    async fn transfer(&self, from: &NodeHandle, to: &NodeHandle) -> anyhow::Result<()>;
 }

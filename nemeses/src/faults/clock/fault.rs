@@ -12,7 +12,7 @@ use super::vdso::Vdso;
 use crate::words::count;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use squall_checkers::Receipt;
 use squall_targets::Unavailable;
 use squall_targets::agent::{NodeFault, target_pids};
@@ -96,12 +96,8 @@ impl Shared {
     /// How far a process' clock is from the true one, by what it sees itself, and how far it should be.
     fn read_back(&self, pid: i32) -> Result<(i64, i64, Duration)> {
         let clock = usize::from(!self.skew.clocks.each()[0]);
-        let before = now()[clock];
-        let seen = read::clock(pid, &self.vdso, clock as u64)?;
-        let after = now()[clock];
-        let true_ns = before + (after - before) / 2;
-        let took = Duration::from_nanos((after - before) as u64);
-        Ok((seen - true_ns, self.skew.error_ns(true_ns - self.since[clock]), took))
+        let (error_ns, true_ns, took) = read::offset(pid, &self.vdso, clock)?;
+        Ok((error_ns, self.skew.error_ns(true_ns - self.since[clock]), took))
     }
 }
 
@@ -156,6 +152,22 @@ impl NodeFault for Clock {
             Some((error_ns, ..)) => receipt.with("offset_ns", error_ns),
             None => receipt,
         })
+    }
+
+    /// How far the two clocks of the first process are ahead: `{"pid", "offset_ns", "monotonic_ns"}`.
+    fn observe(&mut self, pids: &[i32]) -> Result<Value> {
+        let vdso = Vdso::own().map_err(|error| unavailable(&error))?;
+        for &pid in pids {
+            let Some(hook) = Hook::open(pid, &vdso)? else { continue };
+            match hook.ahead_ns() {
+                Ok([real, monotonic]) => {
+                    return Ok(json!({"pid": pid, "offset_ns": real, "monotonic_ns": monotonic}));
+                }
+                Err(_) if is_gone(pid) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Value::Null)
     }
 
     fn watches_starts(&self) -> bool {
@@ -336,6 +348,12 @@ mod tests {
             let (mut one, mut other) = (Reader::start(), Reader::start());
             let mut clock = Clock::default();
             near(one.ahead_ms()[0], 0.0, 500.0);
+            // What is sampled without stopping the process is what it sees, before and while it is skewed.
+            let sampled = |clock: &mut Clock, pid: i32| {
+                let seen = clock.observe(&[pid]).unwrap();
+                ["offset_ns", "monotonic_ns"].map(|key| seen[key].as_f64().unwrap() / 1e6)
+            };
+            near(sampled(&mut clock, one.pid())[0], 0.0, 500.0);
 
             for (text, asked_ms) in [
                 ("offset=1h", [3.6e6, 0.0]),
@@ -346,9 +364,10 @@ mod tests {
                 let receipt = clock.inject(&skew(text), &[one.pid()]).unwrap();
                 println!("{text}: {} in {:?}", receipt.evidence, start.elapsed());
                 assert!(receipt.confirmed, "{receipt:?}");
-                let seen = one.ahead_ms();
-                near(seen[0], asked_ms[0], 500.0);
-                near(seen[1], asked_ms[1], 500.0);
+                for seen in [one.ahead_ms(), sampled(&mut clock, one.pid())] {
+                    near(seen[0], asked_ms[0], 500.0);
+                    near(seen[1], asked_ms[1], 500.0);
+                }
             }
             let receipt = clock.heal(&[one.pid()]).unwrap();
             println!("healed: {}", receipt.evidence);
@@ -364,6 +383,7 @@ mod tests {
             assert!(clock.inject(&skew("drift=1000000ppm"), &[one.pid()]).unwrap().confirmed);
             let first = one.ahead_ms()[0];
             thread::sleep(Duration::from_secs(1));
+            near(sampled(&mut clock, one.pid())[0] - first, 1000.0, 500.0);
             near(one.ahead_ms()[0] - first, 1000.0, 500.0);
             assert!(clock.inject(&skew("strobe=10s/50ms"), &[one.pid()]).unwrap().confirmed);
             let jumps = (0..60).filter(|_| {

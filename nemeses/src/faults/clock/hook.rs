@@ -13,7 +13,11 @@ use nix::unistd::Pid;
 
 use super::skew::Skew;
 use super::vdso::{self, Vdso};
+use crate::faults::processes::{hold, release};
 use crate::sys::clock_stub;
+
+/// Who holds a process while its code is changed.
+const KIND: &str = "clock";
 
 /// How long a process may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -80,6 +84,32 @@ impl<'a> Hook<'a> {
             self.change(false, Hook::give_back)?;
         }
         Ok(hooked)
+    }
+
+    /// How far the two clocks are ahead now, in nanoseconds, by the code that is in the process and by its parameters. The
+    /// process is not stopped for it.
+    pub(super) fn ahead_ns(&self) -> Result<[i64; 2]> {
+        if self.found()? == Found::Genuine {
+            return Ok([0; 2]);
+        }
+        let mut block = [0; 128];
+        self.memory.read_exact_at(&mut block, self.params())?;
+        let word = |at: usize| {
+            let bytes = block[8 * at..8 * at + 8].try_into().expect("8 bytes");
+            i64::from_le_bytes(bytes)
+        };
+        let now = now();
+        Ok([0, 1].map(|clock| {
+            let [on, offset, base, rate, period, strobe, until] =
+                [1, 2, 3, 4, 5, 6, 7].map(|at| word(8 * clock + at));
+            let (now, after) = (now[clock], now[clock] - base);
+            if on == 0 || (until != 0 && now >= until) {
+                return 0;
+            }
+            let drift = ((i128::from(after) * i128::from(rate)) >> 32) as i64;
+            let jump = if period != 0 && after / period % 2 == 1 { strobe } else { 0 };
+            offset + drift + jump
+        }))
     }
 
     fn found(&self) -> Result<Found> {
@@ -153,34 +183,29 @@ impl<'a> Hook<'a> {
         if stands {
             return change(self);
         }
-        let was_stopped = states(self.pid)?.iter().all(|state| *state == 'T');
         for _ in 0..TRIES {
-            self.stop()?;
-            let safe = self.nobody_inside();
-            let done = match safe {
+            hold(self.pid, KIND)?;
+            let done = match self.stopped().and_then(|()| self.nobody_inside()) {
                 Ok(true) => Some(change(self)),
                 Ok(false) => None,
                 Err(error) => Some(Err(error)),
             };
-            if !was_stopped || done.is_none() {
-                // It was stopped by us, or its threads must move on to leave the code.
-                let _ = kill(Pid::from_raw(self.pid), Signal::SIGCONT);
+            release(self.pid, KIND)?;
+            if let Some(done) = done {
+                return done;
             }
-            match done {
-                Some(done) => return done,
-                None => thread::sleep(Duration::from_micros(100)),
-            }
+            // Its threads must move on to leave the code, whoever holds it.
+            let _ = kill(Pid::from_raw(self.pid), Signal::SIGCONT);
+            thread::sleep(Duration::from_micros(100));
         }
         bail!("pid {} reads its clock all the time", self.pid)
     }
 
-    fn stop(&self) -> Result<()> {
-        kill(Pid::from_raw(self.pid), Signal::SIGSTOP)
-            .with_context(|| format!("stopping pid {}", self.pid))?;
+    /// Waits until it stands.
+    fn stopped(&self) -> Result<()> {
         let start = Instant::now();
         while !states(self.pid)?.iter().all(|state| matches!(state, 'T' | 'Z' | 'X')) {
             if start.elapsed() > STOP_TIMEOUT {
-                let _ = kill(Pid::from_raw(self.pid), Signal::SIGCONT);
                 bail!("pid {} does not stop", self.pid);
             }
             thread::yield_now();

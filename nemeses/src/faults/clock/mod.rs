@@ -6,6 +6,8 @@ mod fault;
 mod hook;
 #[cfg(target_arch = "x86_64")]
 mod read;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod servers;
 mod skew;
 #[cfg(target_arch = "x86_64")]
 mod vdso;

@@ -1,10 +1,13 @@
 //! Reads the clock of another process, through that process' own eyes.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
+use super::hook::now;
 use super::vdso::{self, Vdso};
 
 /// Instructions that reading a clock may take.
@@ -23,6 +26,15 @@ pub(super) fn clock(pid: i32, vdso: &Vdso, clock: u64) -> Result<i64> {
     // It may have been killed meanwhile.
     let _ = ptrace::detach(thread, None);
     read.with_context(|| format!("reading the clock of pid {pid}"))
+}
+
+/// How far a clock of the process is from the true one; the true time of that; and how long it took to read.
+pub(super) fn offset(pid: i32, vdso: &Vdso, which: usize) -> Result<(i64, i64, Duration)> {
+    let before = now()[which];
+    let seen = clock(pid, vdso, which as u64)?;
+    let after = now()[which];
+    let true_ns = before + (after - before) / 2;
+    Ok((seen - true_ns, true_ns, Duration::from_nanos((after - before) as u64)))
 }
 
 fn stop(thread: Pid) -> Result<()> {

@@ -29,6 +29,8 @@ pub enum Op {
     Propose(Proposal),
     /// To know something.
     Read(Query),
+    /// To have another node lead. Only the leader can do that.
+    Transfer(NodeId),
 }
 
 /// What a client gets.
@@ -38,6 +40,8 @@ pub enum Answer {
     Reply(Reply),
     /// The members after a change.
     Members(Members),
+    /// The leader hands over, if the other one can take over soon.
+    Transferring,
     /// The leader did not take the proposal. Nothing was done.
     Refused(Refusal),
     /// There was no leader to be asked. Nothing was done.
@@ -162,11 +166,19 @@ impl Node {
                 self.gateway.writes.entry(key.clone()).or_insert(fresh).tickets.push(ticket);
                 self.dispatch(&key);
             }
+            Op::Transfer(to) => {
+                let answer = self.begin_transfer(&to).map_or_else(Answer::Refused, |()| Answer::Transferring);
+                self.out.answers.push((ticket, answer));
+            }
         }
     }
 
     /// Gives a pending write to the leader, if there is one.
     fn dispatch(&mut self, key: &Key) {
+        if self.hands_over() {
+            // The next leader gets it.
+            return;
+        }
         let (Some(leader), Some(write)) = (self.leader.clone(), self.gateway.writes.get_mut(key)) else {
             return;
         };
@@ -200,7 +212,8 @@ impl Node {
     }
 
     fn take_proposal(&mut self, id: RequestId, proposal: Proposal) -> Result<(), Refusal> {
-        if !matches!(self.role, Role::Leader(_)) {
+        // One that is about to stop leading takes nothing new: the other one could not catch up (thesis, §3.10).
+        if !matches!(self.role, Role::Leader(_)) || self.hands_over() {
             return Err(Refusal::NotLeader);
         }
         match proposal {

@@ -23,13 +23,14 @@ impl Node {
         self.canvass(&Body::PreVote { next_term, last });
     }
 
-    fn start_election(&mut self) {
+    /// Campaigns without asking first whether that could be won; `transfer` if the leader asked for it.
+    pub(super) fn start_election(&mut self, transfer: bool) {
         self.reset_election_timer();
         self.stats.elections += 1;
         self.set_vote(Vote { term: self.vote.term + 1, voted_for: Some(self.config.id.clone()) });
         self.role = Role::Candidate { granted: BTreeSet::new() };
         let last = self.log.last();
-        self.canvass(&Body::RequestVote { last });
+        self.canvass(&Body::RequestVote { last, transfer });
     }
 
     /// Asks the others for their votes and counts the node's own.
@@ -81,7 +82,7 @@ impl Node {
             return;
         }
         match self.role {
-            Role::PreCandidate { .. } => self.start_election(),
+            Role::PreCandidate { .. } => self.start_election(false),
             _ => self.become_leader(),
         }
     }

@@ -5,6 +5,8 @@
 //! state. Its clock may be slow and theirs fast: if each runs at a rate within 1 ± d of the true one, a promise of T lasts at
 //! least T/(1+d), and a lease that the leader measures as L lasts at most L/(1-d); so L = T × (1-d)/(1+d).
 //!
+//! A leader that hands over (see [`transfer`](super::transfer)) frees its followers from their promise, and so ends its lease.
+//!
 //! Beyond that bound, or when a clock jumps, a new leader may be elected while the old one still trusts its lease: reads
 //! are then stale.
 
@@ -27,9 +29,16 @@ pub(super) struct Lease {
     rounds: VecDeque<(u64, u64)>,
     /// Until then nobody else leads.
     until_ms: u64,
+    /// It was given up for the rest of the term.
+    over: bool,
 }
 
 impl Leadership {
+    /// Followers were freed from their promise, and when they make use of it is not known: no more leases in this term.
+    pub(super) fn give_up_lease(&mut self) {
+        self.lease = Lease { over: true, ..Lease::default() };
+    }
+
     /// What is sent now begins a new round: who answers it was a follower after this moment.
     pub(super) fn begin_lease_round(&mut self, now: u64) {
         self.round += 1;
@@ -55,6 +64,9 @@ impl Node {
         let lease_ms = self.lease_ms(leases);
         let now = self.now;
         let Some(Leadership { lease, .. }) = self.leadership() else { return };
+        if lease.over {
+            return;
+        }
         if answered == u64::MAX {
             // A cluster of one.
             lease.until_ms = now + lease_ms;

@@ -152,6 +152,8 @@ pub enum Refusal {
     ChangeInProgress,
     /// The change would leave no member.
     LastMember,
+    /// Leadership cannot be handed to that node: it is the leader, or no member, or a transfer is under way.
+    NoTransfer,
 }
 
 /// A message from one node to another.
@@ -189,7 +191,12 @@ pub enum Body {
     RequestVote {
         /// Where the sender's log ends.
         last: LogPos,
+        /// Whether the leader itself has asked for this election (thesis, §4.2.3).
+        #[serde(default)]
+        transfer: bool,
     },
+    /// The leader wants the receiver, whose log is as long as its own, to campaign at once (thesis, §3.10).
+    TimeoutNow,
     /// The answer to [`Body::RequestVote`].
     VoteReply {
         /// Yes or no.

@@ -14,6 +14,7 @@
 //! | [`read_index`] | linearizable reads without a log entry |
 //! | [`lease`] | linearizable reads without a message, as long as clocks keep to a bound |
 //! | [`membership`] | changes of the members by one server |
+//! | [`transfer`] | handing leadership over |
 //! | [`snapshot`] | taking, sending and installing snapshots |
 //! | [`client`] | requests of clients: forwarding, retries, deadlines, answers |
 //! | [`log`], [`message`] | the log in memory; what is kept and said |
@@ -28,6 +29,7 @@ pub mod node;
 pub mod read_index;
 pub mod replication;
 pub mod snapshot;
+pub mod transfer;
 
 pub use client::{Answer, Op, Request};
 pub use lease::Leases;

@@ -175,6 +175,7 @@ impl Node {
         self.follow_the_leader();
         self.dispatch_reads();
         self.replicate();
+        self.hand_over();
         self.out.sync = self.must_sync();
         std::mem::take(&mut self.out)
     }
@@ -195,6 +196,7 @@ impl Node {
                     leadership.broadcast = true;
                 }
                 self.check_quorum();
+                self.give_up_transfer();
             }
             _ if self.now >= self.election_deadline_ms => self.start_pre_vote(),
             _ => {}
@@ -204,7 +206,9 @@ impl Node {
 
     fn receive(&mut self, message: Message) {
         let Message { from, term, body, .. } = message;
-        if matches!(body, Body::RequestVote { .. }) && (self.hears_a_leader() || self.has_promised()) {
+        if matches!(body, Body::RequestVote { transfer: false, .. })
+            && (self.hears_a_leader() || self.has_promised())
+        {
             // A server that was removed, or cut off, must not disturb a working cluster (thesis, §4.2.3).
             return;
         }
@@ -215,7 +219,8 @@ impl Node {
         match body {
             Body::PreVote { next_term, last } => self.on_pre_vote(from, next_term, last),
             Body::PreVoteReply { next_term, granted } => self.on_pre_vote_reply(from, next_term, granted),
-            Body::RequestVote { last } => self.on_request_vote(from, term, last),
+            Body::RequestVote { last, .. } => self.on_request_vote(from, term, last),
+            Body::TimeoutNow => self.on_timeout_now(term),
             Body::VoteReply { granted } => self.on_vote_reply(from, term, granted),
             Body::Append { prev, entries, commit, round } => {
                 self.on_append(from, term, prev, entries, commit, round);

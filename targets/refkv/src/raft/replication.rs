@@ -4,6 +4,7 @@ use super::lease::Lease;
 use super::message::{Body, Entry, LogPos, NodeId, Payload};
 use super::node::{Node, Role};
 use super::read_index::RemoteBatch;
+use super::transfer::Transfer;
 use crate::bug::BugKind;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,6 +24,7 @@ pub(super) struct Leadership {
     pub(super) round: u64,
     pub(super) reads: VecDeque<RemoteBatch>,
     pub(super) lease: Lease,
+    pub(super) transfer: Option<Transfer>,
 }
 
 /// What a leader knows about one peer.
@@ -42,8 +44,8 @@ pub(super) struct Progress {
 impl Leadership {
     pub(super) fn new(peers: Vec<NodeId>, last: u64, now: u64) -> Leadership {
         let progress = peers.into_iter().map(|id| (id, Progress::new(last, now))).collect();
-        let (reads, lease) = Default::default();
-        Leadership { progress, heartbeat_due_ms: now, broadcast: true, round: 0, reads, lease }
+        let (reads, lease, transfer) = Default::default();
+        Leadership { progress, heartbeat_due_ms: now, broadcast: true, round: 0, reads, lease, transfer }
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod history;
 pub(crate) mod invariants;
 pub(crate) mod network;
+pub(crate) mod transfer;
 
 use clients::SimClient;
 use history::ClientOp;
@@ -16,7 +17,7 @@ use rand::{Rng, SeedableRng};
 use squall_refkv::bug::Bugs;
 use squall_refkv::raft::message::Proposal;
 use squall_refkv::raft::{
-    Change, Config, Durable, Input, Leases, Members, Node, NodeId, Op, Output, Record, Request,
+    Body, Change, Config, Durable, Input, Leases, Members, Node, NodeId, Op, Output, Record, Request,
 };
 use std::collections::BTreeMap;
 
@@ -66,6 +67,8 @@ pub(crate) struct Plan {
     pub(crate) pause: f64,
     /// A node is added or removed.
     pub(crate) change: f64,
+    /// Nodes are asked to hand leadership over.
+    pub(crate) transfer: f64,
 }
 
 impl Plan {
@@ -90,6 +93,7 @@ impl Plan {
             partition,
             pause,
             change,
+            transfer: if rng.random_bool(0.6) { 0.004 } else { 0.0 },
         }
     }
 }
@@ -104,6 +108,8 @@ pub(crate) struct Covered {
     pub(crate) crashes: usize,
     pub(crate) snapshots_installed: u64,
     pub(crate) members_changed: usize,
+    /// Leaders that told another node to take over.
+    pub(crate) transfers: usize,
 }
 
 struct Server {
@@ -278,6 +284,7 @@ impl World {
         server.node = Some(node);
         server.write(&output);
         for message in output.messages {
+            self.covered.transfers += usize::from(matches!(message.body, Body::TimeoutNow));
             self.network.send(self.now, &self.plan.weather, &mut self.rng, message);
         }
         for (ticket, answer) in output.answers {
@@ -329,6 +336,10 @@ impl World {
         }
         if self.rng.random_bool(self.plan.change) {
             self.change_members();
+        }
+        if self.rng.random_bool(self.plan.transfer) {
+            let to = self.any_name();
+            self.hand_over_to(&to);
         }
     }
 

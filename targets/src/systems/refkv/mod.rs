@@ -17,7 +17,7 @@ use self::http::Http;
 use crate::agent::Spawn;
 use crate::cluster::{Cluster, DATA_DIR, NodeHandle};
 use crate::systems::host;
-use crate::target::{Membership, Primaries, Target, TargetOptions};
+use crate::target::{Flags, Membership, Primaries, Target, TargetOptions, Transfer};
 
 /// The target's name.
 pub const NAME: &str = "refkv";
@@ -30,6 +30,7 @@ pub const OPTIONS: &[(&str, &str)] = &[
 ];
 
 const MEMBERS: &[&str] = &["v1", "members"];
+const LEADER: &[&str] = &["leader"];
 const CLIENT_PORT: u16 = 8080;
 const PEER_PORT: u16 = 7080;
 /// Above the server's own 3 s, so that it is the server that says what it knows; below the 5 s after which a run gives an
@@ -69,7 +70,8 @@ impl RefKv {
         })
     }
 
-    fn argv(&self, cluster: &Cluster, id: &str, join: bool) -> Vec<String> {
+    /// The command line. Of a flag that is among those of the options and among these, these count.
+    fn argv(&self, cluster: &Cluster, id: &str, join: bool, flags: &[String]) -> Vec<String> {
         let members: Vec<String> = cluster
             .nodes
             .iter()
@@ -86,7 +88,9 @@ impl RefKv {
         ];
         argv.extend(own.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]));
         argv.extend(join.then(|| "--join".to_owned()));
-        argv.extend(self.flags.iter().cloned());
+        let name = |flag: &String| flag.split_once('=').map_or(flag.clone(), |(name, _)| name.to_owned());
+        let overridden = |flag: &String| flags.iter().any(|other| name(other) == name(flag));
+        argv.extend(self.flags.iter().filter(|flag| !overridden(flag)).chain(flags).cloned());
         argv
     }
 
@@ -131,10 +135,7 @@ impl Target for RefKv {
 
     /// Starts a member, or, once the others have removed it, a node that waits to be added again.
     async fn start(&self, cluster: &Cluster, node: &NodeHandle) -> Result<()> {
-        let join = self.was_removed(cluster, node).await;
-        let argv = self.argv(cluster, node.name(), join);
-        node.spawn(Spawn { name: NAME.into(), argv, ..Spawn::default() }).await?;
-        Ok(())
+        self.start_with(cluster, node, &[]).await
     }
 
     async fn ready(&self, node: &NodeHandle) -> Result<()> {
@@ -156,12 +157,50 @@ impl Target for RefKv {
     fn membership(&self) -> Option<&dyn Membership> {
         Some(self)
     }
+
+    fn flags(&self) -> Option<&dyn Flags> {
+        Some(self)
+    }
+
+    fn transfer(&self) -> Option<&dyn Transfer> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Flags for RefKv {
+    fn choices(&self) -> &[&[&str]] {
+        &[
+            &["--election-timeout-ms=150"],
+            &["--election-timeout-ms=2000"],
+            &["--heartbeat-ms=350"],
+            &["--snapshot-every=5"],
+        ]
+    }
+
+    async fn start_with(&self, cluster: &Cluster, node: &NodeHandle, flags: &[String]) -> Result<()> {
+        let join = self.was_removed(cluster, node).await;
+        let argv = self.argv(cluster, node.name(), join, flags);
+        node.spawn(Spawn { name: NAME.into(), argv, ..Spawn::default() }).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Transfer for RefKv {
+    async fn transfer(&self, from: &NodeHandle, to: &NodeHandle) -> Result<()> {
+        let body = json!({"to": to.name()});
+        match self.status.call(Method::POST, &from.node, LEADER, Some(body), None).await {
+            Ok(_) => Ok(()),
+            Err(failure) => bail!("{}: a transfer to {}: {failure}", from.name(), to.name()),
+        }
+    }
 }
 
 #[async_trait]
 impl Primaries for RefKv {
     async fn primaries(&self, cluster: &Cluster) -> Vec<String> {
-        let answers = self.ask_all(cluster.nodes.iter(), &["leader"]).await;
+        let answers = self.ask_all(cluster.nodes.iter(), LEADER).await;
         let mut leaders: Vec<String> = answers
             .into_iter()
             .filter(|(_, answer)| answer["role"] == "leader")
