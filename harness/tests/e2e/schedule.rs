@@ -80,6 +80,8 @@ fn a_file_decides_what_strikes_when_and_recovery_is_measured() {
     assert!(run.verdict()["totals"]["recovery_ns"].as_u64().is_some());
     assert!(said.stdout.contains("recovered in "), "{said:#?}");
     assert!(run.text("report.html").contains("recovered in "));
+    let checked = folder.squall("check latest --json").code(0).json();
+    assert_eq!(checked["recovery"], recoveries[1], "it is read off the history");
     assert_eq!(run.config()["schedule"].as_str(), Some(STORM), "the file goes with the run");
     assert!(said.line("again").contains("--schedule storm.toml"));
 }

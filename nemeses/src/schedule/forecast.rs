@@ -10,6 +10,7 @@ use squall_workloads::generator::{GeneratorExt as _, Reply, Simulation};
 use super::player::Player;
 use crate::recovery::RECOVER;
 use crate::together::{TOGETHER, Together};
+use crate::words::count;
 
 /// What a schedule is going to do: the whole of it, found by playing it without a cluster.
 #[derive(Clone, Debug, Serialize)]
@@ -84,7 +85,7 @@ impl Forecast {
         let mut lines: Vec<String> =
             log().take(LOGGED).map(|act| format!("{}: {}", act.when().trim_start(), act.what())).collect();
         if log().count() > LOGGED {
-            lines.push(format!("and {} more phases", log().count() - LOGGED));
+            lines.push(format!("and {}", count((log().count() - LOGGED) as u64, "more phase")));
         }
         let injections = || self.acts.iter().filter(|act| act.act == ActKind::Inject);
         let Some(first) = injections().next() else {
