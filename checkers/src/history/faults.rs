@@ -180,6 +180,7 @@ impl fmt::Display for FaultSummary {
                 "flags" => "restart with other flags",
                 "leader" => "leadership transfer",
                 "replace" => "replacement",
+                "regions" => "region map",
                 fault => fault,
             };
             let plural = if count.total() == 1 { "" } else { "s" };

@@ -188,7 +188,7 @@ fn controller() -> Result<()> {
         ensure!(
             summary
                 == "1 clock skew, 1 processor quota, 1 crash-loop, 1 restart with other flags, 2 kills, 1 memory limit, \
-                    2 packet faults, 6 partitions (1 unconfirmed), 3 pauses, 1 regions, 1 restart, 1 rolling restart, \
+                    2 packet faults, 6 partitions (1 unconfirmed), 3 pauses, 1 region map, 1 restart, 1 rolling restart, \
                     1 slow node, 2 terminations",
             "{summary}"
         );
