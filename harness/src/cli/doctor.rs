@@ -168,8 +168,6 @@ impl<'a> Asked<'a> {
             membership: self.target.as_ref().is_none_or(|(_, target)| target.membership().is_some()),
             transfer: self.target.as_ref().is_none_or(|(_, target)| target.transfer().is_some()),
             flags: self.target.as_ref().is_none_or(|(_, target)| target.flags().is_some()),
-            flags: self.target.as_ref().is_none_or(|(_, target)| target.flags().is_some()),
-            transfer: self.target.as_ref().is_none_or(|(_, target)| target.transfer().is_some()),
             interval: Duration::from_secs(1),
         };
         self.squall.schedule_of_list(nemeses, &setting)
