@@ -3,6 +3,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
+use squall_targets::Target;
 
 use crate::grudge::Shape;
 use crate::nemesis::Nemesis;
@@ -46,6 +47,21 @@ pub struct Setting {
     pub flags: bool,
     /// Mean time from one operation of a package to its next.
     pub interval: Duration,
+}
+
+impl Setting {
+    /// What this target can do, on so many nodes; without one, whatever a target may be able to do.
+    pub fn of(target: Option<&dyn Target>, nodes: usize, interval: Duration) -> Setting {
+        let can = |able: fn(&dyn Target) -> bool| target.is_none_or(able);
+        Setting {
+            nodes,
+            primaries: can(|target| target.primaries().is_some()),
+            membership: can(|target| target.membership().is_some()),
+            transfer: can(|target| target.transfer().is_some()),
+            flags: can(|target| target.flags().is_some()),
+            interval,
+        }
+    }
 }
 
 impl Package {

@@ -162,14 +162,8 @@ impl<'a> Asked<'a> {
 
     /// What these nemeses would do.
     fn schedule(&self, nemeses: &str) -> Result<Schedule> {
-        let setting = Setting {
-            nodes: self.nodes,
-            primaries: self.target.as_ref().is_none_or(|(_, target)| target.primaries().is_some()),
-            membership: self.target.as_ref().is_none_or(|(_, target)| target.membership().is_some()),
-            transfer: self.target.as_ref().is_none_or(|(_, target)| target.transfer().is_some()),
-            flags: self.target.as_ref().is_none_or(|(_, target)| target.flags().is_some()),
-            interval: Duration::from_secs(1),
-        };
+        let target = self.target.as_ref().map(|(_, target)| target.as_ref());
+        let setting = Setting::of(target, self.nodes, Duration::from_secs(1));
         self.squall.schedule_of_list(nemeses, &setting)
     }
 

@@ -166,14 +166,7 @@ fn plan(squall: &Squall, args: &TestArgs, store: &Store, seed: u64, quiet: bool)
         ))
         .into());
     }
-    let setting = Setting {
-        nodes: nodes.len(),
-        primaries: target.primaries().is_some(),
-        membership: target.membership().is_some(),
-        transfer: target.transfer().is_some(),
-        flags: target.flags().is_some(),
-        interval: args.interval,
-    };
+    let setting = Setting::of(Some(target.as_ref()), nodes.len(), args.interval);
     let (schedule, schedule_text) = schedule(squall, args, &setting, store)?;
     let config = RunConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),

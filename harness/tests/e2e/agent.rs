@@ -31,17 +31,21 @@ fn name(request: &Request) -> &'static str {
         Request::Ping => "ping",
         Request::Spawn(_) => "spawn",
         Request::Kill => "kill",
+        Request::Terminate { .. } => "terminate",
         Request::Pids => "pids",
+        Request::Commands => "commands",
         Request::Wipe => "wipe",
         Request::Probe { .. } => "probe",
         Request::Inject { .. } => "inject",
+        Request::Observe { .. } => "observe",
         Request::Heal { .. } => "heal",
         Request::End => "end",
     }
 }
 
-const REQUESTS: [&str; 10] =
-    ["setup", "ping", "spawn", "kill", "pids", "wipe", "probe", "inject", "heal", "end"];
+const REQUESTS: [&str; 13] = [
+    "setup", "ping", "spawn", "kill", "terminate", "pids", "commands", "wipe", "probe", "inject", "observe", "heal", "end",
+];
 
 #[test]
 fn every_request_has_an_example() {
