@@ -44,7 +44,19 @@ fn name(request: &Request) -> &'static str {
 }
 
 const REQUESTS: [&str; 13] = [
-    "setup", "ping", "spawn", "kill", "terminate", "pids", "commands", "wipe", "probe", "inject", "observe", "heal", "end",
+    "setup",
+    "ping",
+    "spawn",
+    "kill",
+    "terminate",
+    "pids",
+    "commands",
+    "wipe",
+    "probe",
+    "inject",
+    "observe",
+    "heal",
+    "end",
 ];
 
 #[test]
