@@ -22,6 +22,10 @@ pub struct Entry {
     pub parameters: &'static [Named],
     /// What its receipts prove.
     pub receipt: &'static str,
+    /// By what it is done, and where it differs, in which environment.
+    pub mechanism: &'static str,
+    /// What ends it.
+    pub heals: &'static str,
     /// Makes its package, given what followed the colon; `None` breaks nothing.
     pub build: fn(Option<&str>, &Setting) -> Result<Option<Package>>,
 }
@@ -33,7 +37,13 @@ impl Entry {
         about: &'static str,
         build: fn(Option<&str>, &Setting) -> Result<Option<Package>>,
     ) -> Entry {
-        Entry { name, about, ops: ("", ""), parameters: &[], receipt: "what it measures", build }
+        let (receipt, mechanism, heals) = ("what it measures", "its own", "its own way");
+        Entry { name, about, ops: ("", ""), parameters: &[], receipt, mechanism, heals, build }
+    }
+
+    /// Its row in a table of faults, in Markdown, without the last line's end: name, mechanism, receipt, what ends it.
+    pub fn row(&self) -> String {
+        format!("| `{}` | {} | {} | {} |", self.name, self.mechanism, self.receipt, self.heals)
     }
 }
 
@@ -45,6 +55,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("", ""),
         parameters: &[],
         receipt: "nothing",
+        mechanism: "nothing",
+        heals: "nothing to heal",
         build: package::none,
     },
     Entry {
@@ -56,6 +68,8 @@ pub static ALL: [Entry; 21] = [
         parameters: &grudge::SHAPES,
         receipt: "the cut directions read back from the kernel, and the connections that were reset; after healing, the packets \
                   that were dropped, in how many cuts",
+        mechanism: "one nft set of address pairs on the switch between the nodes (local), or on what each node receives (ssh); iptables where there is no nft. Flapping is done by the agent",
+        heals: "the rules go, also with the agent: nft drops a table whose owner died",
         build: package::partition,
     },
     Entry {
@@ -68,6 +82,8 @@ pub static ALL: [Entry; 21] = [
         parameters: &packets::PRESETS,
         receipt: "the senders whose packets are held, and by what; after healing, how many packets were lost, delayed (and \
                   for how long), doubled or corrupted",
+        mechanism: "tc netem on the receiver's side, where the kernel has it; else a netfilter queue (iptables) on the receiving node and an engine in the agent",
+        heals: "the rules go; when nobody serves the queue, packets pass",
         build: package::packets,
     },
     Entry {
@@ -79,6 +95,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-regions", "stop-regions"),
         parameters: &regions::MAPS,
         receipt: "as for packets",
+        mechanism: "as for packets",
+        heals: "as for packets",
         build: package::regions,
     },
     Entry {
@@ -88,6 +106,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-clock", "stop-clock"),
         parameters: &clock::PRESETS,
         receipt: "the time that a process of the target sees, read through its own eyes",
+        mechanism: "the clock functions in the vDSO of the target's processes are replaced, in new ones before their first instruction (x86-64)",
+        heals: "the skew goes to nothing; it has a lease of seconds in each process, which runs out when the agent dies",
         build: package::clock,
     },
     Entry {
@@ -96,6 +116,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("kill", "start"),
         parameters: &nodes::SPECS,
         receipt: "the pids that are gone, and how they ended; after restarting, the pids that run",
+        mechanism: "SIGKILL to all of the target's processes",
+        heals: "the target is started again",
         build: package::kill,
     },
     Entry {
@@ -106,6 +128,8 @@ pub static ALL: [Entry; 21] = [
         parameters: &nodes::SPECS,
         receipt: "how each process ended and how long that took, and which had to be killed; after restarting, the pids \
                   that run",
+        mechanism: "SIGTERM to all of the target's processes, SIGKILL after the time of grace",
+        heals: "the target is started again",
         build: process_packages::term,
     },
     Entry {
@@ -114,6 +138,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("restart", "await-restart"),
         parameters: &nodes::SPECS,
         receipt: "the pids that are gone, those that run, and when the node answered again",
+        mechanism: "SIGKILL, and the target is started again at once",
+        heals: "it is waited for",
         build: process_packages::restart,
     },
     Entry {
@@ -123,6 +149,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("roll", "await-roll"),
         parameters: &nodes::SPECS,
         receipt: "for each node the pids that are gone, those that run, and when it answered again",
+        mechanism: "as restart, node after node",
+        heals: "it is waited for",
         build: process_packages::rolling,
     },
     Entry {
@@ -131,6 +159,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-crash-loop", "stop-crash-loop"),
         parameters: &nodes::SPECS,
         receipt: "the pids that are gone, one after the other; in the end, those that run",
+        mechanism: "SIGKILL after each start",
+        heals: "the target is started again",
         build: process_packages::crash_loop,
     },
     Entry {
@@ -139,6 +169,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("pause", "resume"),
         parameters: &nodes::SPECS,
         receipt: "every process in state T in /proc; after resuming, none",
+        mechanism: "SIGSTOP to all of the target's processes and their children",
+        heals: "SIGCONT, also when the agent ends",
         build: package::pause,
     },
     Entry {
@@ -149,6 +181,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("power-off", "power-on"),
         parameters: &POWER,
         receipt: "the pids that are gone; how many bytes, files and names were thrown away",
+        mechanism: "a FUSE file system under the data directory, which knows what was fsynced; SIGKILL, then what was not is dropped",
+        heals: "the target is started again, on what the disk kept",
         build: package::power,
     },
     Entry {
@@ -159,6 +193,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-disk", "stop-disk"),
         parameters: &disk::PRESETS,
         receipt: "after healing, how many fsyncs, reads and writes failed, were refused or delayed (and for how long)",
+        mechanism: "a FUSE file system under the data directory answers fsync, read and write with errors, late, or with no space",
+        heals: "it answers as it should; what ended is started again",
         build: package::disk,
     },
     Entry {
@@ -169,6 +205,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-files", "stop-files"),
         parameters: &files::PRESETS,
         receipt: "the file and the places, read back; after healing, how much of the damage is still there",
+        mechanism: "the agent writes into the target's files",
+        heals: "not at all, but for restore: damage stays",
         build: package::files,
     },
     Entry {
@@ -178,6 +216,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-slow", "stop-slow"),
         parameters: &throttle::SHARES,
         receipt: "the share of the time in which all processes stood in state T, and the processor time that they got",
+        mechanism: "SIGSTOP and SIGCONT in turns of a tenth of a second, by the agent",
+        heals: "SIGCONT, also when the agent ends",
         build: process_packages::slow,
     },
     Entry {
@@ -187,6 +227,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-cpu", "stop-cpu"),
         parameters: &throttle::QUOTAS,
         receipt: "the processor time that it got, and how often it was stopped: never, if it did not need more",
+        mechanism: "SIGSTOP when the share of a tenth of a second is used up and SIGCONT at its end, by the agent",
+        heals: "SIGCONT, also when the agent ends",
         build: process_packages::cpu,
     },
     Entry {
@@ -197,6 +239,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-memory", "stop-memory"),
         parameters: &throttle::HEADROOMS,
         receipt: "the limit (RLIMIT_DATA) read back from /proc; after healing, how much was left, and which processes ended",
+        mechanism: "RLIMIT_DATA of each process, by prlimit",
+        heals: "the limit goes; what ended is started again",
         build: process_packages::memory,
     },
     Entry {
@@ -207,6 +251,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-flags", "stop-flags"),
         parameters: &[("--FLAG=VALUE", "a flag of the target's command line")],
         receipt: "the command lines in /proc, and when the node answered again",
+        mechanism: "the target's own capability: it is started with other arguments",
+        heals: "it is started as it was",
         build: process_packages::flags,
     },
     Entry {
@@ -215,6 +261,8 @@ pub static ALL: [Entry; 21] = [
         ops: ("transfer-leader", "await-leader"),
         parameters: &leader::ACTS,
         receipt: "that the other one leads, by its own word, and after how long",
+        mechanism: "the target's own capability (refkv: leadership transfer)",
+        heals: "the leader is waited for",
         build: process_packages::leader,
     },
     Entry {
@@ -228,6 +276,8 @@ pub static ALL: [Entry; 21] = [
             None => &[],
         },
         receipt: "the members without it, the pids that are gone; then the members with it, and its answer to clients",
+        mechanism: "the target's own capability: removed, wiped, added as a new member",
+        heals: "whatever is missing is added again",
         build: process_packages::replace,
     },
     Entry {
@@ -241,6 +291,8 @@ pub static ALL: [Entry; 21] = [
             None => &[],
         },
         receipt: "the members as the nodes that stay see them",
+        mechanism: "the target's own capability: removed and added through other members",
+        heals: "whatever is missing is added again",
         build: package::membership,
     },
 ];

@@ -6,9 +6,9 @@ use squall_refkv::{BUGS, Bug};
 
 use super::BadArgument;
 use super::args::Listed;
-use crate::Squall;
 use crate::exit::Exit;
 use crate::explain::{TOPICS, Topic, topic};
+use crate::{NemesisEntry, Squall};
 
 /// Prints names of one kind, each with a line about it.
 pub(super) fn list(squall: &Squall, what: Listed, json: bool) -> Result<Exit> {
@@ -47,13 +47,13 @@ pub(super) fn explain(squall: &Squall, name: &str) -> Result<Exit> {
     let mut found = Vec::new();
     found.extend(topic(name).map(topic_text));
     found.extend(BUGS.iter().filter(|bug| bug.name == name).map(bug_text));
+    found.extend(squall.nemeses.iter().filter(|nemesis| nemesis.name == name).map(nemesis_text));
     let mut named = |kind: &str, entry: &str, about: &str| {
         if entry == name {
             found.push(format!("{name} ({kind})\n  {about}\n"));
         }
     };
     squall.workloads.iter().for_each(|w| named("workload", w.name, w.about));
-    squall.nemeses.iter().for_each(|n| named("nemesis", n.name, n.about));
     squall.checkers.iter().for_each(|c| named("checker", c.name, c.about));
     squall.targets.iter().for_each(|t| named("target", t.name, t.about));
     if let Ok(model) = find_model(name).as_ref()
@@ -102,6 +102,26 @@ fn bug_text(bug: &Bug) -> String {
         "{name} (bug of refkv {design})\n  {}\n\n  shows as   {anomalies}\n  how        {recipe}\n  violates   {section}\n  \
          see it     squall demo --bug {name}\n",
         wrap(breaks)
+    )
+}
+
+fn nemesis_text(nemesis: &NemesisEntry) -> String {
+    let NemesisEntry { name, about, parameters, receipt, mechanism, heals, .. } = nemesis;
+    let parameters: String = match parameters.iter().map(|(name, _)| name.len()).max() {
+        None => String::new(),
+        Some(width) => parameters
+            .iter()
+            .map(|(name, about)| format!("    {name:<width$}  {about}\n"))
+            .chain(["\n".into()])
+            .collect(),
+    };
+    let line = |label: &str, text: &str| format!("  {label}\n    {}\n", wrap(text).replace('\n', "\n  "));
+    format!(
+        "{name} (nemesis)\n  {}\n\n{parameters}{}{}{}",
+        wrap(about),
+        line("done by", mechanism),
+        line("proven by", receipt),
+        line("ended by", heals)
     )
 }
 
