@@ -110,6 +110,14 @@ impl TestNet {
     }
 }
 
+/// So that a test may have one after the other.
+impl Drop for TestNet {
+    fn drop(&mut self) {
+        let nodes: String = (1..=self.n).map(|i| format!("ip netns del n{i}; ")).collect();
+        sh(&format!("{nodes} ip link del br0; umount /run"));
+    }
+}
+
 /// The address of a node.
 pub(crate) fn address(i: usize, version: u8) -> IpAddr {
     if version == 4 { format!("10.92.0.{i}") } else { format!("fd92::{i}") }.parse().unwrap()

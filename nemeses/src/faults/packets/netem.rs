@@ -54,7 +54,7 @@ impl Netem {
     /// Whether the kernel has netem and what leads packets to it, found out by making one of each.
     pub(super) fn probe() -> Result<()> {
         let line = ifb(0);
-        ip(&make(&line))?;
+        make(&line)?;
         let tried = tc(&[
             format!("qdisc replace dev {line} root netem delay 1ms"),
             format!("qdisc add dev {line} ingress"),
@@ -87,7 +87,7 @@ impl Netem {
         let (line, pref) = (ifb(self.made), PREF + self.made);
         let (before, seen_before) = Default::default();
         self.lines.insert(*from, Line { by: by.clone(), number: self.made, before, seen_before });
-        ip(&make(&line))?;
+        make(&line)?;
         let (protocol, matches) = match from {
             IpAddr::V4(from) => ("ip", format!("ip src {from}/32")),
             IpAddr::V6(from) => ("ipv6", format!("ip6 src {from}/128")),
@@ -283,9 +283,12 @@ fn ip(commands: &str) -> Result<()> {
     run("ip", &["-batch", "-"], &format!("{commands}\n")).map(drop)
 }
 
-/// Makes an intermediate device, up. Without an address it says nothing of its own, which its queue would count.
-fn make(device: &str) -> String {
-    format!("link add {device} addrgenmode none type ifb\nlink set {device} up")
+/// Makes an intermediate device, up.
+fn make(device: &str) -> Result<()> {
+    ip(&format!("link add {device} type ifb"))?;
+    // Without an address it says nothing of its own, which its queue would count. A kernel without IPv6 knows no such mode.
+    let _ = ip(&format!("link set {device} addrgenmode none"));
+    ip(&format!("link set {device} up"))
 }
 
 /// The device by which packets of this address come, as far as the routes tell.
