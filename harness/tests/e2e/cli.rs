@@ -47,7 +47,7 @@ fn a_value_that_cannot_be_is_refused_with_what_can() {
     for (args, says) in [
         ("test --nodes 0", ["--nodes", "1 to 9"]),
         ("test --nodes 10", ["--nodes", "1 to 9"]),
-        ("test --nodes three", ["--nodes", "invalid digit"]),
+        ("test --nodes three", ["--nodes three", "--env ssh"]),
         ("test --time-limit 5", ["--time-limit", "30s"]),
         ("test --time-limit 0s", ["--time-limit", "longer than nothing"]),
         ("test --time-limit soon", ["--time-limit", "30s"]),
