@@ -113,8 +113,8 @@ impl TestNet {
 /// So that a test may have one after the other.
 impl Drop for TestNet {
     fn drop(&mut self) {
-        let nodes: String = (1..=self.n).map(|i| format!("ip netns del n{i}; ")).collect();
-        sh(&format!("{nodes} ip link del br0; umount /run"));
+        let nodes: String = (1..=self.n).map(|i| format!("ip link del v{i}; ip netns del n{i}; ")).collect();
+        sh(&format!("{nodes} ip link del br0; true"));
     }
 }
 
