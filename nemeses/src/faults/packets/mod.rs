@@ -478,7 +478,7 @@ mod tests {
         const AGENT: &str = "SQUALL_TEST_AGENT";
         if std::env::var_os(AGENT).is_some() {
             let mut fault = packets();
-            fault.inject(&args(1, 4, "delay=600s"), &[]).unwrap();
+            fault.inject(&args(1, 4, "delay=60s"), &[]).unwrap();
             println!("in force");
             std::thread::sleep(Duration::from_secs(60));
             return;
@@ -521,7 +521,7 @@ mod tests {
                 let net = TestNet::new(2);
                 for heals in [true, false] {
                     let mut fault = by_each(&net, 2).swap_remove(0);
-                    net.on(2, || fault.inject(&args(1, 4, "delay=600s"), &[])).unwrap();
+                    net.on(2, || fault.inject(&args(1, 4, "delay=60s"), &[])).unwrap();
                     assert!(!net.reaches(1, 2, 4));
                     assert!(net.reaches(2, 1, 4), "one direction only");
                     if heals {
