@@ -22,7 +22,7 @@ fn in_guest(folder: &Folder, show: &str, args: &str) -> Option<(Option<i32>, Str
 
 #[test]
 fn packet_faults_are_made_by_netem_where_the_kernel_has_it() {
-    let args = "test --nodes 3 --time-limit 12s -n regions:a-b=10ms,packets:delay=20ms@all --interval 3s --rate 20 \
+    let args = "test --nodes 3 --time-limit 50s -n regions:a-b=10ms,packets:delay=20ms@all --interval 6s --rate 20 \
                 --op-timeout 10s -q";
     let Some((code, printed)) = in_guest(&Folder::new(), "results/runs/*/faults.jsonl", args) else { return };
     assert_eq!(code, Some(0), "{printed}");
