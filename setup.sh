@@ -5,7 +5,8 @@
 # off) among that; where it is missing, those tests say so and do nothing. Run it as root, or with sudo at hand.
 #
 # With `--qemu` it also installs qemu (some 150 MB with what it needs) and puts Debian's cloud kernel (27 MB, unpacked 120 MB)
-# into the user's cache, not into /boot: some tests need a kernel with netem, and boot one in a virtual machine.
+# into the user's cache, not into /boot: some tests need a kernel with netem, and boot one in a virtual machine. They take
+# minutes: `SQUALL_GUEST=1 cargo test netem` asks for them.
 set -eu
 
 programs="ip:iproute2 nft:nftables iptables:iptables"
@@ -15,7 +16,7 @@ for option in "$@"; do
     case "$option" in
     --all)
         programs="$programs etcd:etcd-server python3:python3 redis-server:redis-server sqlite3:sqlite3"
-        programs="$programs java:openjdk-17-jre-headless ssh:openssh-client sshd:openssh-server"
+        programs="$programs ssh:openssh-client sshd:openssh-server"
         ;;
     --qemu)
         programs="$programs qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod"

@@ -305,3 +305,15 @@ fn mistakes_in_the_file_are_told_with_the_file() {
         refused(&folder, "test", &says);
     }
 }
+
+#[test]
+fn the_page_of_faults_says_what_the_registry_says() {
+    let page = include_str!("../../docs/FAULTS.md");
+    for entry in squall_nemeses::registry::ALL.iter().filter(|entry| entry.name != "none") {
+        assert!(
+            page.contains(&entry.row()),
+            "cargo bench -p squall --bench faults makes the page anew: {}",
+            entry.row()
+        );
+    }
+}

@@ -1,10 +1,9 @@
-//! Real servers under a skewed clock: what they say themselves, from outside. One in C (redis), one in Go (etcd), and a
-//! Java virtual machine. What is not installed is left out, with a line that says so.
+//! Real servers under a skewed clock: what they say themselves, from outside. One in C (redis) and one in Go (etcd). What is
+//! not installed is left out, with a line that says so.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,16 +16,12 @@ use crate::faults::testnet::in_namespaces;
 /// How far the answer of a server may be off: some tell whole seconds only, and a busy machine is late.
 const TOLERANCE_S: f64 = 5.0;
 
-const BOTH_WAYS: &[(&str, f64)] = &[("offset=1h", 3600.0), ("offset=-1h", -3600.0)];
-/// The thread of the Java virtual machine that makes pauses waits until a time of day, which the kernel ends by its own clock:
-/// one that is ahead would keep it waiting.
-const BACK: &[(&str, f64)] = &[("offset=-1h", -3600.0)];
+/// What each is given, and how far it is ahead then, in seconds.
+const SKEWS: &[(&str, f64)] = &[("offset=1h", 3600.0), ("offset=-1h", -3600.0)];
 
 struct Server {
     name: &'static str,
     child: Child,
-    /// What it is given, and how far it is ahead then, in seconds.
-    skews: &'static [(&'static str, f64)],
     /// The time that it tells now, in seconds since 1970; `None` while it does not answer.
     tells: Box<dyn FnMut() -> Option<f64>>,
 }
@@ -55,7 +50,7 @@ impl Server {
             let numbers: Vec<f64> = answer.lines().filter_map(|line| line.parse().ok()).collect();
             Some(numbers.first()? + numbers.get(1)? / 1e6)
         };
-        Some(Server { name: "redis (C)", child, skews: BOTH_WAYS, tells: Box::new(tells) })
+        Some(Server { name: "redis (C)", child, tells: Box::new(tells) })
     }
 
     fn etcd(data: &str) -> Option<Server> {
@@ -86,40 +81,7 @@ impl Server {
             let month = MONTHS.find(month)? as i64 / 3 + 1;
             unix_s(year.parse().ok()?, month, day.parse().ok()?, time)
         };
-        Some(Server { name: "etcd (Go)", child, skews: BOTH_WAYS, tells: Box::new(tells) })
-    }
-
-    /// The machine stamps each line of its log: one for each of its own pauses, which come all the time.
-    fn java() -> Option<Server> {
-        let mut command = Command::new("java");
-        command.args(["-XX:+UnlockDiagnosticVMOptions", "-XX:GuaranteedSafepointInterval=100"]);
-        command.args(["-Xlog:safepoint=info:stdout:time", "-Xmx32m"]);
-        command.args(["-m", "java.rmi/sun.rmi.registry.RegistryImpl", "7006"]);
-        let mut child = Server::start("java", &mut command)?;
-        let last = Arc::new(Mutex::new(None));
-        let (output, seen) = (child.stdout.take().unwrap(), last.clone());
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // [2026-11-21T17:59:56.023+0000] Safepoint …
-                let stamp =
-                    line.strip_prefix('[').and_then(|line| line.split_once(']')).map(|(stamp, _)| stamp);
-                let parts = stamp.and_then(|stamp| stamp.split_once('T'));
-                let Some((date, time)) = parts else { continue };
-                let date: Vec<i64> = date.split('-').filter_map(|part| part.parse().ok()).collect();
-                let [year, month, day] = date[..] else { continue };
-                let time = time.split(['+', '-']).next().unwrap_or_default();
-                *seen.lock().unwrap() = unix_s(year, month, day, time);
-            }
-        });
-        // What was said before this question does not count.
-        let tells = move || {
-            last.lock().unwrap().take();
-            (0..100).find_map(|_| {
-                thread::sleep(Duration::from_millis(50));
-                last.lock().unwrap().take()
-            })
-        };
-        Some(Server { name: "a Java virtual machine", child, skews: BACK, tells: Box::new(tells) })
+        Some(Server { name: "etcd (Go)", child, tells: Box::new(tells) })
     }
 
     /// How far its clock is ahead, in seconds, once it answers.
@@ -170,38 +132,28 @@ fn unix_s(year: i64, month: i64, day: i64, time: &str) -> Option<f64> {
 }
 
 #[test]
-fn servers_in_c_go_and_java_tell_the_time_that_they_are_given() {
-    in_namespaces(
-        "faults::clock::servers::servers_in_c_go_and_java_tell_the_time_that_they_are_given",
-        || {
-            assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
-            let data = tempfile::tempdir().unwrap();
-            let dir = data.path().to_str().unwrap();
-            let mut servers: Vec<Server> =
-                [Server::redis(dir), Server::etcd(&format!("{dir}/etcd")), Server::java()]
-                    .into_iter()
-                    .flatten()
-                    .collect();
-            let skew = |text: &str| serde_json::to_value(text.parse::<Skew>().unwrap()).unwrap();
-            for server in &mut servers {
-                let (pid, mut clock) = (server.child.id() as i32, Clock::default());
-                let near = |ahead_s: f64, asked_s: f64| (ahead_s - asked_s).abs() < TOLERANCE_S;
-                let before = server.ahead_s();
-                assert!(near(before, 0.0), "{}: {before} s ahead before", server.name);
-                for &(text, asked_s) in server.skews {
-                    let receipt = clock.inject(&skew(text), &[pid]).unwrap();
-                    let said = server.ahead_s();
-                    println!("{}: {text}: it says {said:+.1} s; {}", server.name, receipt.evidence);
-                    assert!(
-                        receipt.confirmed && near(said, asked_s),
-                        "{}: {said} s; {receipt:?}",
-                        server.name
-                    );
-                }
-                assert!(clock.heal(&[pid]).unwrap().confirmed);
-                let after = server.ahead_s();
-                assert!(near(after, 0.0), "{}: {after} s ahead after", server.name);
+fn servers_in_c_and_go_tell_the_time_that_they_are_given() {
+    in_namespaces("faults::clock::servers::servers_in_c_and_go_tell_the_time_that_they_are_given", || {
+        assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+        let data = tempfile::tempdir().unwrap();
+        let dir = data.path().to_str().unwrap();
+        let mut servers: Vec<Server> =
+            [Server::redis(dir), Server::etcd(&format!("{dir}/etcd"))].into_iter().flatten().collect();
+        let skew = |text: &str| serde_json::to_value(text.parse::<Skew>().unwrap()).unwrap();
+        for server in &mut servers {
+            let (pid, mut clock) = (server.child.id() as i32, Clock::default());
+            let near = |ahead_s: f64, asked_s: f64| (ahead_s - asked_s).abs() < TOLERANCE_S;
+            let before = server.ahead_s();
+            assert!(near(before, 0.0), "{}: {before} s ahead before", server.name);
+            for &(text, asked_s) in SKEWS {
+                let receipt = clock.inject(&skew(text), &[pid]).unwrap();
+                let said = server.ahead_s();
+                println!("{}: {text}: it says {said:+.1} s; {}", server.name, receipt.evidence);
+                assert!(receipt.confirmed && near(said, asked_s), "{}: {said} s; {receipt:?}", server.name);
             }
-        },
-    );
+            assert!(clock.heal(&[pid]).unwrap().confirmed);
+            let after = server.ahead_s();
+            assert!(near(after, 0.0), "{}: {after} s ahead after", server.name);
+        }
+    });
 }
