@@ -371,8 +371,8 @@ mod tests {
                     let time = (arrived.last().unwrap().1 - arrived[0].1).as_secs_f64();
                     let got = (arrived.len() - 1) as f64 * (1000 + header) as f64 * 8e-6 / time;
                     println!("    {got:.3} Mbit/s, {} of {PACKETS} arrived", arrived.len());
-                    // What waits while the machine is busy goes all at once.
-                    assert!((mbit * 0.3..mbit * 1.6).contains(&got), "{got} instead of {mbit} Mbit/s");
+                    // What waits while the machine is busy goes all at once; without a limit it is hundreds.
+                    assert!((mbit * 0.3..mbit * 3.0).contains(&got), "{got} instead of {mbit} Mbit/s");
                 }
             }
         }
