@@ -45,10 +45,15 @@ fn in_the_thick_of_it(machines: &Machines, least: usize) -> Child {
     let nemeses = "partition:halves,pause:minority,clock:hour,packets:delay";
     let args = format!("test --time-limit 10m --interval 2s -w set --rate 50 -n {nemeses}");
     let runs = machines.folder.runs().len();
-    let mut child = machines.command(&args).spawn().unwrap();
+    let (mut child, mut refused) = (machines.command(&args).spawn().unwrap(), 0);
     until("faults in force", || {
-        assert_eq!(child.try_wait().unwrap(), None, "it ended");
-        let run = machines.folder.runs().into_iter().nth(runs)?;
+        if let Some(status) = child.try_wait().unwrap() {
+            // Machines that were just swept may not be free yet.
+            refused += 1;
+            assert!(status.code() == Some(3) && refused < 5, "it ended: {status}");
+            child = machines.command(&args).spawn().unwrap();
+        }
+        let run = machines.folder.runs().into_iter().skip(runs).last()?;
         let injected = |id: &u64| {
             let mut events = run.faults().into_iter().filter(|event| event.id == *id);
             events.any(|event| event.phase == Phase::Injected && event.receipt.is_some_and(|r| r.confirmed))
