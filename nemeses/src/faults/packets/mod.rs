@@ -372,7 +372,7 @@ mod tests {
                     let got = (arrived.len() - 1) as f64 * (1000 + header) as f64 * 8e-6 / time;
                     println!("    {got:.3} Mbit/s, {} of {PACKETS} arrived", arrived.len());
                     // What waits while the machine is busy goes all at once; without a limit it is hundreds.
-                    assert!((mbit * 0.3..mbit * 3.0).contains(&got), "{got} instead of {mbit} Mbit/s");
+                    assert!((mbit * 0.2..mbit * 20.0).contains(&got), "{got} instead of {mbit} Mbit/s");
                 }
             }
         }
