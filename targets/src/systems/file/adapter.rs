@@ -31,7 +31,7 @@ use tokio::time::timeout;
 
 /// How much of what it complained about is told.
 const COMPLAINT_MAX: u64 = 4096;
-/// How long that may take to come.
+/// How long that, and then its end, may take to come.
 const GOODBYE: Duration = Duration::from_millis(200);
 
 pub(super) struct Adapter {
@@ -137,8 +137,9 @@ impl Program {
         }
         let complaint = String::from_utf8_lossy(&complaint);
         let last = complaint.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-        let status = match self.child.try_wait() {
-            Ok(Some(status)) => status.to_string(),
+        // A program closes its output a moment before it is gone, and may close it without ending.
+        let status = match timeout(GOODBYE, self.child.wait()).await {
+            Ok(Ok(status)) => status.to_string(),
             _ => "its output is closed".to_owned(),
         };
         anyhow!("the client ended ({status}): {last}")
@@ -207,6 +208,10 @@ mod tests {
         assert_eq!(
             error("echo no such module >&2; exit 7").await,
             "the client ended (exit status: 7): no such module"
+        );
+        assert_eq!(
+            error("exec >&- 2>&-; sleep 60").await,
+            "the client ended (its output is closed): it said nothing"
         );
         assert!(error("read -r a; echo hello").await.contains("a line of JSON, not \"hello\""));
         assert!(error(r#"read -r a; echo '{"id":9,"type":"ok"}'"#).await.contains("which nobody asked"));
