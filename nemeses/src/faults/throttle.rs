@@ -243,7 +243,7 @@ impl Drop for Throttle {
 #[cfg(test)]
 mod tests {
     use super::super::processes::tests::Running;
-    use super::super::testnet::in_namespaces;
+    use super::super::testnet::{in_namespaces, measured};
     use super::*;
 
     const BUSY: &str = "echo up; while :; do :; done";
@@ -266,20 +266,23 @@ mod tests {
     fn a_busy_process_gets_its_share_and_no_more() {
         in_namespaces("faults::throttle::tests::a_busy_process_gets_its_share_and_no_more", || {
             let busy = Running::shell(BUSY);
-            let free = gets_percent(busy.pid());
             for (mut throttle, share) in [(Throttle::slow(), "5%"), (Throttle::cpu(), "1%")] {
-                let injected = throttle.inject(&args(share), &[busy.pid()]).unwrap();
-                let got = gets_percent(busy.pid());
-                println!("{}: {free:.0}% free, {got:.1}% throttled; {}", throttle.kind, injected.evidence);
-                assert!(injected.confirmed, "{injected:?}");
-                // Where others leave it little, it has little to lose.
-                assert!(got < 15.0 && (got < free / 2.0 || free < 20.0), "{got}% of {free}%");
-                let healed = throttle.heal(&[busy.pid()]).unwrap();
-                println!("healed: {}", healed.evidence);
-                assert!(healed.confirmed || free < 90.0, "{healed:?}");
-                assert_ne!(state(busy.pid()), Some('T'));
-                assert!(gets_percent(busy.pid()) > got || free < 20.0, "it runs again");
-                assert!(!throttle.heal(&[busy.pid()]).unwrap().confirmed, "healed is healed");
+                measured(|| {
+                    let free = gets_percent(busy.pid());
+                    let injected = throttle.inject(&args(share), &[busy.pid()]).unwrap();
+                    let got = gets_percent(busy.pid());
+                    let healed = throttle.heal(&[busy.pid()]).unwrap();
+                    let again = gets_percent(busy.pid());
+                    println!("{}: {free:.0}% free, {got:.1}% throttled, {again:.0}% again", throttle.kind);
+                    println!("injected: {}\nhealed: {}", injected.evidence, healed.evidence);
+                    assert_ne!(state(busy.pid()), Some('T'));
+                    assert!(!throttle.heal(&[busy.pid()]).unwrap().confirmed, "healed is healed");
+                    let as_asked = injected.confirmed && healed.confirmed;
+                    if as_asked && got < 15.0 && got < free / 2.0 && again > free / 2.0 {
+                        return Ok(());
+                    }
+                    Err(format!("{free}% free, {got}% throttled, {again}% again; {injected:?}; {healed:?}"))
+                });
             }
         });
     }
