@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A crash can tear the last write, so a file may end in a damaged record; nobody was told of it, and it is cut off.
-//! A damaged record with a sound one after it was once whole: that is damage to the disk, and the node refuses to
-//! start rather than forget what it acknowledged.
+//! A damaged record with a sound one after it was once whole, and an entry that does not follow the one before it had
+//! another one there: that is damage to the disk, and the node refuses to start rather than forget what it acknowledged.
 //!
 //! A checkpoint is a new file beside the old one, made durable and then renamed over it. So is the whole log at each start.
 
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const MAGIC: &[u8] = b"refkv-wal-1\n";
 const MARK: [u8; 4] = [0xf5, b'r', b'e', b'c'];
 const HEADER_BYTES: usize = 12;
+const REMEDY: &str =
+    "Restore the file, or remove this node from the cluster and add it again with an empty directory";
 
 /// An open write-ahead log.
 #[derive(Debug)]
@@ -50,7 +52,8 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// When the disk fails, when the file is something else, or when a record before the last one is damaged.
+    /// When the disk fails, when the file is something else, when a record before the last one is damaged, or when entries
+    /// are missing.
     pub fn open(dir: &Path) -> Result<(Wal, Durable)> {
         std::fs::create_dir_all(dir)
             .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
@@ -172,13 +175,22 @@ fn replay(bytes: &[u8]) -> Result<(Durable, usize)> {
     let mut at = MAGIC.len();
     while let Some(payload) = payload_at(bytes, at) {
         let record = serde_json::from_slice(payload).with_context(|| format!("the record at byte {at}"))?;
+        if let Record::Entry(entry) = &record {
+            let last = durable.entries.last().map_or(durable.snapshot.last, |last| last.pos).index;
+            if entry.pos.index > last + 1 {
+                bail!(
+                    "the entry at byte {at} has index {}, and the one before it {last}: entries are missing, this is no \
+                     torn write. {REMEDY}",
+                    entry.pos.index
+                );
+            }
+        }
         durable.replay(record);
         at += HEADER_BYTES + payload.len();
     }
     if let Some(next) = (at + 1..bytes.len()).find(|next| payload_at(bytes, *next).is_some()) {
         bail!(
-            "the record at byte {at} is damaged, and the one at byte {next} is not: this is no torn write. \
-             Restore the file, or remove this node from the cluster and add it again with an empty directory"
+            "the record at byte {at} is damaged, and the one at byte {next} is not: this is no torn write. {REMEDY}"
         );
     }
     Ok((durable, at))
@@ -307,6 +319,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// An older file was put back under a node that went on writing: it started, and panicked or, built for release, took the
+    /// entries for others.
+    #[test]
+    fn missing_entries_are_refused() {
+        let mut bytes = MAGIC.to_vec();
+        for at in [0, 1, 3] {
+            encode(&records()[at], &mut bytes).unwrap();
+        }
+        let error = replay(&bytes).unwrap_err().to_string();
+        assert!(error.contains("index 3, and the one before it 1: entries are missing"), "{error}");
     }
 
     #[test]
