@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use squall_checkers::Phase;
 
 use super::leftovers::{MARKER, Machine, end_marked, marked};
-use super::squall::{Folder, RunDir, SQUALL, Said, said, until};
+use super::squall::{Folder, RunDir, SQUALL, Said, random_moments, said, until};
 
 /// A run that goes on, the folder it is in, and the machine as it was before.
 struct Running {
@@ -33,11 +31,16 @@ impl Drop for Marker {
 
 impl Running {
     fn start(args: &str) -> Running {
+        Running::seeded(5, args)
+    }
+
+    fn seeded(seed: u64, args: &str) -> Running {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let marker = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let (folder, machine) = (Folder::new(), Machine::now());
         let mut command = folder.command(SQUALL);
-        command.args(["test", "--nodes", "3", "--seed", "5"]).args(args.split(' ')).env(MARKER, &marker);
+        let seed = seed.to_string();
+        command.args(["test", "--nodes", "3", "--seed", &seed]).args(args.split(' ')).env(MARKER, &marker);
         let keeper = command.spawn().unwrap();
         Running { folder, machine, marker: Marker(marker), keeper }
     }
@@ -185,16 +188,15 @@ fn a_signal_while_the_target_starts_ends_the_run() {
     is_readable(&folder, &run);
 }
 
-/// Kills one of the processes, this long after the start.
-fn kill_after(moment: Duration, controller: bool) {
-    let running =
-        Running::start("--time-limit 10m -n partition,pause,power,disk --interval 300ms --op-timeout 500ms");
+/// Kills one of the processes of a run under faults that its seed chooses, this long after the start.
+fn kill_after(moment: Duration, seed: u64, controller: bool) {
+    let running = Running::seeded(seed, "--time-limit 10m -n swarm --interval 300ms --op-timeout 500ms");
     std::thread::sleep(moment);
-    let victim = if controller { running.controller() } else { Some(running.keeper()) };
+    let victim = if controller { running.controller() } else { None };
     // Before there is a controller there is only the keeper to kill.
     kill(victim.unwrap_or(running.keeper()), Signal::SIGKILL).unwrap();
     let (folder, said) = running.end();
-    assert_eq!(said.code, 137, "after {moment:?}: {said:#?}");
+    assert_eq!(said.code, 137, "seed {seed}, after {moment:?}: {said:#?}");
     match folder.runs().as_slice() {
         [] => drop(folder.squall("runs list").code(4)),
         [run] => is_readable(&folder, run),
@@ -202,29 +204,18 @@ fn kill_after(moment: Duration, controller: bool) {
     }
 }
 
-/// Twelve moments from the start until well into the run, two at a time.
-fn kill_at_any_moment(controller: bool) {
-    let mut rng = ChaCha8Rng::seed_from_u64(u64::from(controller));
-    let stratum_us = 2_500_000 / 12;
-    let moment =
-        |i: u64, rng: &mut ChaCha8Rng| Duration::from_micros((i * stratum_us) + rng.next_u64() % stratum_us);
-    let moments: Vec<Duration> = (0..12).map(|i| moment(i, &mut rng)).collect();
+/// A hundred moments from the start until well into a run, two at a time; the outer process is killed, and the controller.
+#[test]
+fn nothing_is_left_when_the_controller_is_killed_a_hundred_times() {
+    const KILLS: u64 = 100;
     std::thread::scope(|scope| {
         for part in [0, 1] {
-            let own = moments.iter().skip(part).step_by(2);
-            scope.spawn(move || own.for_each(|&moment| kill_after(moment, controller)));
+            scope.spawn(move || {
+                let own = random_moments(KILLS, Duration::from_secs(3)).enumerate().skip(part).step_by(2);
+                own.for_each(|(i, moment)| kill_after(moment, i as u64, i % 4 < 2));
+            });
         }
     });
-}
-
-#[test]
-fn nothing_is_left_when_the_outer_process_is_killed() {
-    kill_at_any_moment(false);
-}
-
-#[test]
-fn nothing_is_left_when_the_controller_is_killed() {
-    kill_at_any_moment(true);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::Value;
 use squall_checkers::history;
 use squall_checkers::{FaultEvent, History, Phase};
@@ -128,6 +130,13 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// So many moments, one at random in each equal part of this time; the same each time.
+pub(crate) fn random_moments(n: u64, within: Duration) -> impl Iterator<Item = Duration> {
+    let mut rng = ChaCha8Rng::seed_from_u64(n);
+    let part_us = within.as_micros() as u64 / n;
+    (0..n).map(move |i| Duration::from_micros(i * part_us + rng.next_u64() % part_us))
 }
 
 impl Said {

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use squall_checkers::{FaultEvent, Phase};
 
-use super::squall::{said, until};
+use super::squall::{random_moments, said, until};
 use super::sshd::{Machines, USER, in_namespaces};
 
 #[test]
@@ -154,6 +154,30 @@ fn everything_is_gone_whoever_is_killed() {
             machines.until_clean();
             end(child);
         }
+    });
+}
+
+/// A run under faults that its seed chooses, killed at one moment after another: as many as are asked for, 16 without.
+#[test]
+fn nothing_is_left_whenever_the_controller_is_killed() {
+    in_namespaces("ssh::nothing_is_left_whenever_the_controller_is_killed", || {
+        let kills =
+            std::env::var("SQUALL_KILLS").map_or(16, |n| n.parse().expect("SQUALL_KILLS is a number"));
+        let machines = Machines::start(3);
+        let faults = "-n swarm --interval 300ms --op-timeout 500ms";
+        for (seed, moment) in random_moments(kills, Duration::from_secs(6)).enumerate() {
+            let args = format!("test --time-limit 10m {faults} --seed {seed}");
+            let mut child = machines.command(&args).spawn().unwrap();
+            std::thread::sleep(moment);
+            assert!(child.try_wait().unwrap().is_none(), "seed {seed}: {:#?}", said(child));
+            end(child);
+            print!("seed {seed}, killed after {moment:?}: ");
+            machines.until_clean();
+        }
+        // What is there to be removed, or nothing was shown.
+        let faults: usize = machines.folder.runs().iter().map(|run| run.open_faults().len()).sum();
+        println!("{faults} faults were in force");
+        assert!(faults > kills as usize / 4, "{faults} faults");
     });
 }
 

@@ -22,6 +22,9 @@ const KIND: &str = "clock";
 /// How long a process may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a process may take to go from one program to the next.
+const EXEC: Duration = Duration::from_millis(200);
+
 /// How often a process is stopped anew because one of its threads is just reading a clock.
 const TRIES: usize = 200;
 
@@ -48,16 +51,21 @@ pub(super) struct Hook<'a> {
 impl<'a> Hook<'a> {
     /// `None` if the process is gone.
     pub(super) fn open(pid: i32, vdso: &'a Vdso) -> Result<Option<Hook<'a>>> {
+        let asked = Instant::now();
+        let range = loop {
+            match vdso::find(&pid.to_string()) {
+                Ok(range) => break range,
+                // A zombie has no maps, a process that is gone has no file of them.
+                Err(_) if is_gone(pid) => return Ok(None),
+                // Within exec a process has its new memory a moment before the vDSO is in it.
+                Err(_) if asked.elapsed() < EXEC => thread::sleep(Duration::from_millis(1)),
+                Err(error) => return Err(error),
+            }
+        };
         let memory = match OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem")) {
             Ok(memory) => memory,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("opening the memory of pid {pid}")),
-        };
-        let range = match vdso::find(&pid.to_string()) {
-            Ok(range) => range,
-            // A zombie has no maps, a process that is gone has no file of them.
-            Err(_) if is_gone(pid) => return Ok(None),
-            Err(error) => return Err(error),
         };
         ensure!(
             range.end - range.start == vdso.image.len() as u64,
@@ -260,4 +268,24 @@ pub(super) fn now() -> [i64; 2] {
         let time = clock_gettime(clock).expect("Linux has this clock");
         time.tv_sec() * 1_000_000_000 + time.tv_nsec()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// A process that was just started had "no vDSO" now and then, and then no run could have the clock nemesis.
+    #[test]
+    fn a_process_that_was_just_started_can_be_opened() {
+        let vdso = Vdso::own().unwrap();
+        for _ in 0..500 {
+            let mut process = Command::new("sleep").arg("60").spawn().unwrap();
+            let opened = Hook::open(process.id() as i32, &vdso).map(|hook| hook.is_some());
+            process.kill().unwrap();
+            process.wait().unwrap();
+            assert!(opened.unwrap());
+        }
+    }
 }
