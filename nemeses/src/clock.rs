@@ -2,27 +2,30 @@
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
-use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use squall_checkers::{Receipt, Unknown};
+use squall_checkers::Receipt;
 
 use crate::faults::Skew;
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::nodes::{CHOICES, at_nodes, nodes_of};
-use crate::registry::Named;
+use crate::presets::Presets;
 
 /// Skews by name. Each is a skew's text.
-pub(crate) static PRESETS: [Named; 8] = [
-    ("ahead", "offset=2s"),
-    ("behind", "offset=-2s"),
-    ("hour", "offset=1h"),
-    ("hour-behind", "offset=-1h"),
-    ("fast", "drift=200000ppm"),
-    ("slow", "drift=-200000ppm"),
-    ("strobe", "strobe=500ms/200ms"),
-    ("frozen", "drift=-1000000ppm"),
-];
+pub(crate) const PRESETS: Presets = Presets {
+    noun: "skew",
+    known: &[
+        ("ahead", "offset=2s"),
+        ("behind", "offset=-2s"),
+        ("hour", "offset=1h"),
+        ("hour-behind", "offset=-1h"),
+        ("fast", "drift=200000ppm"),
+        ("slow", "drift=-200000ppm"),
+        ("strobe", "strobe=500ms/200ms"),
+        ("frozen", "drift=-1000000ppm"),
+    ],
+    such_as: "offset=-5s+clock=both",
+};
 
 /// Skews the clocks of some nodes.
 ///
@@ -31,23 +34,6 @@ pub(crate) static PRESETS: [Named; 8] = [
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     skewed: Vec<String>,
-}
-
-/// The skew of that name, or the text of one.
-pub(crate) fn skew(text: &str) -> Result<Skew> {
-    if let Some((_, skew)) = PRESETS.iter().find(|(name, _)| *name == text) {
-        return skew.parse();
-    }
-    if !text.contains('=') {
-        let unknown = Unknown::new("skew", text, PRESETS.map(|(name, _)| name));
-        bail!("{unknown}, or settings such as offset=-5s+clock=both");
-    }
-    text.parse()
-}
-
-/// A random preset.
-pub(crate) fn random(rng: &mut ChaCha8Rng) -> &'static str {
-    PRESETS.choose(rng).map_or("ahead", |(name, _)| name)
 }
 
 #[async_trait]
@@ -62,11 +48,11 @@ impl Nemesis for Clock {
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (text, nodes) = match value {
-            Value::Null => (random(rng), Value::Null),
+            Value::Null => (PRESETS.random(rng), Value::Null),
             Value::String(text) => at_nodes(text),
             other => bail!("a clock fault is a skew, not {other}"),
         };
-        let skew = skew(text)?;
+        let skew: Skew = PRESETS.parse(text)?;
         let plan = nodes_of(&nodes, &CHOICES, on, rng).await?;
         Ok(Plan { what: format!("{skew} on {}", plan.what), args: serde_json::to_value(skew)?, ..plan })
     }
@@ -81,22 +67,5 @@ impl Nemesis for Clock {
         let receipt = on.each(&self.skewed, |node| node.heal("clock")).await?;
         self.skewed.clear();
         Ok(receipt)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn presets_are_skews_and_mistakes_are_explained() {
-        for (_, text) in PRESETS {
-            skew(text).unwrap();
-        }
-        assert_eq!(
-            skew("frosen").unwrap_err().to_string(),
-            "there is no skew `frosen`, did you mean `frozen`? There are: ahead, behind, hour, hour-behind, fast, slow, \
-             strobe, frozen, or settings such as offset=-5s+clock=both"
-        );
     }
 }

@@ -6,23 +6,27 @@ use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use squall_checkers::{Receipt, Unknown};
+use squall_checkers::Receipt;
 
 use crate::faults::{self, DiskArgs, DiskProfile};
 use crate::kill::start_ended;
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::nodes::{CHOICES, at_nodes, nodes_of};
-use crate::registry::Named;
+use crate::presets::Presets;
 
 /// Profiles by name. Each is a profile's text.
-pub(crate) static PRESETS: [Named; 6] = [
-    ("eio-fsync", "eio-fsync=20%"),
-    ("eio-write", "eio-write=5%"),
-    ("eio-read", "eio-read=20%"),
-    ("slow-fsync", "slow-fsync=100ms"),
-    ("slow", "slow-fsync=200ms+slow-read=20ms+slow-write=20ms"),
-    ("full", "room=0MiB"),
-];
+pub(crate) const PRESETS: Presets = Presets {
+    noun: "disk fault",
+    known: &[
+        ("eio-fsync", "eio-fsync=20%"),
+        ("eio-write", "eio-write=5%"),
+        ("eio-read", "eio-read=20%"),
+        ("slow-fsync", "slow-fsync=100ms"),
+        ("slow", "slow-fsync=200ms+slow-read=20ms+slow-write=20ms"),
+        ("full", "room=0MiB"),
+    ],
+    such_as: "slow-fsync=50ms+eio-fsync=5%",
+};
 
 /// Makes the disks of some nodes fail.
 ///
@@ -36,21 +40,9 @@ pub struct Disk {
     ran: Vec<String>,
 }
 
-/// The profile of that name, or the text of one.
-pub(crate) fn profile(text: &str) -> Result<DiskProfile> {
-    if let Some((_, profile)) = PRESETS.iter().find(|(name, _)| *name == text) {
-        return profile.parse();
-    }
-    if !text.contains('=') {
-        let unknown = Unknown::new("disk fault", text, PRESETS.map(|(name, _)| name));
-        bail!("{unknown}, or settings such as slow-fsync=50ms+eio-fsync=5%");
-    }
-    text.parse()
-}
-
 /// A random preset, of those that bite a target that only runs: few read what they have just written.
 pub(crate) fn random(rng: &mut ChaCha8Rng) -> &'static str {
-    let biting: Vec<&Named> = PRESETS.iter().filter(|(name, _)| *name != "eio-read").collect();
+    let biting: Vec<_> = PRESETS.known.iter().filter(|(name, _)| *name != "eio-read").collect();
     biting.choose(rng).map_or("slow-fsync", |(name, _)| name)
 }
 
@@ -66,7 +58,7 @@ impl Nemesis for Disk {
             Value::String(text) => at_nodes(text),
             other => bail!("a disk fault is a profile, not {other}"),
         };
-        let profile = profile(text)?;
+        let profile: DiskProfile = PRESETS.parse(text)?;
         let plan = nodes_of(&nodes, &CHOICES, on, rng).await?;
         let args = json!(DiskArgs::Fail { profile, seed: rng.random() });
         Ok(Plan { what: format!("{profile} on {}", plan.what), args, ..plan })
@@ -106,18 +98,6 @@ mod tests {
 
     use super::*;
     use crate::testing::{cluster, take};
-
-    #[test]
-    fn presets_are_profiles_and_mistakes_are_explained() {
-        for (name, text) in PRESETS {
-            assert_eq!(profile(name).unwrap().to_string(), text);
-        }
-        assert_eq!(
-            profile("slo-fsync").unwrap_err().to_string(),
-            "there is no disk fault `slo-fsync`, did you mean `slow-fsync`? There are: eio-fsync, eio-write, eio-read, \
-             slow-fsync, slow, full, or settings such as slow-fsync=50ms+eio-fsync=5%"
-        );
-    }
 
     /// A database that gives up when its disk fails was never started again, so the run ended with a node less.
     #[tokio::test]

@@ -5,24 +5,27 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail, ensure};
 use async_trait::async_trait;
 use rand::Rng as _;
-use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use squall_checkers::{Receipt, Unknown};
+use squall_checkers::Receipt;
 
 use crate::faults::{Damage, FILES, FilesArgs};
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::nodes::{NodeSpec, at_nodes, known, minority, nodes_of, random_minority, sample};
-use crate::registry::Named;
+use crate::presets::Presets;
 
 /// Damages by name. Each is a damage's text.
-pub(crate) static PRESETS: [Named; 4] = [
-    ("bitflip", "flip=8"),
-    ("truncate", "truncate=512B"),
-    ("copy", "copy=4096B"),
-    ("restore", "restore=67108864B"),
-];
+pub(crate) const PRESETS: Presets = Presets {
+    noun: "damage to files",
+    known: &[
+        ("bitflip", "flip=8"),
+        ("truncate", "truncate=512B"),
+        ("copy", "copy=4096B"),
+        ("restore", "restore=67108864B"),
+    ],
+    such_as: "flip=1+file=wal*",
+};
 
 /// Damages a file on some nodes, whether or not the target has it open.
 ///
@@ -34,29 +37,6 @@ pub(crate) static PRESETS: [Named; 4] = [
 pub struct Files {
     victims: BTreeSet<String>,
     damaged: Vec<String>,
-}
-
-/// The damage of that name, or the text of one.
-pub(crate) fn damage(text: &str) -> Result<Damage> {
-    if let Some((_, damage)) = PRESETS.iter().find(|(name, _)| *name == text) {
-        return damage.parse();
-    }
-    // A preset and the files that it is for.
-    if let Some((name, rest)) = text.split_once('+')
-        && let Some((_, damage)) = PRESETS.iter().find(|(preset, _)| *preset == name)
-    {
-        return format!("{damage}+{rest}").parse();
-    }
-    if !text.contains('=') {
-        let unknown = Unknown::new("damage to files", text, PRESETS.map(|(name, _)| name));
-        bail!("{unknown}, or settings such as flip=1+file=wal*");
-    }
-    text.parse()
-}
-
-/// A random preset.
-pub(crate) fn random(rng: &mut ChaCha8Rng) -> &'static str {
-    PRESETS.choose(rng).map_or("bitflip", |(name, _)| name)
 }
 
 impl Files {
@@ -89,11 +69,11 @@ impl Nemesis for Files {
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (text, nodes) = match value {
-            Value::Null => (random(rng), Value::Null),
+            Value::Null => (PRESETS.random(rng), Value::Null),
             Value::String(text) => at_nodes(text),
             other => bail!("a damage to files is text, such as bitflip@one, not {other}"),
         };
-        let damage = damage(text)?;
+        let damage: Damage = PRESETS.parse(text)?;
         let spec = nodes.as_str().map(str::parse::<NodeSpec>).transpose()?;
         let plan = match &spec {
             None | Some(NodeSpec::One | NodeSpec::Minority | NodeSpec::MinorityThird) => {
@@ -127,19 +107,6 @@ mod tests {
 
     use super::*;
     use crate::testing::cluster;
-
-    #[test]
-    fn presets_are_damages_and_mistakes_are_explained() {
-        for (name, text) in PRESETS {
-            assert_eq!(damage(name).unwrap().to_string(), text);
-        }
-        assert_eq!(damage("truncate+file=wal").unwrap().to_string(), "truncate=512B+file=wal");
-        let error = damage("bitflop").unwrap_err().to_string();
-        assert!(
-            error.starts_with("there is no damage to files `bitflop`, did you mean `bitflip`?"),
-            "{error}"
-        );
-    }
 
     #[tokio::test]
     async fn a_majority_stays_sound_unless_more_is_asked_for() {

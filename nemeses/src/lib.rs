@@ -21,6 +21,7 @@ mod packets;
 mod partition;
 mod pause;
 mod power;
+mod presets;
 mod process_packages;
 mod recovery;
 mod regions;

@@ -46,12 +46,7 @@ impl Nemesis for Membership {
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
-        capability(on)?;
-        let plan = nodes_of(value, &CHOICES, on, rng).await?;
-        if plan.nodes.len() == on.cluster.nodes.len() {
-            bail!("not all nodes can leave");
-        }
-        Ok(plan)
+        leaving(value, &CHOICES, on, rng).await
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
@@ -127,6 +122,21 @@ impl Nemesis for Membership {
             sleep(POLL).await;
         }
     }
+}
+
+/// The nodes that shall leave: not all of them.
+pub(crate) async fn leaving(
+    value: &Value,
+    choices: &[NodeSpec],
+    on: &Scene<'_>,
+    rng: &mut ChaCha8Rng,
+) -> Result<Plan> {
+    capability(on)?;
+    let plan = nodes_of(value, choices, on, rng).await?;
+    if plan.nodes.len() == on.cluster.nodes.len() {
+        bail!("not all nodes can leave");
+    }
+    Ok(plan)
 }
 
 pub(crate) fn capability<'a>(on: &Scene<'a>) -> Result<&'a dyn targets::Membership> {

@@ -1,14 +1,17 @@
+use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use squall_targets::Target;
 
+use crate::faults::{Damage, DiskProfile, Skew};
 use crate::grudge::Shape;
 use crate::nemesis::Nemesis;
 use crate::nodes::{CHOICES, NodeSpec, at_nodes};
 use crate::partition::Asked;
+use crate::presets::Presets;
 use crate::schedule::Draw;
 use crate::{
     Clock, Disk, Files, Kill, Membership, Packets, Partition, Pause, Power, Regions, clock, disk, faults,
@@ -91,15 +94,7 @@ pub(crate) fn partition(shape: Option<&str>, setting: &Setting) -> Result<Option
 }
 
 pub(crate) fn clock(skew: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
-    let draw: Draw = match skew {
-        Some(text) => {
-            let (skew, nodes) = at_nodes(text);
-            clock::skew(skew)?;
-            checked(&nodes, setting)?;
-            constant(text)
-        }
-        None => text(clock::random),
-    };
+    let draw = settings_at_nodes::<Skew>(skew, &clock::PRESETS, |rng| clock::PRESETS.random(rng), setting)?;
     Ok(Some(Package::new(Clock::default(), setting.interval, draw)))
 }
 
@@ -112,7 +107,7 @@ pub(crate) fn packets(profile: Option<&str>, setting: &Setting) -> Result<Option
             text.parse::<packets::Asked>()?.checked(setting.nodes)?;
             constant(text)
         }
-        None => text(packets::random),
+        None => text(|rng| packets::PRESETS.random(rng)),
     };
     Ok(Some(Package::new(Packets, setting.interval, draw)))
 }
@@ -155,29 +150,14 @@ pub(crate) fn power(spec: Option<&str>, setting: &Setting) -> Result<Option<Pack
 }
 
 pub(crate) fn disk(profile: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
-    let draw: Draw = match profile {
-        Some(text) => {
-            let (profile, nodes) = at_nodes(text);
-            disk::profile(profile)?;
-            checked(&nodes, setting)?;
-            constant(text)
-        }
-        None => text(disk::random),
-    };
+    let draw = settings_at_nodes::<DiskProfile>(profile, &disk::PRESETS, disk::random, setting)?;
     let package = Package::new(Disk::default(), setting.interval, draw);
     Ok(Some(Package { prepare: &[faults::DISK], ..package }))
 }
 
 pub(crate) fn files(damage: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
-    let draw: Draw = match damage {
-        Some(text) => {
-            let (damage, nodes) = at_nodes(text);
-            files::damage(damage)?;
-            checked(&nodes, setting)?;
-            constant(text)
-        }
-        None => text(files::random),
-    };
+    let draw =
+        settings_at_nodes::<Damage>(damage, &files::PRESETS, |rng| files::PRESETS.random(rng), setting)?;
     Ok(Some(Package::new(Files::default(), setting.interval, draw)))
 }
 
@@ -205,6 +185,20 @@ pub(crate) fn node_spec(
         Some(spec) => constant(spec.parse::<NodeSpec>()?.checked(nodes)?),
         None => text(move |rng| NodeSpec::random(among, nodes, primaries, rng)),
     })
+}
+
+/// Settings as `-n` takes them, at nodes as it takes them; without any, random ones at random nodes.
+fn settings_at_nodes<T: FromStr<Err = Error>>(
+    asked: Option<&str>,
+    presets: &Presets,
+    random: fn(&mut ChaCha8Rng) -> &'static str,
+    setting: &Setting,
+) -> Result<Draw> {
+    let Some(asked) = asked else { return Ok(text(random)) };
+    let (settings, nodes) = at_nodes(asked);
+    presets.parse::<T>(settings)?;
+    checked(&nodes, setting)?;
+    Ok(constant(asked))
 }
 
 /// Whether it names nodes that there are, or none.

@@ -7,30 +7,33 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use rand::Rng as _;
-use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use squall_checkers::{Receipt, Unknown};
+use squall_checkers::Receipt;
 
 use crate::faults::{Flow, PacketArgs, Profile};
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::nodes::{CHOICES, NodeSpec, at_nodes, nodes_of};
-use crate::registry::Named;
+use crate::presets::Presets;
 use crate::words;
 
 /// Profiles by name. Each is a profile's text.
-pub(crate) static PRESETS: [Named; 9] = [
-    ("delay", "delay=50ms+jitter=10ms"),
-    ("jitter", "delay=60ms+normal-jitter=40ms"),
-    ("loss", "loss=20%"),
-    ("burst", "loss=20%+burst=75%"),
-    ("gilbert", "gilbert=2%/20%"),
-    ("duplicate", "duplicate=30%"),
-    ("reorder", "delay=30ms+reorder=30%"),
-    ("corrupt", "corrupt=10%"),
-    ("slow", "rate=256kbit"),
-];
+pub(crate) const PRESETS: Presets = Presets {
+    noun: "profile",
+    known: &[
+        ("delay", "delay=50ms+jitter=10ms"),
+        ("jitter", "delay=60ms+normal-jitter=40ms"),
+        ("loss", "loss=20%"),
+        ("burst", "loss=20%+burst=75%"),
+        ("gilbert", "gilbert=2%/20%"),
+        ("duplicate", "duplicate=30%"),
+        ("reorder", "delay=30ms+reorder=30%"),
+        ("corrupt", "corrupt=10%"),
+        ("slow", "rate=256kbit"),
+    ],
+    such_as: "delay=50ms+loss=5%",
+};
 
 /// Makes what some nodes say to the others, and hear from them, late, rare, double, disordered, damaged or slow. What
 /// clients and the controller say to nodes is left alone.
@@ -75,7 +78,7 @@ impl FromStr for Asked {
             (None, Some((from, to))) => two(from, to, false)?,
             (None, None) => Between::Around(nodes),
         };
-        Ok(Asked { profile: profile(what)?, between })
+        Ok(Asked { profile: PRESETS.parse(what)?, between })
     }
 }
 
@@ -134,25 +137,6 @@ struct Planned {
     flows: Flows,
 }
 
-/// The profile of that name, or the text of one.
-pub(crate) fn profile(text: &str) -> Result<Profile> {
-    if let Some((_, profile)) = PRESETS.iter().find(|(name, _)| *name == text) {
-        return profile.parse();
-    }
-    if !text.contains('=') {
-        bail!(
-            "{}, or settings such as delay=50ms+loss=5%",
-            Unknown::new("profile", text, PRESETS.map(|(name, _)| name))
-        );
-    }
-    text.parse()
-}
-
-/// A random preset.
-pub(crate) fn random(rng: &mut ChaCha8Rng) -> &'static str {
-    PRESETS.choose(rng).map_or("delay", |(name, _)| name)
-}
-
 /// Everything between these nodes and all others, in both directions.
 fn around(nodes: &[String], names: &[String], profile: Profile) -> Flows {
     let mut flows = Flows::new();
@@ -176,7 +160,7 @@ impl Nemesis for Packets {
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (flows, what) = match value {
-            Value::Null => random(rng).parse::<Asked>()?.draw(on, rng).await?,
+            Value::Null => PRESETS.random(rng).parse::<Asked>()?.draw(on, rng).await?,
             Value::String(text) => text.parse::<Asked>()?.draw(on, rng).await?,
             Value::Object(_) => {
                 let asked = Matrix::deserialize(value).context("a packet fault")?;
@@ -246,7 +230,7 @@ fn named(asked: &BTreeMap<String, BTreeMap<String, String>>, on: &Scene<'_>) -> 
                 on.cluster.node(name).with_context(|| format!("there is no node {name}"))?;
             }
             ensure!(from != to, "{from} does not send to itself");
-            flows.entry(to.clone()).or_default().insert(from.clone(), profile(text)?);
+            flows.entry(to.clone()).or_default().insert(from.clone(), PRESETS.parse(text)?);
         }
     }
     Ok(flows)
@@ -262,19 +246,6 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng as _;
 
     use super::*;
-
-    #[test]
-    fn presets_are_profiles_and_mistakes_are_explained() {
-        for (name, text) in PRESETS {
-            assert_eq!(profile(name).unwrap().to_string(), text);
-        }
-        assert_eq!(
-            profile("lost").unwrap_err().to_string(),
-            "there is no profile `lost`, did you mean `loss`? There are: delay, jitter, loss, burst, gilbert, duplicate, \
-             reorder, corrupt, slow, or settings such as delay=50ms+loss=5%"
-        );
-        assert_eq!(profile("loss=2%").unwrap().loss, 0.02);
-    }
 
     #[tokio::test]
     async fn flows_go_from_some_nodes_to_others_one_way_or_both() {

@@ -75,11 +75,11 @@ pub static ALL: [Entry; 21] = [
     Entry {
         name: "packets",
         about: "Makes packets between some nodes and the others late, lost, double, overtaken, damaged or slow, by tc netem \
-                where the kernel has it, else by a netfilter queue. Takes one of these profiles, or settings of one's own such \
-                as packets:delay=50ms+loss=5%, and after an @ the nodes: packets:loss@one for all that they send and hear, \
+                where the kernel has it, else by a netfilter queue. Takes one of these profiles, perhaps with more as in \
+                packets:loss+rate=1mbit, or settings of one's own such as packets:delay=50ms+loss=5%, and after an @ the nodes: packets:loss@one for all that they send and hear, \
                 packets:loss@n1>n2+n3 for one direction, packets:loss@one<>rest for both.",
         ops: ("start-packets", "stop-packets"),
-        parameters: &packets::PRESETS,
+        parameters: packets::PRESETS.known,
         receipt: "the senders whose packets are held, and by what; after healing, how many packets were lost, delayed (and \
                   for how long), doubled or corrupted",
         mechanism: "tc netem on the receiver's side, where the kernel has it; else a netfilter queue (iptables) on the receiving node and an engine in the agent",
@@ -104,7 +104,7 @@ pub static ALL: [Entry; 21] = [
         about: "Skews the clocks that the target's processes see on some nodes. Takes one of these skews, or settings of \
                 one's own such as clock:offset=-5s+clock=both, and after an @ the nodes: clock:hour@primaries.",
         ops: ("start-clock", "stop-clock"),
-        parameters: &clock::PRESETS,
+        parameters: clock::PRESETS.known,
         receipt: "the time that a process of the target sees, read through its own eyes",
         mechanism: "the clock functions in the vDSO of the target's processes are replaced, in new ones before their first instruction (x86-64)",
         heals: "the skew goes to nothing; it has a lease of seconds in each process, which runs out when the agent dies",
@@ -191,7 +191,7 @@ pub static ALL: [Entry; 21] = [
                 disk:slow-fsync=50ms+eio-fsync=5%, and after an @ the nodes: disk:full@one. After healing, the target is started \
                 again where it ended. Needs FUSE.",
         ops: ("start-disk", "stop-disk"),
-        parameters: &disk::PRESETS,
+        parameters: disk::PRESETS.known,
         receipt: "after healing, how many fsyncs, reads and writes failed, were refused or delayed (and for how long)",
         mechanism: "a FUSE file system under the data directory answers fsync, read and write with errors, late, or with no space",
         heals: "it answers as it should; what ended is started again",
@@ -203,7 +203,7 @@ pub static ALL: [Entry; 21] = [
                 these, or settings of one's own such as files:flip=1+file=wal*, and after an @ the nodes: files:bitflip@all. \
                 The damage stays when the run heals; only restore is done then. With kill, the target meets it.",
         ops: ("start-files", "stop-files"),
-        parameters: &files::PRESETS,
+        parameters: files::PRESETS.known,
         receipt: "the file and the places, read back; after healing, how much of the damage is still there",
         mechanism: "the agent writes into the target's files",
         heals: "not at all, but for restore: damage stays",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -11,9 +11,9 @@ use squall_checkers::Receipt;
 use squall_targets::NodeHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::membership::{capability, list, others, settled};
+use crate::membership::{capability, leaving, list, others, settled};
 use crate::nemesis::{Nemesis, Ops, Plan, Scene};
-use crate::nodes::{NodeSpec, nodes_of};
+use crate::nodes::NodeSpec;
 
 /// How long the new node may take to be a member that answers.
 const JOINS: Duration = Duration::from_secs(5);
@@ -48,12 +48,7 @@ impl Nemesis for Replace {
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
-        capability(on)?;
-        let plan = nodes_of(value, &CHOICES, on, rng).await?;
-        if plan.nodes.len() == on.cluster.nodes.len() {
-            bail!("not all nodes can be replaced");
-        }
-        Ok(plan)
+        leaving(value, &CHOICES, on, rng).await
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
