@@ -1,13 +1,13 @@
 //! Getting a target to answer: at the start of a run, and again after everything was healed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use squall_checkers::{Op, Recovery, Type};
-use squall_nemeses::{Chaos, RECOVER, await_ready, recovery};
+use squall_nemeses::{Chaos, RECOVER, await_ready, ended, recovery};
 use squall_targets::{Cluster, NodeHandle, Target};
 use squall_workloads::{Client, Completion, Node};
 use tokio::sync::watch;
@@ -33,29 +33,21 @@ pub(crate) async fn start_target(target: &dyn Target, cluster: &Cluster, logs: &
             () = ended(node) => Err(anyhow::anyhow!("it has ended")),
         };
         if let Err(error) = answered {
-            let logs = logs.join(node.name());
-            if let Err(error) = node.fetch_logs().await {
-                eprintln!("warning  {error:#}");
-            }
-            bail!(NothingRan(format!(
-                "the target on {} does not answer: {error:#}; its output is in {}{}",
-                node.name(),
-                logs.display(),
-                last_words(&logs).map_or_else(String::new, |line| format!(", and ends with: {line}"))
-            )));
+            let output = output(node, logs).await;
+            bail!(NothingRan(format!("the target on {} does not answer: {error:#}; {output}", node.name())));
         }
     }
     Ok(())
 }
 
-/// Returns when no process of the target lives on the node any more, and does not come back within a second.
-async fn ended(node: &NodeHandle) {
-    let mut since: Option<Instant> = None;
-    while since.is_none_or(|since| since.elapsed() < Duration::from_secs(1)) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let gone = node.pids().await.is_ok_and(|pids| pids.is_empty());
-        since = if gone { since.or(Some(Instant::now())) } else { None };
+/// Where the output of the target on a node is, and its last line.
+async fn output(node: &NodeHandle, logs: &Path) -> String {
+    let logs = logs.join(node.name());
+    if let Err(error) = node.fetch_logs().await {
+        eprintln!("warning  {error:#}");
     }
+    let last = last_words(&logs).map_or_else(String::new, |line| format!(", and ends with: {line}"));
+    format!("its output is in {}{last}", logs.display())
 }
 
 /// The last line that is not empty in the log of the target on a node.
@@ -72,6 +64,8 @@ pub(crate) struct Patience {
     pub(crate) target: Arc<dyn Target>,
     pub(crate) cluster: Cluster,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Where the logs of nodes are.
+    pub(crate) logs: PathBuf,
 }
 
 impl Patience {
@@ -95,7 +89,8 @@ impl Patience {
             let node = self.cluster.node(name).expect("a node that was asked");
             let ended = node.pids().await.is_ok_and(|pids| pids.is_empty());
             notes.push(if ended {
-                format!("The target on {name} ended by itself: see nodes/{name}.")
+                let output = output(node, &self.logs).await;
+                format!("The target on {name} ended by itself, or could not start again: {output}.")
             } else {
                 format!("{name} did not answer within {} s of healing: {error}.", RECOVER_MAX.as_secs())
             });

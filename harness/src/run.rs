@@ -154,7 +154,8 @@ impl Stage {
         let skews = nemeses.iter().any(|nemesis| nemesis.fault() == "clock");
         let journal = Journal::create(&run.faults_path(), start)?;
         let chaos = Chaos::new(nemeses, journal, cluster.clone(), target.clone(), config.seed)?;
-        let mut patience = Patience { target, cluster: cluster.clone(), stop: stop.clone() };
+        let mut patience =
+            Patience { target, cluster: cluster.clone(), stop: stop.clone(), logs: run.dir().join("nodes") };
         let hands = NemesisClient { chaos: chaos.clone(), patience: patience.clone() };
         let crew = Crew {
             concurrency: config.concurrency as usize,

@@ -54,7 +54,7 @@ pub use packets::Packets;
 pub use partition::Partition;
 pub use pause::Pause;
 pub use power::Power;
-pub use recovery::{RECOVER, await_ready, recovery};
+pub use recovery::{RECOVER, await_ready, ended, recovery};
 pub use regions::Regions;
 pub use replace::Replace;
 pub use restart::{Flags, Restart};

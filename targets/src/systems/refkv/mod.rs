@@ -181,7 +181,10 @@ impl Flags for RefKv {
     async fn start_with(&self, cluster: &Cluster, node: &NodeHandle, flags: &[String]) -> Result<()> {
         let join = self.was_removed(cluster, node).await;
         let argv = self.argv(cluster, node.name(), join, flags);
-        node.spawn(Spawn { name: NAME.into(), argv, ..Spawn::default() }).await?;
+        // A Rust program that is out of memory while it prints a backtrace never ends, for both take the same lock: it would
+        // hang, rather than crash, under a memory limit.
+        let env = [("RUST_BACKTRACE".to_owned(), "0".to_owned())].into();
+        node.spawn(Spawn { name: NAME.into(), argv, env }).await?;
         Ok(())
     }
 }
