@@ -73,8 +73,12 @@ pub(crate) async fn run(mut plan: Plan, run: &Run, stop: watch::Receiver<bool>) 
     let cluster = plan.environment.start(run.id(), &logs, &prepare).await?;
     display.event(Event::Phase("starting the target"));
     let scene = Scene { cluster: &cluster, target: plan.target.as_ref() };
+    let mut stage = Stage::default();
     let begun = match plan.schedule.probe(plan.config.seed, &scene).await {
-        Ok(()) => begin(&plan, &cluster, &logs, stop.clone()).await,
+        Ok(left_out) => {
+            stage.notes = left_out;
+            begin(&plan, &cluster, &logs, stop.clone()).await
+        }
         Err(error) => Err(error),
     };
     let client = match begun {
@@ -87,7 +91,6 @@ pub(crate) async fn run(mut plan: Plan, run: &Run, stop: watch::Receiver<bool>) 
     let mut recorder = Recorder::create(&run.history_path())?;
     let mut log = RunLog::create(&run.log_path())?;
     let mut sinks = All(vec![&mut recorder, &mut log, &mut display]);
-    let mut stage = Stage::default();
     let ended = stage.perform(plan, run, &cluster, client, stop, &mut sinks).await;
     display.event(Event::Phase("stopping the cluster"));
     cluster.close().await;

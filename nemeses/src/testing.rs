@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use squall_checkers::Receipt;
 use squall_targets::agent::{Reply, Request};
 use squall_targets::cluster::AgentLink;
-use squall_targets::{Client, Cluster, Membership, Node, NodeHandle, Primaries, Target};
+use squall_targets::{Client, Cluster, Membership, Node, NodeHandle, Primaries, Target, Unavailable};
 
 /// What was asked of agents and target, in order: `n1: kill`.
 pub(crate) type Calls = Arc<Mutex<Vec<String>>>;
@@ -33,6 +33,10 @@ impl AgentLink for FakeAgent {
                 let pids = if runs.contains(&self.name) { vec![9] } else { vec![] };
                 return Ok(Reply::Pids { pids });
             }
+            Request::Probe { fault, .. } if fault == "clock" => {
+                return Err(Unavailable::new("there is no vDSO", "use another machine").into());
+            }
+            Request::Probe { .. } => return Ok(Reply::Done),
             Request::Inject { fault, args } => {
                 (format!("inject {fault} {args}"), Receipt::confirmed("in force"))
             }

@@ -214,7 +214,10 @@ impl<'a> Asked<'a> {
         let target =
             self.target.as_ref().map(|(_, target)| target.clone()).unwrap_or_else(|| Arc::new(Nothing));
         let scene = Scene { cluster, target: target.as_ref() };
-        let tried = schedule.probe(SEED, &scene).await.map(|()| "can act".to_owned());
+        let tried = schedule.probe(SEED, &scene).await.map(|left_out| match left_out.is_empty() {
+            true => "can act".to_owned(),
+            false => left_out.join(" "),
+        });
         let lost = format!("-n {name}");
         Some(Check::of(on, &format!("nemesis {name}"), &lost, tried, needed))
     }

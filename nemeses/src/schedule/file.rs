@@ -116,10 +116,10 @@ impl Reader<'_> {
             true if self.swarm.is_empty() => {
                 return Err(table.error("swarm = true is the swarm above the phases, and there is none"));
             }
-            true => Some(Swarm { of: self.swarm.clone(), once: true }),
+            true => Some(Swarm::new(self.swarm.clone(), true)),
             false => {
                 let of = self.listed(table, "swarm", interval)?;
-                (!of.is_empty()).then_some(Swarm { of, once: false })
+                (!of.is_empty()).then_some(Swarm::new(of, false))
             }
         };
         let steps = table.tables("step")?;

@@ -16,10 +16,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use squall_checkers::Op;
+use squall_targets::Unavailable;
 use squall_workloads::Generator;
 use squall_workloads::generator::{nemesis, ops};
 
@@ -125,7 +126,7 @@ impl Schedule {
     pub fn of_list(text: &str, setting: &Setting, known: &[Entry]) -> Result<Schedule> {
         let mut cast = Cast::new(setting, known);
         if text == "swarm" {
-            let swarm = Some(Swarm { of: cast.all(setting.interval), once: true });
+            let swarm = Some(Swarm::new(cast.all(setting.interval), true));
             let phase =
                 Phase { name: None, length: Length::Endless, mix: Vec::new(), swarm, steps: Vec::new() };
             return Ok(cast.finish(vec![phase], Some(1)));
@@ -158,17 +159,27 @@ impl Schedule {
         needs.into_iter().map(str::to_owned).collect()
     }
 
-    /// Tries whether each nemesis that acts in a run with this seed can do so here at all.
+    /// Tries whether each nemesis that acts in a run with this seed can do so here at all. One that only swarms name is left
+    /// out where it cannot, unless nothing else is left: it returns why, one sentence for each.
     ///
     /// # Errors
-    /// [`Unavailable`](squall_targets::Unavailable) with the first that cannot.
-    pub async fn probe(&mut self, seed: u64, on: &Scene<'_>) -> Result<()> {
+    /// [`Unavailable`] with the first that cannot.
+    pub async fn probe(&mut self, seed: u64, on: &Scene<'_>) -> Result<Vec<String>> {
+        let mut left_out = Vec::new();
         for kind in self.plot.used(seed) {
-            let nemesis = &mut self.nemeses[kind];
-            let fault = nemesis.fault().to_owned();
-            nemesis.probe(on).await.with_context(|| format!("the nemesis {fault} cannot act here"))?;
+            let Err(error) = self.nemeses[kind].probe(on).await else { continue };
+            let error = error.context(format!("the nemesis {} cannot act here", self.plot.kinds[kind].name));
+            // While somebody plays it, nothing can be left out.
+            let plot = Arc::get_mut(&mut self.plot).filter(|plot| !plot.is_named(kind));
+            match plot {
+                Some(plot) if error.is::<Unavailable>() && plot.used(seed).len() > 1 => {
+                    plot.leave_out(kind);
+                    left_out.push(format!("Left out of the swarm: {error:#}."));
+                }
+                _ => return Err(error),
+            }
         }
-        Ok(())
+        Ok(left_out)
     }
 
     /// How long it lasts, where that is known beforehand.
@@ -201,6 +212,21 @@ impl Schedule {
 }
 
 impl Plot {
+    /// Whether a kind of fault is in more than swarms.
+    fn is_named(&self, kind: usize) -> bool {
+        let steps =
+            |phase: &Phase| phase.steps.iter().flat_map(|step| &step.faults).copied().collect::<Vec<_>>();
+        let named = self.phases.iter().flat_map(|phase| phase.mix.iter().copied().chain(steps(phase)));
+        named.into_iter().any(|fault| self.faults[fault].kind == kind)
+    }
+
+    /// Leaves a kind of fault out of all swarms.
+    fn leave_out(&mut self, kind: usize) {
+        for swarm in self.phases.iter_mut().filter_map(|phase| phase.swarm.as_mut()) {
+            swarm.cannot.extend(swarm.of.iter().filter(|&&fault| self.faults[fault].kind == kind));
+        }
+    }
+
     /// The kinds of fault that may strike in a run with this seed, in the order in which they are healed.
     fn used(&self, seed: u64) -> BTreeSet<usize> {
         let mut faults: BTreeSet<usize> = BTreeSet::new();
@@ -211,7 +237,7 @@ impl Plot {
                 Some(swarm) if swarm.once => {
                     faults.extend(swarm.draw(&self.faults, seed, 0, 0).iter().map(|(fault, _)| fault));
                 }
-                swarm => faults.extend(swarm.iter().flat_map(|swarm| &swarm.of)),
+                swarm => faults.extend(swarm.iter().flat_map(|swarm| swarm.able())),
             }
         }
         faults.into_iter().map(|fault| self.faults[fault].kind).collect()

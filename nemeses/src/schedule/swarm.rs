@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -12,6 +13,8 @@ use crate::streams::stream;
 /// schedule, each octave as likely as the other.
 pub(super) struct Swarm {
     pub(super) of: Vec<usize>,
+    /// Those of them that cannot strike here, whatever the seed says. The choice and the times of all others stay the same.
+    pub(super) cannot: BTreeSet<usize>,
     /// Whether the choice is made once for the run, rather than each time that a phase begins.
     pub(super) once: bool,
 }
@@ -20,6 +23,16 @@ pub(super) struct Swarm {
 pub(super) type Drawn = Vec<(usize, Duration)>;
 
 impl Swarm {
+    /// A swarm of these faults.
+    pub(super) fn new(of: Vec<usize>, once: bool) -> Swarm {
+        Swarm { of, once, cannot: BTreeSet::new() }
+    }
+
+    /// Those that may strike here.
+    pub(super) fn able(&self) -> impl Iterator<Item = &usize> {
+        self.of.iter().filter(|fault| !self.cannot.contains(fault))
+    }
+
     /// What the seed chooses for this phase of this round.
     pub(super) fn draw(&self, faults: &[Fault], seed: u64, round: u32, phase: usize) -> Drawn {
         let rng = &mut match self.once {
@@ -31,7 +44,8 @@ impl Swarm {
             on.push(self.of[rng.random_range(0..self.of.len())]);
         }
         let interval = |fault: usize, factor: f64| faults[fault].interval.mul_f64(factor.exp2());
-        on.into_iter().map(|fault| (fault, interval(fault, rng.random_range(-1.0..1.0)))).collect()
+        let drawn = on.into_iter().map(|fault| (fault, interval(fault, rng.random_range(-1.0..1.0))));
+        drawn.filter(|(fault, _)| !self.cannot.contains(fault)).collect()
     }
 
     /// The choice in words: `swarm of kill (mean 3.2 s), pause (mean 8.0 s); without partition`.

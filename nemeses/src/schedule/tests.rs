@@ -278,6 +278,43 @@ fn a_list_called_swarm_is_a_swarm_of_all_that_suits() {
     assert_eq!(played(list, 3), played(file(r#"swarm = "all""#), 3));
 }
 
+/// A machine where clocks cannot be skewed had no swarm, with half of the seeds.
+#[tokio::test]
+async fn what_cannot_act_is_left_out_of_a_swarm_and_nothing_else_changes() {
+    let (cluster, target, _) = crate::testing::cluster(3, true);
+    let on = Scene { cluster: &cluster, target: target.as_ref() };
+    let text = r#"swarm = ["partition", "kill", "clock"]"#;
+    let struck = |schedule: &Schedule, seed| -> Vec<(String, String)> {
+        let acts = schedule.forecast(seed, Duration::from_secs(100)).acts.into_iter();
+        let acts = acts.filter(|act| act.act != ActKind::Phase && !act.f.contains("clock"));
+        acts.map(|act| (format!("{:.3}", act.at_s), act.f)).collect()
+    };
+    let mut without = 0;
+    for seed in 0..20 {
+        let (whole, mut schedule) = (file(text), file(text));
+        let left_out = match schedule.probe(seed, &on).await {
+            Ok(left_out) => left_out,
+            Err(error) => {
+                assert!(error.is::<Unavailable>() && whole.kinds(seed) == ["clock"], "{error:#}");
+                continue;
+            }
+        };
+        assert_eq!(left_out.is_empty(), !whole.kinds(seed).contains(&"clock".to_owned()), "{left_out:?}");
+        assert_eq!(struck(&schedule, seed), struck(&whole, seed));
+        assert!(schedule.compose(seed).nemeses.iter().all(|nemesis| nemesis.fault() != "clock"));
+        without += left_out.len();
+    }
+    assert!(without > 5, "{without}");
+    // What is asked for by name is not left out.
+    for text in ["swarm = [\"kill\", \"clock\"]\nmix = [\"clock\"]", "mix = [\"kill\", \"clock\"]"] {
+        let error = file(text).probe(0, &on).await.unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            "the nemesis clock cannot act here: there is no vDSO; use another machine"
+        );
+    }
+}
+
 #[test]
 fn some_of_a_steps_faults_are_picked_each_time() {
     let text = r#"step = [{ for = "1s", every = "2s", faults = ["kill", "pause", "clock"], pick = 1 }]"#;
