@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use squall_checkers::Receipt;
 
@@ -13,6 +14,7 @@ use crate::kill::start_ended;
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::nodes::{CHOICES, at_nodes, nodes_of};
 use crate::presets::Presets;
+use crate::streams::seed_of;
 
 /// Profiles by name. Each is a profile's text.
 pub(crate) const PRESETS: Presets = Presets {
@@ -20,7 +22,7 @@ pub(crate) const PRESETS: Presets = Presets {
     known: &[
         ("eio-fsync", "eio-fsync=20%"),
         ("eio-write", "eio-write=5%"),
-        ("eio-read", "eio-read=20%"),
+        ("eio-read", "eio-read=50%"),
         ("slow-fsync", "slow-fsync=100ms"),
         ("slow", "slow-fsync=200ms+slow-read=20ms+slow-write=20ms"),
         ("full", "room=0MiB"),
@@ -46,6 +48,14 @@ pub(crate) fn random(rng: &mut ChaCha8Rng) -> &'static str {
     biting.choose(rng).map_or("slow-fsync", |(name, _)| name)
 }
 
+/// What a disk fault is to do.
+#[derive(Serialize, Deserialize)]
+struct Planned {
+    profile: DiskProfile,
+    /// That of each node is made of it.
+    seed: u64,
+}
+
 #[async_trait]
 impl Nemesis for Disk {
     fn fault(&self) -> &str {
@@ -60,14 +70,16 @@ impl Nemesis for Disk {
         };
         let profile: DiskProfile = PRESETS.parse(text)?;
         let plan = nodes_of(&nodes, &CHOICES, on, rng).await?;
-        let args = json!(DiskArgs::Fail { profile, seed: rng.random() });
+        let args = json!(Planned { profile, seed: rng.random() });
         Ok(Plan { what: format!("{profile} on {}", plan.what), args, ..plan })
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
+        let Planned { profile, seed } = Planned::deserialize(&plan.args)?;
         self.faulty.clone_from(&plan.nodes);
         self.ran = on.live(&plan.nodes).await?;
-        on.each(&plan.nodes, |node| node.inject(faults::DISK, plan.args.clone())).await
+        let args = |name: &str| json!(DiskArgs::Fail { profile, seed: seed_of(name, seed) });
+        on.each(&plan.nodes, |node| node.inject(faults::DISK, args(node.name()))).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
@@ -96,6 +108,8 @@ fn effects(node: &Value) -> u64 {
 mod tests {
     use rand_chacha::rand_core::SeedableRng as _;
 
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::testing::{cluster, take};
 
@@ -109,7 +123,11 @@ mod tests {
         cluster.nodes[2].kill().await.unwrap();
         let plan = disk.plan(&"full@all".into(), &on, &mut rng).await.unwrap();
         assert_eq!(plan.what, "room=0MiB on n1,n2,n3,n4");
+        take(&calls);
         disk.inject(&plan, &on).await.unwrap();
+        // All had one seed, and the same of their calls failed.
+        let seeds = take(&calls).into_iter().map(|call| call.split_once("seed").unwrap().1.to_owned());
+        assert_eq!(seeds.collect::<BTreeSet<_>>().len(), 4);
         // n1 ends by itself, n3 was killed before and n4 is killed meanwhile.
         target.end("n1");
         cluster.nodes[3].kill().await.unwrap();

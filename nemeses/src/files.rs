@@ -14,6 +14,7 @@ use crate::faults::{Damage, FILES, FilesArgs};
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::nodes::{NodeSpec, at_nodes, known, minority, nodes_of, random_minority, sample};
 use crate::presets::Presets;
+use crate::streams::seed_of;
 
 /// Damages by name. Each is a damage's text.
 pub(crate) const PRESETS: Presets = Presets {
@@ -88,9 +89,7 @@ impl Nemesis for Files {
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         let FilesArgs { damage, seed } = FilesArgs::deserialize(&plan.args)?;
         self.damaged.clone_from(&plan.nodes);
-        let at = |name: &str| plan.nodes.iter().position(|node| node == name).unwrap_or_default() as u64;
-        let args =
-            |name: &str| json!(FilesArgs { damage: damage.clone(), seed: seed.wrapping_add(at(name)) });
+        let args = |name: &str| json!(FilesArgs { damage: damage.clone(), seed: seed_of(name, seed) });
         on.each(&plan.nodes, |node| node.inject(FILES, args(node.name()))).await
     }
 
