@@ -10,6 +10,7 @@ mod forbidden;
 mod guest;
 mod interrupt;
 mod leftovers;
+mod nemeses;
 mod run;
 mod schedule;
 mod squall;
