@@ -6,6 +6,9 @@
 //! `[revision, value]` too. A process is a *watcher*: its log is what its acknowledged watches returned, one after
 //! the other, from the first change on. Other functions are left out.
 //!
+//! Values may be pairs that begin with an integer. Where such are written, a change `[n, x]` is the value `[n, x]`,
+//! unless only `x` was written. The verdict is unknown if both were.
+//!
 //! All logs must be equal, or one the beginning of the other. Jepsen compares them with the one that most have,
 //! where all watchers came equally far; else it does not decide. **Failures:**
 //! - `divergence`: after the same change two watchers saw different ones: so one of them missed a change or saw it too
@@ -28,7 +31,7 @@
 
 use std::collections::HashMap;
 
-use super::calls::{Call, Calls, NONE, Pass, Stop, judged};
+use super::calls::{Call, Calls, NONE, Pass, Stop, brief, judged};
 use super::findings::{Findings, minimal};
 use crate::history::{OpRef, Raw};
 use crate::intern::{FastBuild, Interner};
@@ -146,6 +149,9 @@ struct Event {
     next: Link,
 }
 
+/// A change that a watcher saw: its value, its revision, and the watch that has it.
+type Seen = (u32, Option<i64>, u32);
+
 /// What a watcher saw next, and in which watches it saw the one and the other.
 #[derive(Clone, Copy)]
 struct Link {
@@ -179,6 +185,8 @@ struct Watches {
     revisions: Vec<(i64, u32, u32)>,
     writes: usize,
     twice: Option<String>,
+    /// The first write of a value that looks as if it were a revision and a value.
+    pair: Option<u32>,
 }
 
 impl<'a> Pass<'a> for Watches {
@@ -215,6 +223,9 @@ impl Watches {
 
     fn write(&mut self, call: Call<'_>) {
         let id = self.event(call.asked());
+        if let Some((Raw::Int(_), _)) = call.asked().pair() {
+            self.pair.get_or_insert(call.at());
+        }
         let event = &mut self.events[id as usize];
         if call.kind() == Type::Fail {
             event.failed = event.failed.min(call.at());
@@ -236,6 +247,42 @@ impl Watches {
             self.revisions.push((revision, id, call.at()));
         }
     }
+
+    /// The revision and the value of a change.
+    fn parts(&mut self, change: Raw<'_>) -> Result<(Option<i64>, u32), Stop> {
+        let Some((Raw::Int(revision), value)) = change.pair() else { return Ok((None, self.event(change))) };
+        if self.pair.is_none() {
+            return Ok((Some(revision), self.event(value)));
+        }
+        let (whole, half) = (self.event(change), self.event(value));
+        match (self.written(whole), self.written(half)) {
+            (Some(_), Some(_)) => Err(Stop::Shape(format!(
+                "the change {} may be that value, or {} at revision {revision}: both were written",
+                brief(change),
+                brief(value)
+            ))),
+            (None, Some(_)) => Ok((Some(revision), half)),
+            _ => Ok((None, whole)),
+        }
+    }
+
+    /// A write of a value, also one that failed.
+    fn written(&self, id: u32) -> Option<u32> {
+        let event = self.events[id as usize];
+        [event.write, event.failed].into_iter().find(|&by| by != NONE)
+    }
+
+    /// The first watch of the process of this one that has a change to a value.
+    fn first(&mut self, calls: &Calls<'_>, watch: u32, id: u32) -> u32 {
+        let process = calls.call(watch).invoke.process();
+        let mut mine = calls.iter().filter(|call| call.invoke.process() == process && watches(call.f()));
+        let mut has = |call: &Call<'_>| {
+            let told = call.told().map(|(_, event)| event);
+            let is = |change| self.parts(change).is_ok_and(|(_, value)| value == id);
+            log(told).is_ok_and(|mut log| log.any(is))
+        };
+        mine.find(|call| has(call)).map_or(watch, Call::at)
+    }
 }
 
 /// The changes that a watch returned; none for one that did not.
@@ -252,25 +299,6 @@ fn log<'a>(event: Option<OpRef<'a>>) -> Result<impl Iterator<Item = Raw<'a>>, St
             }
         };
     Ok(list.into_iter().flatten())
-}
-
-/// The revision and the value of a change.
-fn parts(change: Raw<'_>) -> (Option<i64>, Raw<'_>) {
-    match change.pair() {
-        Some((Raw::Int(revision), value)) => (Some(revision), value),
-        _ => (None, change),
-    }
-}
-
-/// The first watch of the process of this one that has a change.
-fn first_of(calls: &Calls<'_>, watch: u32, value: Raw<'_>) -> u32 {
-    let process = calls.call(watch).invoke.process();
-    let mine = calls.iter().filter(|call| call.invoke.process() == process && watches(call.f()));
-    let has = |call: &Call<'_>| {
-        let told = call.told().map(|(_, event)| event);
-        log(told).is_ok_and(|mut log| log.any(|change| parts(change).1 == value))
-    };
-    mine.into_iter().find(has).map_or(watch, Call::at)
 }
 
 fn watches(f: &str) -> bool {
@@ -297,6 +325,25 @@ impl<'a> Judge<'a> {
 
     fn event(&self, id: u32) -> &Event {
         &self.watches.events[id as usize]
+    }
+
+    /// Something about these values, and the operations that show it: with the writes that tell how changes are read.
+    fn add(
+        &mut self,
+        kind: &'static str,
+        ids: &[u32],
+        tell: impl FnOnce(&mut Watches, &Calls<'a>) -> (String, Vec<u32>),
+    ) {
+        let watches = &mut self.watches;
+        self.found.add(kind, None, |calls| {
+            let (sentence, mut shown) = tell(watches, calls);
+            if let Some(pair) = watches.pair {
+                shown.push(pair);
+                shown.extend(ids.iter().filter_map(|&id| watches.written(id)));
+            }
+            shown.retain(|by| *by != NONE);
+            (sentence, shown)
+        });
     }
 
     /// The revisions that writes returned, in order; what they say of values.
@@ -329,13 +376,13 @@ impl<'a> Judge<'a> {
         let (other, other_by) = self.values[at];
         if other != id {
             let (x, y) = (self.value(other), self.value(id));
-            self.found.add("inconsistent-revisions", None, |calls| {
+            self.add("inconsistent-revisions", &[other, id], |_, calls| {
                 let (first, second) = (calls.did(other_by), calls.did(by));
                 (format!("{first} has {x} at revision {revision}, and {second} has {y}"), vec![other_by, by])
             });
         } else if known.revision != revision && !known.twice {
             let value = self.value(id);
-            self.found.add("inconsistent-revisions", None, |calls| {
+            self.add("inconsistent-revisions", &[id], |_, calls| {
                 let (first, second) = (calls.did(known.revision_by), calls.did(by));
                 let sentence =
                     format!("{first} has {value} at revision {}, and {second} at {revision}", known.revision);
@@ -347,7 +394,7 @@ impl<'a> Judge<'a> {
     /// All that one watcher saw.
     fn watcher(&mut self, number: u32, ops: &[(u32, u32)]) -> Result<(), Stop> {
         let calls = self.found.calls();
-        let mut last: Option<(u32, Option<i64>, u32)> = None;
+        let mut last: Option<Seen> = None;
         // After what cannot be, or may be two changes, it is not known what is next.
         let (mut chained, mut end) = (true, NONE);
         for &(_, by) in ops {
@@ -358,15 +405,14 @@ impl<'a> Judge<'a> {
                 if nth % PACE == PACE - 1 {
                     calls.budget.ask()?;
                 }
-                let (revision, value) = parts(change);
-                let id = self.watches.event(value);
-                let fresh = self.sees(number, id, value, (by, completed));
-                let grows = self.grows(last, revision, by);
+                let (revision, id) = self.watches.parts(change)?;
+                let fresh = self.sees(number, id, (by, completed));
+                let grows = self.grows(last, (id, revision, by));
                 if let Some(revision) = revision {
                     self.note_revision(revision, id, by);
                 }
                 if fresh && grows && chained {
-                    self.link(last, id, revision, by);
+                    self.link(last, (id, revision, by));
                 }
                 chained = fresh && grows;
                 (last, end) = (Some((id, revision, by)), id);
@@ -378,7 +424,7 @@ impl<'a> Judge<'a> {
     }
 
     /// A watcher sees a change: whether for the first time, as far as that is known.
-    fn sees(&mut self, watcher: u32, id: u32, value: Raw<'_>, (by, end): (u32, u32)) -> bool {
+    fn sees(&mut self, watcher: u32, id: u32, (by, end): (u32, u32)) -> bool {
         let event = &mut self.watches.events[id as usize];
         self.seen += usize::from(event.seen_by == NONE);
         let before = std::mem::replace(&mut event.watcher, watcher + 1) == watcher + 1;
@@ -388,9 +434,9 @@ impl<'a> Judge<'a> {
         if event.twice || !before {
             return !event.twice;
         }
-        self.found.add("duplicate", None, |calls| {
-            let first = first_of(calls, by, value);
-            let (did, value) = (calls.did(by), value.to_value());
+        self.add("duplicate", &[id], |watches, calls| {
+            let first = watches.first(calls, by, id);
+            let (did, value) = (calls.did(by), watches.ids.value(id));
             let sentence = match first == by {
                 true => format!("{did} has {value} twice"),
                 false => format!("{did} has {value}, which {} had already", calls.did(first)),
@@ -400,14 +446,14 @@ impl<'a> Judge<'a> {
         false
     }
 
-    /// Whether a revision is above the last one.
-    fn grows(&mut self, last: Option<(u32, Option<i64>, u32)>, revision: Option<i64>, by: u32) -> bool {
+    /// Whether the revision of a change is above that of the last one.
+    fn grows(&mut self, last: Option<Seen>, (to, revision, by): Seen) -> bool {
         let (Some((id, Some(before), before_by)), Some(revision)) = (last, revision) else { return true };
         if revision > before {
             return true;
         }
         let value = self.value(id);
-        self.found.add("nonmonotonic-watch", None, |calls| {
+        self.add("nonmonotonic-watch", &[id, to], |_, calls| {
             let (did, earlier) = (calls.did(by), calls.did(before_by));
             let sentence = format!("{did} has revision {revision} after {earlier} had {before} with {value}");
             (sentence, vec![before_by, by])
@@ -416,17 +462,17 @@ impl<'a> Judge<'a> {
     }
 
     /// A watcher saw one change and then the next, or began with it.
-    fn link(&mut self, from: Option<(u32, Option<i64>, u32)>, to: u32, revision: Option<i64>, to_by: u32) {
+    fn link(&mut self, from: Option<Seen>, (to, revision, to_by): Seen) {
         let known = match from {
             Some((id, ..)) => Some(self.event(id).next).filter(|next| next.to != NONE),
             None => self.start,
         };
         let from_by = from.map_or(NONE, |(_, _, by)| by);
         let link = Link { to, from_by, to_by };
-        if let (Some((_, Some(before), _)), Some(revision)) = (from, revision)
+        if let (Some((id, Some(before), _)), Some(revision)) = (from, revision)
             && before.checked_add(1).is_some_and(|next| next < revision)
         {
-            self.gap(before, revision, link);
+            self.gap((id, before), revision, link);
         }
         let Some(known) = known else {
             match from {
@@ -441,25 +487,23 @@ impl<'a> Judge<'a> {
         let (x, y) = (self.value(known.to), self.value(to));
         let after = from.map(|(id, ..)| self.value(id));
         let kind = if from.is_some() { "divergence" } else { "divergent-start" };
-        self.found.add(kind, None, |calls| {
+        self.add(kind, &[known.to, to, from.map_or(to, |(id, ..)| id)], |_, calls| {
             let (first, second) = (calls.did(known.to_by), calls.did(to_by));
             let sentence = match after {
                 Some(after) => format!("after {after} {first} has {x}, but {second} has {y}"),
                 None => format!("{first} begins with {x}, but {second} with {y}"),
             };
-            let mut shown = vec![known.from_by, known.to_by, from_by, to_by];
-            shown.retain(|by| *by != NONE);
-            (sentence, shown)
+            (sentence, vec![known.from_by, known.to_by, from_by, to_by])
         });
     }
 
     /// Looks for an acknowledged write between the revisions of two changes.
-    fn gap(&mut self, from: i64, to: i64, link: Link) {
+    fn gap(&mut self, (before, from): (u32, i64), to: i64, link: Link) {
         let at = self.watches.revisions.partition_point(|(revision, ..)| *revision <= from);
         let Some(&(revision, id, write)) = self.watches.revisions.get(at) else { return };
         if revision < to {
             let value = self.value(id);
-            self.found.add("gap", None, |calls| {
+            self.add("gap", &[before, link.to], |_, calls| {
                 let (did, wrote) = (calls.did(link.to_by), calls.did(write));
                 let sentence = format!(
                     "{did} goes from revision {from} to {to}, past {revision}, which {wrote} gave {value}"
@@ -480,14 +524,14 @@ impl<'a> Judge<'a> {
             }
             let value = self.value(id);
             if event.failed < end {
-                self.found.add("aborted-event", None, |calls| {
+                self.add("aborted-event", &[id], |_, calls| {
                     let (did, by) = (calls.did(event.seen_by), calls.by(event.failed));
                     let advice = "if that may have taken effect, record it as info";
                     let sentence = format!("{did} has {value}, whose write by {by} failed; {advice}");
                     (sentence, vec![event.seen_by, event.failed])
                 });
             } else {
-                self.found.add("phantom-event", None, |calls| {
+                self.add("phantom-event", &[id], |_, calls| {
                     let did = calls.did(event.seen_by);
                     (format!("{did} has {value}, which nobody had written"), vec![event.seen_by])
                 });
@@ -534,8 +578,8 @@ impl<'a> Judge<'a> {
     fn reordered(&mut self, first: u32, second: u32) {
         let (a, b) = (*self.event(first), *self.event(second));
         let (x, y) = (self.value(first), self.value(second));
-        self.found.add("reordered-events", None, |calls| {
-            let seen_by = first_of(calls, b.seen_by, calls.call(a.write).asked());
+        self.add("reordered-events", &[first, second], |watches, calls| {
+            let seen_by = watches.first(calls, b.seen_by, first);
             let (seen, wrote, began) = (calls.did(b.seen_by), calls.did(b.write), calls.by(a.write));
             let sentence =
                 format!("{seen} has {y} after {x}, but {wrote} wrote {y} before {began} began to write {x}");
@@ -550,7 +594,7 @@ impl<'a> Judge<'a> {
             let event = *self.event(id);
             if event.seen_by == NONE && !event.twice && event.acknowledged < later.write {
                 let (lost, value) = (self.value(id), self.value(latest));
-                self.found.add("lost-event", None, |calls| {
+                self.add("lost-event", &[id, latest], |_, calls| {
                     let (did, seen) = (calls.did(event.write), calls.did(later.seen_by));
                     let but = format!("though {seen} has {value}, which was written later");
                     (

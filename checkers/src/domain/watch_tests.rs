@@ -11,11 +11,26 @@ use crate::{Checker, History, Op, Process, Type, Valid};
 /// A change as a watcher saw it: the revision, the value, and whether it can stand in a chain.
 type Change = (Option<i64>, Value, bool);
 
-fn change(value: &Value) -> (Option<i64>, Value) {
+fn change(ops: &[Whole], value: &Value) -> (Option<i64>, Value) {
+    let wrote = |value: &Value| ops.iter().any(|op| op.f == "write" && op.asked == *value);
+    let pairs = ops.iter().any(|op| op.f == "write" && op.asked.is_array());
     match value.as_array() {
-        Some(pair) => (pair[0].as_i64(), pair[1].clone()),
-        None => (None, value.clone()),
+        Some(pair) if !pairs || wrote(&pair[1]) && !wrote(value) => (pair[0].as_i64(), pair[1].clone()),
+        _ => (None, value.clone()),
     }
+}
+
+/// Whether a change may be a value, and another one at a revision.
+fn ambiguous(ops: &[Whole]) -> bool {
+    let wrote = |value: &Value| ops.iter().any(|op| op.f == "write" && op.asked == *value);
+    let both = |value: &Value| value.is_array() && wrote(value) && wrote(&value[1]);
+    ops.iter().filter(|op| is_watch(op) && op.ok()).any(|op| list(op).iter().any(both))
+}
+
+/// What an acknowledged watch returned.
+fn list(op: &Whole) -> &Vec<Value> {
+    let list = if op.told.is_object() { &op.told["log"] } else { &op.told };
+    list.as_array().unwrap()
 }
 
 fn is_watch(op: &Whole) -> bool {
@@ -27,12 +42,8 @@ fn logs(ops: &[Whole]) -> Vec<(Process, Vec<Change>)> {
     let processes: BTreeSet<Process> = ops.iter().filter(|op| is_watch(op)).map(|op| op.process).collect();
     let seen = |process: Process| {
         let mine = ops.iter().filter(|op| op.process == process && is_watch(op) && op.ok());
-        let all: Vec<(Option<i64>, Value)> = mine
-            .flat_map(|op| {
-                let list = if op.told.is_object() { &op.told["log"] } else { &op.told };
-                list.as_array().unwrap().iter().map(change)
-            })
-            .collect();
+        let all: Vec<(Option<i64>, Value)> =
+            mine.flat_map(|op| list(op).iter().map(|value| change(ops, value))).collect();
         let good = |at: usize| {
             let (revision, value) = &all[at];
             let back = at > 0 && revision.is_some() && *revision <= all[at - 1].0;
@@ -50,15 +61,13 @@ fn writes<'a>(ops: &'a [Whole], value: &Value) -> Vec<&'a Whole> {
 
 fn given(op: &Whole) -> Option<i64> {
     let pair = op.told.as_array().filter(|_| op.ok() && op.f == "write")?;
-    pair[0].as_i64()
+    pair[0].as_i64().filter(|_| pair[1] == op.asked)
 }
 
 /// The end of the first watch that has a value.
 fn first_seen(ops: &[Whole], value: &Value) -> usize {
-    let has = |op: &&Whole| {
-        let list = if op.told.is_object() { &op.told["log"] } else { &op.told };
-        is_watch(op) && op.ok() && list.as_array().unwrap().iter().any(|other| change(other).1 == *value)
-    };
+    let has =
+        |op: &&Whole| is_watch(op) && op.ok() && list(op).iter().any(|other| change(ops, other).1 == *value);
     ops.iter().filter(has).map(|op| op.complete).min().unwrap_or(usize::MAX)
 }
 
@@ -111,6 +120,9 @@ fn of_logs(ops: &[Whole], logs: &[(Process, Vec<Change>)]) -> BTreeSet<&'static 
 }
 
 fn naive(ops: &[Whole]) -> BTreeSet<&'static str> {
+    if ambiguous(ops) {
+        return BTreeSet::from(["unknown"]);
+    }
     let logs = logs(ops);
     let mut kinds = of_logs(ops, &logs);
     let changes: Vec<&Change> = logs.iter().flat_map(|(_, log)| log).collect();
@@ -203,6 +215,44 @@ fn agrees_with_the_plain_definition_with_revisions() {
         choices.push(watch(changes));
     }
     agree(&Watch::new(), naive, &choices, [2, 50_000, 7]);
+}
+
+/// A value that is itself `[integer, x]` was taken for `x` at a revision whenever a watch returned it: so a watch that
+/// showed just what had been written was a phantom event.
+#[test]
+fn agrees_with_the_plain_definition_on_values_that_look_like_revisions() {
+    let pair = |value: Value| ("write", value.clone(), value);
+    let mut choices = vec![pair(json!([4, "a"])), pair(json!([3, "b"])), pair(json!("c"))];
+    choices.push(("write", json!("a"), json!([7, "a"])));
+    for changes in [
+        json!([[4, "a"]]),
+        json!([[3, "b"]]),
+        json!([[4, "a"], [3, "b"]]),
+        json!([[4, "a"], [3, "b"], "c"]),
+        json!([[3, "b"], [8, "c"]]),
+        json!([[9, [4, "a"]], [9, "c"]]),
+    ] {
+        choices.push(watch(changes));
+    }
+    agree(&Watch::new(), naive, &choices, [2, 20_000, 7]);
+}
+
+#[test]
+fn a_pair_that_was_written_is_seen_as_it_was_written() {
+    let check = |values: [Value; 2], seen: Value| {
+        let write = |value: &Value| {
+            [Type::Invoke, Type::Ok].map(|kind| Op::new("write").value(value.clone()).kind(kind))
+        };
+        let watch = [Op::new("watch"), Op::new("watch").value(seen).kind(Type::Ok)];
+        Watch::new().check(&values.iter().flat_map(write).chain(watch).collect::<History>())
+    };
+    let seen = check([json!([7, "a"]), json!([3, "b"])], json!([[7, "a"], [3, "b"]]));
+    assert_eq!(seen.valid, Valid::True, "{seen:?}");
+    let both = check([json!([7, "a"]), json!("a")], json!([[7, "a"]]));
+    assert_eq!(
+        both.reason.unwrap(),
+        "the change [7,\"a\"] may be that value, or \"a\" at revision 7: both were written"
+    );
 }
 
 #[test]
