@@ -4,7 +4,9 @@
 //! an acknowledged operation returns as `["send", key, [offset, message]]` (the offset null where it is not known),
 //! and `["poll"]`, returned as `["poll", {key: [[offset, message], …], …}]`. A message is sent to a key once, and is
 //! no list. `assign` and `subscribe` take the list of keys that a consumer goes on with. All else (`crash`) is left
-//! out.
+//! out. In what a poll returns a key is a name: that of one that is no string is its JSON text. Logs of several keys
+//! of one name are not judged, nor such of a name that no key has where keys are other things than integers and strings:
+//! then the verdict is unknown, unless something else is wrong.
 //!
 //! **What is known of a log.** A poll shows its messages at their offsets, whatever became of its operation, for
 //! nothing that is not committed is ever polled. So does a send that was acknowledged, or of which an acknowledged
@@ -116,7 +118,7 @@ fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
         messages: 0,
         polled: 0,
         unseen: 0,
-        twice: None,
+        undecided: None,
         int_send_skip: 0,
         subscribed: 0,
     };
@@ -150,7 +152,7 @@ struct Judge<'a, 'b> {
     messages: usize,
     polled: usize,
     unseen: usize,
-    twice: Option<String>,
+    undecided: Option<String>,
     int_send_skip: usize,
     subscribed: usize,
 }
@@ -175,6 +177,10 @@ impl<'b> Judge<'_, 'b> {
 
     fn log(&mut self, key: u32) {
         let log = &self.ops.logs[key as usize];
+        if let Some(why) = self.ops.unclear(key) {
+            self.undecided.get_or_insert(why);
+            return;
+        }
         for slot in log.slots.iter().filter(|slot| slot.other != NONE) {
             self.add("inconsistent-offsets", key, |log, calls| {
                 let (a, b) = (log.value(slot.message), log.value(slot.other));
@@ -224,7 +230,7 @@ impl<'b> Judge<'_, 'b> {
             let (key, value) = (self.ops.keys.value(key), self.ops.logs[key as usize].value(id));
             let why =
                 || format!("{value} was sent to key {key} several times: which one is polled is not known");
-            self.twice.get_or_insert_with(why);
+            self.undecided.get_or_insert_with(why);
         } else if message.is_duplicate() {
             self.add("duplicate", key, |log, calls| {
                 let at = |by: u32, slot: u32| {
@@ -327,7 +333,7 @@ impl<'b> Judge<'_, 'b> {
         let summary =
             format!("{} messages in {keys} logs, {} polled, {lost} lost", self.messages, self.polled);
         let nothing = || (self.polled == 0).then(|| "no acknowledged poll has a message".to_owned());
-        let undecided = self.twice.or_else(nothing);
+        let undecided = self.undecided.or_else(nothing);
         let verdict = self.found.verdict(summary, undecided);
         let verdict = verdict.stat("keys", keys).stat("messages", self.messages).stat("polled", self.polled);
         verdict

@@ -56,9 +56,24 @@ impl Message {
     }
 }
 
+/// What a key is that is sent to. In what polls return it is a name: of all these there may be one of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Int,
+    String,
+    /// The string `nil`, as which EDN's null is read where it is a name.
+    Nil,
+    /// Null, a boolean, another number, a list or a map.
+    Other,
+}
+
 /// A key's log.
 #[derive(Debug, Default)]
 pub(super) struct Log {
+    /// Of the key that was sent to; and whether it was sent to another of the same name, so that nobody knows what
+    /// polls saw.
+    pub(super) form: Option<Form>,
+    pub(super) mixed: bool,
     offsets: Interner,
     values: Interner,
     pub(super) slots: Vec<Slot>,

@@ -6,6 +6,7 @@ use crate::history::{Raw, Scan};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Mop<'a> {
     pub(super) sends: bool,
+    /// The key of a send, or its name in what a poll returns.
     pub(super) key: Raw<'a>,
     /// Where it lies in the key's log, if that is known.
     pub(super) offset: Option<i64>,
@@ -32,9 +33,17 @@ enum At<'a> {
     End,
 }
 
-/// It is not of that shape.
+/// It is not of that shape: what was expected.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Malformed;
+pub(super) struct Malformed(pub(super) &'static str);
+
+pub(super) const LIST: Malformed =
+    Malformed(r#"an operation is a list of ["send", key, message] and ["poll"]"#);
+const SEND: Malformed =
+    Malformed(r#"a send is ["send", key, message], and ["send", key, [offset, message]] once it is done"#);
+const POLL: Malformed =
+    Malformed(r#"a poll is ["poll"], and ["poll", {key: [[offset, message], …], …}] once it is done"#);
+const OFFSET: Malformed = Malformed("an offset is an integer, or null where it is not known");
 
 impl<'a> Mops<'a> {
     pub(super) fn of(text: &'a [u8], told: bool) -> Mops<'a> {
@@ -44,32 +53,32 @@ impl<'a> Mops<'a> {
     /// The next message; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Mop<'a>>, Malformed> {
         while !matches!(self.at, At::End) {
-            if let Some(mop) = self.step().ok_or(Malformed)? {
+            if let Some(mop) = self.step()? {
                 return Ok(Some(mop));
             }
         }
         Ok(None)
     }
 
-    /// Goes on to what comes next, which may be a message; none if that has no place there.
-    fn step(&mut self) -> Option<Option<Mop<'a>>> {
+    /// Goes on to what comes next, which may be a message.
+    fn step(&mut self) -> Result<Option<Mop<'a>>, Malformed> {
         match self.at {
             At::Start => {
-                self.eat(b'[')?;
+                self.eat(b'[', LIST)?;
                 self.at = if self.scan.eat(b']') { At::End } else { At::Mop };
             }
             At::Mop => return self.mop(),
             At::MopEnd if self.scan.eat(b',') => self.at = At::Mop,
             At::MopEnd => {
-                self.eat(b']')?;
-                self.scan.is_done().then_some(())?;
+                self.eat(b']', LIST)?;
+                self.scan.is_done().then_some(()).ok_or(LIST)?;
                 self.at = At::End;
             }
             At::Key => {
-                let key = self.scan.name()?;
+                let key = self.scan.name().ok_or(POLL)?;
                 self.at = At::KeyEnd;
                 if !self.scan.eat(b'[') {
-                    (self.scan.item()? == Raw::Null).then_some(())?;
+                    self.null(POLL)?;
                 } else if !self.scan.eat(b']') {
                     self.at = At::Message(key);
                 }
@@ -77,70 +86,77 @@ impl<'a> Mops<'a> {
             At::Message(key) => return self.message(key).map(Some),
             At::KeyEnd if self.scan.eat(b',') => self.at = At::Key,
             At::KeyEnd => {
-                self.eat(b'}')?;
-                self.eat(b']')?;
+                self.eat(b'}', POLL)?;
+                self.eat(b']', POLL)?;
                 self.at = At::MopEnd;
             }
             At::End => {}
         }
-        Some(None)
+        Ok(None)
     }
 
-    fn mop(&mut self) -> Option<Option<Mop<'a>>> {
-        self.eat(b'[')?;
-        let f = self.scan.item()?.plain_str()?;
+    fn mop(&mut self) -> Result<Option<Mop<'a>>, Malformed> {
+        self.eat(b'[', LIST)?;
+        let f = self.item(LIST)?.plain_str().ok_or(LIST)?;
         self.at = At::MopEnd;
         match f.strip_prefix(':').unwrap_or(f) {
             "send" => {
-                self.eat(b',')?;
-                let key = self.scan.item()?.unquoted();
-                self.eat(b',')?;
-                let value = self.scan.item()?;
-                self.eat(b']')?;
+                self.eat(b',', SEND)?;
+                let key = self.item(SEND)?;
+                self.eat(b',', SEND)?;
+                let value = self.item(SEND)?;
+                self.eat(b']', SEND)?;
                 let (at, value) = value.pair().filter(|_| self.told).unwrap_or((Raw::Null, value));
-                Some(Some(Mop { sends: true, key, offset: offset(at)?, value }))
+                Ok(Some(Mop { sends: true, key, offset: offset(at)?, value }))
             }
-            "poll" if self.scan.eat(b']') => Some(None),
+            "poll" if self.scan.eat(b']') => Ok(None),
             "poll" => {
-                self.eat(b',')?;
+                self.eat(b',', POLL)?;
                 if !self.scan.eat(b'{') {
-                    (self.scan.item()? == Raw::Null).then_some(())?;
-                    self.eat(b']')?;
+                    self.null(POLL)?;
+                    self.eat(b']', POLL)?;
                 } else if self.scan.eat(b'}') {
-                    self.eat(b']')?;
+                    self.eat(b']', POLL)?;
                 } else {
                     self.at = At::Key;
                 }
-                Some(None)
+                Ok(None)
             }
-            _ => None,
+            _ => Err(LIST),
         }
     }
 
-    fn message(&mut self, key: Raw<'a>) -> Option<Mop<'a>> {
-        self.eat(b'[')?;
-        let at = self.scan.item()?;
-        self.eat(b',')?;
-        let value = self.scan.item()?;
-        self.eat(b']')?;
+    fn message(&mut self, key: Raw<'a>) -> Result<Mop<'a>, Malformed> {
+        self.eat(b'[', POLL)?;
+        let at = self.item(POLL)?;
+        self.eat(b',', POLL)?;
+        let value = self.item(POLL)?;
+        self.eat(b']', POLL)?;
         if !self.scan.eat(b',') {
-            self.eat(b']')?;
+            self.eat(b']', POLL)?;
             self.at = At::KeyEnd;
         }
-        Some(Mop { sends: false, key, offset: offset(at)?, value })
+        Ok(Mop { sends: false, key, offset: offset(at)?, value })
     }
 
-    fn eat(&mut self, byte: u8) -> Option<()> {
-        self.scan.eat(byte).then_some(())
+    fn eat(&mut self, byte: u8, expected: Malformed) -> Result<(), Malformed> {
+        self.scan.eat(byte).then_some(()).ok_or(expected)
+    }
+
+    fn item(&mut self, expected: Malformed) -> Result<Raw<'a>, Malformed> {
+        self.scan.item().ok_or(expected)
+    }
+
+    fn null(&mut self, expected: Malformed) -> Result<(), Malformed> {
+        self.scan.item().filter(|item| *item == Raw::Null).map(drop).ok_or(expected)
     }
 }
 
-/// An integer, or null where it is not known.
-fn offset(at: Raw<'_>) -> Option<Option<i64>> {
+fn offset(at: Raw<'_>) -> Result<Option<i64>, Malformed> {
     match at {
-        Raw::Int(offset) => Some(Some(offset)),
-        Raw::Null => Some(None),
-        _ => None,
+        Raw::Int(offset) => Ok(Some(offset)),
+        Raw::Null => Ok(None),
+        _ => Err(OFFSET),
     }
 }
 
@@ -176,9 +192,19 @@ mod tests {
         ];
         assert_eq!(all(&text).unwrap(), expected);
         assert_eq!(all("[]").unwrap(), []);
-        for text in ["1", "[1]", "[[]]", r#"[["r",1]]"#, r#"[["send",1]]"#, r#"[["poll",{"0":[1]}]]"#] {
-            assert_eq!(all(text), Err(Malformed), "{text}");
+        // All was one and the same error, which did not say what was wrong.
+        for (text, expected) in [
+            ("1", LIST),
+            ("[1]", LIST),
+            ("[[]]", LIST),
+            (r#"[["r",1]]"#, LIST),
+            (r#"[["send",1]]"#, SEND),
+            (r#"[["send",1,["a",2]]]"#, OFFSET),
+            (r#"[["poll",[]]]"#, POLL),
+            (r#"[["poll",{"0":[1]}]]"#, POLL),
+            (r#"[["poll",{"0":[["a",1]]}]]"#, OFFSET),
+        ] {
+            assert_eq!(all(text), Err(expected), "{text}");
         }
-        assert_eq!(all(r#"[["poll",{"0":[["a",1]]}]]"#), Err(Malformed), "an offset is an integer");
     }
 }

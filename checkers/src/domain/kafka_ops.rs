@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::calls::{Call, Calls, NONE, Pass, Stop};
-use super::kafka_log::Log;
-use super::kafka_mops::{Mop, Mops};
+use super::kafka_log::{Form, Log};
+use super::kafka_mops::{LIST, Malformed, Mop, Mops};
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
 use crate::{Budget, Process, Type};
@@ -80,6 +82,8 @@ pub(super) struct Ops<'a> {
     pub(super) own: Vec<(u32, u32, u32)>,
     /// Operations of unknown outcome of which a message was polled, and by whom.
     pub(super) provers: HashMap<u32, u32, FastBuild>,
+    /// Something was sent to a key that is no integer and no string.
+    pub(super) odd: bool,
     doubts: Vec<Doubt>,
     clients: HashMap<Process, Client, FastBuild>,
     /// The messages that the operation at hand polled, and what to put back when it is done: it did not succeed.
@@ -99,6 +103,7 @@ impl<'a> Ops<'a> {
             steps: Vec::new(),
             own: Vec::new(),
             provers: HashMap::default(),
+            odd: false,
             doubts: Vec::new(),
             clients: HashMap::default(),
             row: Vec::new(),
@@ -128,36 +133,52 @@ impl<'a> Ops<'a> {
         if !matches!(call.complete.map(|event| event.kind()), Some(Type::Ok | Type::Info)) {
             return;
         }
+        let subscribes = call.f() == "subscribe";
         let client = self.clients.entry(call.invoke.process()).or_default();
-        let was_subscribed = std::mem::replace(&mut client.subscribed, call.f() == "subscribe");
+        let was_subscribed = std::mem::replace(&mut client.subscribed, subscribes);
         let told = call.complete.and_then(|event| event.raw().items());
         let mut keys: Vec<u32> = match told.or_else(|| call.asked().items()) {
-            Some(keys) if client.subscribed || !was_subscribed => {
-                keys.map(|key| self.keys.intern_raw(key.unquoted())).collect()
-            }
+            Some(keys) if subscribes || !was_subscribed => keys.map(|key| self.key(key).0).collect(),
             _ => Vec::new(),
         };
         keys.sort_unstable();
+        let client = self.clients.entry(call.invoke.process()).or_default();
         client.polled.retain(|key, _| keys.binary_search(key).is_ok());
-        self.logs.resize_with(self.keys.len(), Log::default);
+    }
+
+    /// The number of a key, which is that of its name in what polls return, and what it is.
+    fn key(&mut self, key: Raw<'_>) -> (u32, Form) {
+        let printed;
+        let (name, form) = match key {
+            Raw::Int(_) => (key, Form::Int),
+            Raw::Text(b"\"nil\"") => (Raw::Text(b"\"null\""), Form::Nil),
+            Raw::Text([b'"', ..]) => (key.unquoted(), Form::String),
+            _ => {
+                printed = Value::from(key.to_value().to_string()).to_string();
+                (Raw::Text(printed.as_bytes()), Form::Other)
+            }
+        };
+        let number = self.keys.intern_raw(name);
+        if number as usize >= self.logs.len() {
+            self.logs.resize_with(number as usize + 1, Log::default);
+        }
+        (number, form)
     }
 
     fn transaction(&mut self, call: Call<'a>) -> Result<(), Stop> {
         let told = call.complete.filter(|event| event.raw().items().is_some());
         let event = told.unwrap_or(call.invoke);
-        let malformed = || {
-            Stop::shape(event, r#"a list of ["send", key, message] and ["poll", {key: [[offset, message]]}]"#)
-        };
+        let malformed = |Malformed(expected)| Stop::shape(event, expected);
         let text = match event.raw() {
             Raw::Text(text) => text,
             Raw::Null => return Ok(()),
-            _ => return Err(malformed()),
+            _ => return Err(malformed(LIST)),
         };
         let process = call.invoke.process();
         let mut client = self.clients.remove(&process).unwrap_or_default();
         let mut mops = Mops::of(text, told.is_some());
         let (mut sends, mut messages) = (false, 0);
-        while let Some(mop) = mops.next().map_err(|_| malformed())? {
+        while let Some(mop) = mops.next().map_err(malformed)? {
             sends |= mop.sends;
             messages += 1;
             if messages % PACE == 0 {
@@ -184,10 +205,7 @@ impl<'a> Ops<'a> {
 
     fn mop(&mut self, call: Call<'a>, mop: Mop<'a>, client: &mut Client) {
         let (by, kind) = (call.at(), call.kind());
-        let key = self.keys.intern_raw(mop.key);
-        if key as usize >= self.logs.len() {
-            self.logs.resize_with(key as usize + 1, Log::default);
-        }
+        let (key, form) = self.key(mop.key);
         let log = &mut self.logs[key as usize];
         let before = log.slots.len() + log.messages.len();
         let message = log.message(mop.value);
@@ -197,6 +215,8 @@ impl<'a> Ops<'a> {
         self.known += log.slots.len() + log.messages.len() - before;
         let known = &mut log.messages[message as usize];
         if mop.sends {
+            log.mixed |= *log.form.get_or_insert(form) != form;
+            self.odd |= form == Form::Other;
             known.latest = by;
             match kind {
                 Type::Fail => known.failed = known.failed.min(by),
@@ -266,7 +286,32 @@ impl<'a> Ops<'a> {
             calls.budget.ask()?;
             log.sort();
         }
+        let unclear: Vec<bool> = (0..self.logs.len() as u32).map(|key| self.unclear(key).is_some()).collect();
+        self.steps.retain(|step| !unclear[step.key as usize]);
+        self.own.retain(|own| !unclear[own.0 as usize]);
         Ok(())
+    }
+
+    /// Why the log of a key is not judged, if it is not.
+    pub(super) fn unclear(&self, key: u32) -> Option<String> {
+        let log = &self.logs[key as usize];
+        let unknown = self.odd && log.form.is_none() && !log.messages.is_empty();
+        if !log.mixed && !unknown {
+            return None;
+        }
+        let name = match self.keys.value(key) {
+            Value::String(name) => name,
+            other => other.to_string(),
+        };
+        Some(match log.mixed {
+            true => format!(
+                "{name} and \"{name}\" are both sent to, and in what a poll returns they have one name"
+            ),
+            false => format!(
+                "nobody sends to a key of the name {name}, of which a poll has messages: but some keys are neither \
+                 integers nor strings, and may have another name there"
+            ),
+        })
     }
 }
 

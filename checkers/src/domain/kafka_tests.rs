@@ -311,11 +311,57 @@ fn a_subscriber_may_be_moved_and_another_may_not() {
     assert_eq!((subscribed.valid, &subscribed.stats["subscribed_polls"]), (Valid::True, &json!(1)));
 }
 
+/// The verdict on a message that is sent to each of these keys, and a poll that has them under these names.
+fn of_keys(keys: &[Value], names: &[&str]) -> crate::Verdict {
+    let mut ops: Vec<(u32, &'static str, Value, Value)> = Vec::new();
+    for (at, key) in (0..).zip(keys) {
+        ops.push((0, "send", json!([["send", key, at]]), json!([["send", key, [0, at]]])));
+    }
+    let polled: serde_json::Map<String, Value> =
+        names.iter().zip(0..).map(|(name, at)| ((*name).to_owned(), json!([[0, at]]))).collect();
+    ops.push((1, "poll", json!([["poll"]]), json!([["poll", polled]])));
+    Kafka::new().check(&history(&ops))
+}
+
 #[test]
-fn what_is_no_operation_on_logs_is_unknown() {
-    for value in [json!(1), json!([["r", 1, null]]), json!([["send", 1]]), json!([["poll", {"0": [1]}]])] {
+fn keys_that_are_no_strings_are_found_by_their_names() {
+    // A send to null or to a list was never that of the key `null` or `[1,2]` which a poll had: all was a phantom read.
+    let keys = [json!(7), json!("x"), json!(null), json!([1, "b"]), json!(true), json!(1.5), json!("07")];
+    let names = ["7", "x", "null", "[1,\"b\"]", "true", "1.5", "07"];
+    let verdict = of_keys(&keys, &names);
+    assert_eq!((verdict.valid, &verdict.stats["polled"]), (Valid::True, &json!(7)), "{verdict:?}");
+    assert_eq!(of_keys(&[json!(null)], &["nil"]).valid, Valid::True, "as EDN's null is read");
+    assert_eq!(of_keys(&[json!("nil")], &["nil"]).valid, Valid::True);
+    let other = of_keys(&[json!([1, 2])], &["(1, 2)"]);
+    assert!(other.reason.as_deref().unwrap().contains("a key of the name (1, 2)"), "{other:?}");
+    assert_eq!(of_keys(&[json!(1)], &["(1, 2)"]).anomalies[0].kind, "phantom-read", "integers have one name");
+}
+
+#[test]
+fn keys_of_one_name_are_not_judged() {
+    // `1` and `"1"` were one log: two messages at its offset 0.
+    for keys in [[json!(1), json!("1")], [json!(null), json!("null")], [json!("nil"), json!(null)]] {
+        let verdict = of_keys(&keys, &["1"]);
+        assert_eq!(verdict.valid, Valid::Unknown, "{verdict:?}");
+        assert!(verdict.reason.unwrap().contains("both sent to"), "{keys:?}");
+    }
+    let verdict = of_keys(&[json!(1), json!("1"), json!(3)], &["1", "1", "3", "4"]);
+    assert_eq!(verdict.anomalies.len(), 1, "others are: {verdict:?}");
+    assert_eq!(verdict.anomalies[0].key, Some(json!(4)));
+}
+
+#[test]
+fn what_is_no_operation_on_logs_is_unknown_and_the_shape_is_told() {
+    for (value, says) in [
+        (json!(1), "list of"),
+        (json!([["r", 1, null]]), "list of"),
+        (json!([["send", 1]]), "[\"send\", key, [offset, message]] once"),
+        (json!([["poll", {"0": [1]}]]), "{key: [[offset, message], …], …}"),
+        (json!([["poll", {"0": [["a", 1]]}]]), "an offset is an integer"),
+    ] {
         let verdict = Kafka::new().check(&history(&[(0, "txn", value.clone(), value)]));
         assert_eq!(verdict.valid, Valid::Unknown);
-        assert!(verdict.reason.unwrap().starts_with("event "));
+        let reason = verdict.reason.unwrap();
+        assert!(reason.starts_with("event ") && reason.contains(says), "{reason}");
     }
 }

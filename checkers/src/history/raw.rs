@@ -166,10 +166,7 @@ impl<'a> Iterator for Entries<'a> {
         let (name, value) = (&rest[..=end.min(rest.len() - 1)], rest.get(end + 2..).unwrap_or_default());
         *rest = value;
         let inner = name.get(1..name.len() - 1).unwrap_or_default();
-        // As an integer is printed: `07` and `-0` are names of their own.
-        let printed = |inner: &[u8]| !matches!(inner, [b'0', _, ..] | [b'-', b'0', ..] | [b'+', ..]);
-        let name = integer(inner).filter(|_| printed(inner)).map_or(Raw::Text(name), Raw::Int);
-        Some((name, self.0.next()?))
+        Some((integer(inner).map_or(Raw::Text(name), Raw::Int), self.0.next()?))
     }
 }
 
@@ -234,11 +231,12 @@ pub(super) fn string_end(text: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// An integer as it is printed: `07`, `-0` and `+7` are none, but names of their own.
 fn integer(text: &[u8]) -> Option<i64> {
     match json::small_integer(text) {
         Some((n, len)) => (len == text.len()).then_some(n),
+        None if matches!(text, [b'0', ..] | [b'-', b'0', ..] | [b'+', ..]) => None,
         // Longer ones, and what is no integer.
-        None if text == b"-0" => None,
         None => std::str::from_utf8(text).ok()?.parse().ok(),
     }
 }
@@ -295,5 +293,10 @@ mod tests {
             history.get(0).raw().entries().unwrap().map(|(name, _)| name.to_value()).collect();
         names.sort_by_key(|name| name.to_string());
         assert_eq!(serde_json::json!(names), serde_json::json!(["+7", "-0", "07", -7, 0, 7]));
+        for name in ["07", "-0", "+7", "-07"] {
+            let quoted = format!("\"{name}\"");
+            let raw = Raw::of_text(quoted.as_bytes());
+            assert_eq!(raw.unquoted(), raw, "so were two keys of a log");
+        }
     }
 }
