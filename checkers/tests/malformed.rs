@@ -193,6 +193,17 @@ fn what_is_odd_but_readable_is_a_warning() {
     let torn = "{\"process\":0,\"type\":\"invoke\",\"f\":\"read\"}\n{\"proc";
     assert_eq!(
         warnings(torn),
-        ["the file ends in the middle of a record: the 1 whole events before it were read"]
+        [
+            "the file ends in the middle of a record, on line 2, column 7 (expected a closing quote): the 1 whole events \
+          before it were read"
+        ]
+    );
+    // There was nothing but "no operation" of a file of which not even the first record was whole.
+    assert_eq!(
+        warnings("{\"process\":0,"),
+        [
+            "the file ends in the middle of its first record, on line 1, column 14 (expected a key in quotes): there is \
+          nothing to read"
+        ]
     );
 }

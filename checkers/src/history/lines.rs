@@ -81,6 +81,7 @@ fn last_line(text: &[u8], file: &str, line: usize, format: &mut impl Lines) -> R
     match format.line(&mut Cursor { text, at: 0, one_line: true }, line) {
         Err(misread) if misread.at_end => {
             format.loader().torn = true;
+            format.loader().tear = Some(misread.locate(file, text, line));
             Ok(())
         }
         other => other.map_err(|misread| misread.locate(file, text, line)),

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::error::{Misread, Parse};
+use super::error::{Misread, Parse, ReadError};
 use super::fields::Fields;
 use super::validate::{Problem, Rules};
 use super::{EVENTS_MAX, Format, History, Process, Type};
@@ -10,6 +10,8 @@ pub(super) struct Loader {
     pub(super) history: History,
     pub(super) warnings: Vec<String>,
     pub(super) torn: bool,
+    /// Where the text broke off, and what should have come.
+    pub(super) tear: Option<ReadError>,
     format: Format,
     rules: Rules,
     lines: Lines,
@@ -36,6 +38,7 @@ impl Loader {
             history: History::new(),
             warnings: Vec::new(),
             torn: false,
+            tear: None,
             format,
             rules: Rules::default(),
             lines: Lines::default(),
@@ -185,10 +188,16 @@ impl Loader {
             self.warnings.push(format!("line {line}: time runs backwards: {problem}{more}"));
         }
         if self.torn {
+            let at = self.tear.take().map_or(String::new(), |tear| {
+                format!(", on line {}, column {} (expected {})", tear.line, tear.column, tear.expected)
+            });
             let n = self.history.len();
-            self.warnings.push(format!(
-                "the file ends in the middle of a record: the {n} whole events before it were read"
-            ));
+            self.warnings.push(match n {
+                0 => format!("the file ends in the middle of its first record{at}: there is nothing to read"),
+                _ => format!(
+                    "the file ends in the middle of a record{at}: the {n} whole events before it were read"
+                ),
+            });
         }
     }
 }
