@@ -9,20 +9,30 @@ use crate::{Checker, History, Op, Process, Type};
 
 /// The history of an object that held `initial` before its first operation, told so that checkers, for which that is null,
 /// judge it right: a write before all others, or in transactions a null for each read of `initial` that nobody had written.
+/// Where it is only read, the checkers tell what it is.
 ///
 /// # Errors
 /// If the operations are those of an object that has no value.
-pub fn with_initial(history: &History, facts: &Facts, initial: &Value) -> Result<History, String> {
+pub fn with_initial(
+    history: &History,
+    facts: &Facts,
+    checkers: &[Box<dyn Checker>],
+    initial: &Value,
+) -> Result<History, String> {
     let any = |fs: &[&str]| fs.iter().any(|f| facts.has(f));
+    let counts = |checker: &Box<dyn Checker>| ["counter", "linearizable-counter"].contains(&checker.name());
+    let counter = any(&["add"]) || (!any(&["write", "cas"]) && checkers.iter().any(counts));
     let writes = |f: &'static str, keyed: bool| Ok(written_first(history, f, keyed, initial));
     if facts.registers && !facts.lists {
         Ok(renamed(history, initial))
     } else if any(&["get", "put"]) {
         writes("put", true)
-    } else if any(&["write", "cas"]) || (any(&["read"]) && !facts.reads_lists && !any(&["add"])) {
+    } else if any(&["write", "cas"]) || (any(&["read"]) && !facts.reads_lists && !counter) {
         writes("write", facts.keyed)
-    } else if any(&["add"]) && initial.is_number() {
+    } else if counter && (initial.is_i64() || initial.is_u64()) {
         writes("add", false)
+    } else if counter && !facts.reads_lists {
+        Err(format!("--initial of a counter is an integer, such as 5, and not {initial}"))
     } else {
         Err("--initial is for registers, maps, counters and transactions over registers".to_owned())
     }
@@ -128,10 +138,11 @@ mod tests {
             let facts = Facts::of(&history);
             let valid = |history: &History| (fitting(&facts).unwrap().build)().check(history).valid;
             assert_eq!(valid(&history), Valid::False, "{ops:?}");
-            assert_eq!(valid(&with_initial(&history, &facts, &initial).unwrap()), Valid::True, "{ops:?}");
+            let told = with_initial(&history, &facts, &[], &initial).unwrap();
+            assert_eq!(valid(&told), Valid::True, "{ops:?}");
         }
         let txns = history(&[("txn", json!([["r", 1, 7], ["r", 2, 7], ["w", 2, 7]]))]);
-        let told = with_initial(&txns, &Facts::of(&txns), &initial).unwrap();
+        let told = with_initial(&txns, &Facts::of(&txns), &[], &initial).unwrap();
         assert_eq!(told.get(1).value(), json!([["r", 1, null], ["r", 2, 7], ["w", 2, 7]]));
         let mind = |name: &str| {
             let entry = all().find(|entry| entry.name == name).unwrap();
@@ -142,6 +153,23 @@ mod tests {
         }
         assert!(mind("sequential").unwrap_err().contains("sequential does not"));
         let locks = history(&[("acquire", json!(null))]);
-        assert!(with_initial(&locks, &Facts::of(&locks), &initial).is_err());
+        assert!(with_initial(&locks, &Facts::of(&locks), &[], &initial).is_err());
+    }
+
+    #[test]
+    fn a_counter_that_is_only_read_is_one_where_its_checker_says_so() {
+        // Reads alone were taken for those of a register: a write came before them, and a counter knows none. So nothing was
+        // judged, also of a witness, which may be one read.
+        let reads = history(&[("read", json!(7)), ("read", json!(7))]);
+        let facts = Facts::of(&reads);
+        for name in ["counter", "linearizable-counter"] {
+            let checkers = [(all().find(|entry| entry.name == name).unwrap().build)()];
+            let judge = |initial: Value| {
+                checkers[0].check(&with_initial(&reads, &facts, &checkers, &initial).unwrap()).valid
+            };
+            assert_eq!((judge(json!(7)), judge(json!(6))), (Valid::True, Valid::False), "{name}");
+            let wrong = |initial: Value| with_initial(&reads, &facts, &checkers, &initial).unwrap_err();
+            assert!(wrong(json!("foo")).contains("an integer"), "{}", wrong(json!(1.5)));
+        }
     }
 }

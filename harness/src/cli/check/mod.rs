@@ -122,12 +122,11 @@ impl Judge<'_> {
             bail!(NothingRan(why.to_owned()));
         }
         let facts = Facts::of(&history);
-        if let Some(initial) = &self.args.initial {
-            history = registry::with_initial(&history, &facts, initial).map_err(BadArgument)?;
-        }
         let chosen = self.choice.checkers(&facts)?;
-        if self.args.initial.is_some() {
+        if let Some(initial) = &self.args.initial {
             registry::mind_initial(&chosen.checkers, &facts).map_err(BadArgument)?;
+            history =
+                registry::with_initial(&history, &facts, &chosen.checkers, initial).map_err(BadArgument)?;
         }
         let verdict = check_all(name, &chosen.checkers, &history, &self.budget());
         let parts = verdict.parts.into_iter().map(|part| registry::unless_empty(part, &facts)).collect();
