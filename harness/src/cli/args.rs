@@ -261,7 +261,7 @@ pub(crate) enum SuitePart {
 /// `squall check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Runs (`latest`, a prefix of the id, a path), history files, or `-` for standard input.
+    /// Runs (`latest`, a prefix of the id, its folder), history files, or `-` for standard input.
     #[arg(value_name = "RUN|FILE|-", required = true)]
     pub(crate) histories: Vec<String>,
     /// Which checkers, separated by commas (see `squall list checkers`); by default those of the run's workload, or the
@@ -283,10 +283,12 @@ pub(crate) struct CheckArgs {
     /// How much memory checkers may take besides the histories, such as 512MiB.
     #[arg(long, env = "SQUALL_MEMORY_CAP", value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory_cap: Option<usize>,
-    /// What registers, keys or counters held before the first operation, as JSON; null by default.
+    /// What registers, keys or counters held before the first operation, as JSON: 0, '"word"' or '[1, 2]'. By default
+    /// null, for counters 0.
     #[arg(long, value_name = "VALUE", value_parser = parse_value)]
     pub(crate) initial: Option<Value>,
-    /// Writes the witness of the first anomaly there, as a history of its own.
+    /// Writes the witness of the first anomaly there, as a history of its own. `-` is standard output; the verdict then goes to
+    /// standard error.
     #[arg(long, value_name = "FILE")]
     pub(crate) witness: Option<PathBuf>,
 }
@@ -368,9 +370,12 @@ fn parse_format(text: &str) -> Result<Format, String> {
     Format::from_name(text).ok_or_else(|| Unknown::new("format", text, names()).to_string())
 }
 
-/// JSON, or a plain word as a string.
 fn parse_value(text: &str) -> Result<Value, String> {
-    Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
+    let how = |_| {
+        "a value is written as JSON: 0, null, '[1, 2]', or a word in both kinds of quotes, '\"word\"'"
+            .to_owned()
+    };
+    serde_json::from_str(text).map_err(how)
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {

@@ -6,7 +6,7 @@ const BAD: i32 = 254;
 
 /// Asserts that the command is refused as a bad argument and that the error names all of this.
 #[track_caller]
-fn refused(folder: &Folder, args: &str, says: &[&str]) {
+pub(crate) fn refused(folder: &Folder, args: &str, says: &[&str]) {
     let said = folder.squall(args).code(BAD);
     assert_eq!(said.stdout, "", "an error is no answer");
     assert!(said.stderr.lines().any(|line| line.starts_with("error: ")), "{said:#?}");
@@ -103,10 +103,10 @@ fn a_run_that_is_not_there_is_answered_with_those_that_are() {
 }
 
 /// Two operations on a register.
-const WRITTEN: &str = r#"{"process":0,"type":"invoke","f":"write","value":3}
+pub(crate) const WRITTEN: &str = r#"{"process":0,"type":"invoke","f":"write","value":3}
 {"process":0,"type":"ok","f":"write","value":3}
 "#;
-const READ: &str = r#"{"process":1,"type":"invoke","f":"read"}
+pub(crate) const READ: &str = r#"{"process":1,"type":"invoke","f":"read"}
 {"process":1,"type":"ok","f":"read","value":3}
 "#;
 

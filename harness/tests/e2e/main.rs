@@ -3,6 +3,7 @@
 //! One test binary, so that it is linked once. Each test works in a folder of its own.
 
 mod agent;
+mod check;
 mod cli;
 mod disks;
 mod etcd;

@@ -3,18 +3,19 @@
 mod choice;
 mod interrupt;
 mod table;
+mod witness;
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Error, Result, bail};
 use serde_json::json;
 use squall_checkers::checker::check_all;
-use squall_checkers::history::{self, Format, Parsed, write_jsonl};
+use squall_checkers::history::{self, Format, Parsed};
 use squall_checkers::registry::{self, Facts};
 use squall_checkers::{Budget, Checker, Type, Value, Verdict};
 use squall_results::{Run, RunConfig, RunData, Store, Totals};
@@ -22,6 +23,7 @@ use squall_workloads::workload::Options;
 
 use self::choice::Choice;
 use self::interrupt::Interrupt;
+use self::witness::Place;
 use super::args::CheckArgs;
 use super::{BadArgument, NothingRan};
 use crate::Squall;
@@ -31,6 +33,9 @@ use crate::say::{document, text, word};
 
 /// Judges and tells. A stored run keeps the new verdict and gets a new report.
 pub(super) fn check(squall: &Squall, args: &CheckArgs, store: &Store, json: bool) -> Result<Exit> {
+    if args.histories.iter().filter(|name| *name == "-").count() > 1 {
+        bail!(BadArgument("standard input can be read only once: name - only once".to_owned()));
+    }
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(args.histories.len());
     let judge = Judge {
         squall,
@@ -40,23 +45,35 @@ pub(super) fn check(squall: &Squall, args: &CheckArgs, store: &Store, json: bool
         interrupt: Interrupt::listen()?,
         memory_bytes: args.memory_cap.map(|bytes| bytes / threads),
     };
+    let witness = Place::of(args, store, json)?;
     let mut judged = in_parallel(&args.histories, threads, |name| judge.history(name));
-    if let Some(path) = &args.witness {
-        write_witness(path, judged.iter().flatten())?;
+    let said = if json { documents(&args.histories, &judged)? } else { texts(&args.histories, &judged)? };
+    // The verdict first: what cannot be written must not hide it.
+    match &witness {
+        Some(place) if place.is_output() => crate::print::to(std::io::stderr(), format_args!("{said}")),
+        _ => print!("{said}"),
     }
-    let exit = if judged.len() == 1 {
-        let judged = judged.remove(0)?;
-        told(&judged, json)?;
-        judged.verdict().valid.into()
-    } else if json {
-        let documents: Result<Vec<Value>> = args.histories.iter().zip(&judged).map(one_document).collect();
-        println!("{}", serde_json::to_string_pretty(&documents?)?);
-        table::worst(&judged)
-    } else {
-        print!("{}", table::table(&args.histories, &judged));
-        table::worst(&judged)
-    };
-    Ok(judge.interrupt.heard().unwrap_or(exit))
+    if let Some(place) = &witness {
+        let names = args.histories.iter().map(String::as_str);
+        let whole = names.zip(&judged).filter_map(|(name, judged)| Some((name, judged.as_ref().ok()?)));
+        place.write(args, whole).unwrap_or_else(|error| eprintln!("error: there is no witness: {error:#}"));
+    }
+    if judged.len() == 1 {
+        let exit = judged.remove(0)?.verdict().valid.into();
+        return Ok(judge.interrupt.heard().unwrap_or(exit));
+    }
+    for (name, error) in
+        args.histories.iter().zip(&judged).filter_map(|(name, judged)| Some((name, judged.as_ref().err()?)))
+    {
+        eprintln!("error: {}", of_file(name, error));
+    }
+    Ok(judge.interrupt.heard().unwrap_or(table::worst(&judged)))
+}
+
+/// An error with the name of the history, if it does not say it itself.
+fn of_file(name: &str, error: &Error) -> String {
+    let text = format!("{error:#}");
+    if text.contains(name) { text } else { format!("{name}: {text}") }
 }
 
 /// All that is needed to judge a history by its name.
@@ -98,7 +115,8 @@ impl Judge<'_> {
         }
         // A pipe is a file, too.
         if Path::new(name).exists() && !Path::new(name).is_dir() {
-            let file = File::open(name).with_context(|| format!("cannot read {name}"))?;
+            let file =
+                File::open(name).map_err(|error| BadArgument(format!("{name} cannot be read: {error}")))?;
             return self.foreign(history::read_as(file, name, self.args.format)?, name);
         }
         self.run(name)
@@ -118,8 +136,11 @@ impl Judge<'_> {
     fn foreign(&self, parsed: Parsed, name: &str) -> Result<Judged> {
         let mut history = parsed.history;
         if !history.iter().any(|op| op.is_client()) {
-            let why = "the history holds no operation of a client: there is nothing to judge";
-            bail!(NothingRan(why.to_owned()));
+            let why = match parsed.warnings.last().filter(|_| parsed.torn) {
+                Some(torn) => format!("{name}: {torn}"),
+                None => format!("{name} holds no operation of a client: there is nothing to judge"),
+            };
+            bail!(NothingRan(why));
         }
         let facts = Facts::of(&history);
         let chosen = self.choice.checkers(&facts)?;
@@ -136,8 +157,13 @@ impl Judge<'_> {
     }
 
     fn run(&self, wanted: &str) -> Result<Judged> {
-        let run = self.store.find(wanted).map_err(|error| match wanted {
+        let run = find(self.store, wanted).map_err(|error| match wanted {
             "latest" => error,
+            folder if Path::new(folder).is_dir() => {
+                let files = Path::new(folder).join("*");
+                let why = "is a folder, but not that of a run: name the files in it, such as";
+                BadArgument(format!("{folder} {why} {}", files.display())).into()
+            }
             _ => BadArgument(format!("there is no file {wanted}, and {error}")).into(),
         })?;
         let mut data = run.load()?;
@@ -159,6 +185,15 @@ impl Judge<'_> {
         let keeps = own && self.interrupt.heard().is_none();
         let report = if keeps { keep(&run, &mut data, &verdict) } else { None };
         Ok(Judged { data, format: None, why: None, report })
+    }
+}
+
+/// The run of this name, or in this folder.
+fn find(store: &Store, wanted: &str) -> Result<Run> {
+    // A bare name is one of a run, unless there is a folder of that name here.
+    match Path::new(".").join(wanted) {
+        folder if folder.is_dir() => store.find(&folder.to_string_lossy()).or_else(|_| store.find(wanted)),
+        _ => store.find(wanted),
     }
 }
 
@@ -190,24 +225,43 @@ fn checkers_of(squall: &Squall, config: &RunConfig) -> Result<Vec<Box<dyn Checke
     Ok((entry.build)(&options).checkers)
 }
 
-/// Prints what there is to say of one history, and a line for each checker.
-fn told(judged: &Judged, json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(&document_of(judged)?)?);
-        return Ok(());
+/// What there is to say of the histories, for a person.
+fn texts(names: &[String], judged: &[Result<Judged>]) -> Result<String> {
+    match judged {
+        [Ok(judged)] => text_of(judged),
+        [Err(_)] => Ok(String::new()),
+        _ => Ok(table::table(names, judged)),
     }
-    print!("{}", text(&judged.data, judged.report.clone())?);
+}
+
+/// What there is to say of one history, and a line for each checker.
+fn text_of(judged: &Judged) -> Result<String> {
+    let mut said = text(&judged.data, judged.report.clone())?;
     if let Some(format) = judged.format {
         let ops = judged.data.history.iter().filter(|op| op.is_client() && op.kind() == Type::Invoke).count();
-        println!("format   {format}, {ops} operations");
+        writeln!(said, "format   {format}, {ops} operations")?;
     }
     if let Some(why) = &judged.why {
-        println!("checker  {}, {why}", judged.checkers().join(", "));
+        writeln!(said, "checker  {}, {why}", judged.checkers().join(", "))?;
     }
     for part in &judged.verdict().parts {
-        println!("  {:<8} {:<24} {}", word(part.valid).to_lowercase(), part.checker, part.summary);
+        writeln!(said, "  {:<8} {:<24} {}", word(part.valid).to_lowercase(), part.checker, part.summary)?;
     }
-    Ok(())
+    Ok(said)
+}
+
+/// What there is to say of the histories, for a program: a document, or a list of them. That of a history that could not be
+/// judged holds the error.
+fn documents(names: &[String], judged: &[Result<Judged>]) -> Result<String> {
+    let mut documents = Vec::new();
+    for (name, judged) in names.iter().zip(judged) {
+        documents.push(match judged {
+            Ok(judged) => document_of(judged)?,
+            Err(error) => json!({ "id": name, "word": "ERROR", "error": format!("{error:#}") }),
+        });
+    }
+    let said = if documents.len() == 1 { documents.remove(0) } else { Value::from(documents) };
+    Ok(serde_json::to_string_pretty(&said)? + "\n")
 }
 
 fn document_of(judged: &Judged) -> Result<Value> {
@@ -215,37 +269,6 @@ fn document_of(judged: &Judged) -> Result<Value> {
     document["format"] = json!(judged.format.map(Format::name));
     document["checkers"] = json!(judged.checkers());
     Ok(document)
-}
-
-fn one_document((name, judged): (&String, &Result<Judged>)) -> Result<Value> {
-    match judged {
-        Ok(judged) => document_of(judged),
-        Err(error) => Ok(json!({ "id": name, "word": "ERROR", "error": format!("{error:#}") })),
-    }
-}
-
-/// Writes the witness of the first anomaly as a history of its own.
-fn write_witness<'a>(path: &Path, judged: impl Iterator<Item = &'a Judged>) -> Result<()> {
-    let failing = judged.filter_map(|judged| {
-        let part = judged.verdict().parts.iter().find(|part| !part.anomalies.is_empty())?;
-        Some((judged, part, part.anomalies.first()?))
-    });
-    let Some((judged, part, anomaly)) = failing.into_iter().next() else {
-        eprintln!("warning  there is no anomaly, so {} is not written", path.display());
-        return Ok(());
-    };
-    let witness = judged.data.history.witness(&anomaly.witness);
-    let cannot = || format!("cannot write the witness to {}", path.display());
-    let mut out = BufWriter::new(File::create(path).with_context(cannot)?);
-    write_jsonl(&witness, &mut out).and_then(|()| out.flush()).with_context(cannot)?;
-    eprintln!(
-        "witness  {}: {} of {} events, which squall check -c {} judges alone",
-        path.display(),
-        witness.len(),
-        judged.data.history.len(),
-        part.checker
-    );
-    Ok(())
 }
 
 /// The results of `work` on every item, in order, by so many threads.
