@@ -101,9 +101,7 @@ impl Interner {
     pub(crate) fn value(&self, id: u32) -> Value {
         match self.values[id as usize] {
             Stored::Int(int) => int.into(),
-            Stored::Text(at) => {
-                serde_json::from_slice(self.texts.text(at)).expect("it was JSON when it came")
-            }
+            Stored::Text(at) => Raw::Text(self.texts.text(at)).to_value(),
         }
     }
 
@@ -246,5 +244,14 @@ mod tests {
             assert_eq!(interner.value(id), value);
         }
         assert_eq!(interner.len(), known.len());
+    }
+
+    #[test]
+    fn a_value_nested_deeply_comes_back() {
+        // It was parsed by what gives up at 128 levels, so that a checker panicked when it told of such a value.
+        let deep = (0..500).fold(json!(1), |value, _| json!([value]));
+        let mut interner = Interner::default();
+        let id = interner.intern(&deep);
+        assert_eq!(interner.value(id), deep);
     }
 }
