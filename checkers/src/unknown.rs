@@ -37,9 +37,18 @@ impl fmt::Display for Unknown {
             Some(nearest) => write!(f, ", did you mean `{nearest}`?")?,
             None => f.write_str(".")?,
         }
-        write!(f, " There are: {}", self.known.join(", "))
+        if self.nearest().is_none() || self.known.len() <= LISTED_MAX {
+            return write!(f, " There are: {}", self.known.join(", "));
+        }
+        // The whole list would hide it.
+        let mut known: Vec<&str> = self.known.iter().map(String::as_str).collect();
+        known.sort_by_key(|known| (!known.starts_with(&self.name), distance(&self.name, known)));
+        write!(f, " There are: {}, and {} more", known[..LISTED_MAX].join(", "), known.len() - LISTED_MAX)
     }
 }
+
+/// Names that are listed beside one that was probably meant.
+const LISTED_MAX: usize = 12;
 
 impl std::error::Error for Unknown {}
 
@@ -74,5 +83,12 @@ mod tests {
             unknown("regster").to_string(),
             "there is no workload `regster`, did you mean `register`? There are: append, register, set"
         );
+        // Of a typo in one of eighty names all eighty were told.
+        let many: Vec<String> = (0..80).map(|n| format!("checker-{n}")).collect();
+        let text = Unknown::new("checker", "checkr-77", many.iter().map(String::as_str)).to_string();
+        assert!(text.contains("did you mean `checker-77`? There are: checker-77, checker-7,"), "{text}");
+        assert!(text.ends_with(", and 68 more"), "{text}");
+        let far = Unknown::new("checker", "zzzz", many.iter().map(String::as_str)).to_string();
+        assert!(far.ends_with("checker-79"), "{far}");
     }
 }

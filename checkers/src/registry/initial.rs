@@ -20,8 +20,9 @@ pub fn with_initial(
     initial: &Value,
 ) -> Result<History, String> {
     let any = |fs: &[&str]| fs.iter().any(|f| facts.has(f));
-    let counts = |checker: &Box<dyn Checker>| ["counter", "linearizable-counter"].contains(&checker.name());
-    let counter = any(&["add"]) || (!any(&["write", "cas"]) && checkers.iter().any(counts));
+    let mut named = checkers.iter().map(|checker| checker.name());
+    let mut counts = || named.any(|name| ["counter", "linearizable-counter"].contains(&name));
+    let counter = any(&["add"]) || (!any(&["write", "cas"]) && counts());
     let writes = |f: &'static str, keyed: bool| Ok(written_first(history, f, keyed, initial));
     if facts.registers && !facts.lists {
         Ok(renamed(history, initial))
