@@ -65,6 +65,7 @@ fn a_witness_can_go_to_standard_output() {
     assert!(said.stderr.starts_with("INVALID  bad.jsonl"), "{said:#?}");
     assert!(!folder.path().join("-").exists());
     folder.squall_reading("check -", &said.stdout).code(1);
+    assert_eq!(folder.squall("check bad.jsonl --witness /dev/stdout").code(1).stdout, said.stdout);
 }
 
 /// Of several histories nobody knew whose witness it was.

@@ -29,7 +29,7 @@ use super::{BadArgument, NothingRan};
 use crate::Squall;
 use crate::exit::Exit;
 use crate::judge::judge;
-use crate::say::{document, text, word};
+use crate::say::{count, document, text, word};
 
 /// Judges and tells. A stored run keeps the new verdict and gets a new report.
 pub(super) fn check(squall: &Squall, args: &CheckArgs, store: &Store, json: bool) -> Result<Exit> {
@@ -164,6 +164,7 @@ impl Judge<'_> {
                 let why = "is a folder, but not that of a run: name the files in it, such as";
                 BadArgument(format!("{folder} {why} {}", files.display())).into()
             }
+            "" => BadArgument("the name of a history is empty".to_owned()).into(),
             _ => BadArgument(format!("there is no file {wanted}, and {error}")).into(),
         })?;
         let mut data = run.load()?;
@@ -239,7 +240,7 @@ fn text_of(judged: &Judged) -> Result<String> {
     let mut said = text(&judged.data, judged.report.clone())?;
     if let Some(format) = judged.format {
         let ops = judged.data.history.iter().filter(|op| op.is_client() && op.kind() == Type::Invoke).count();
-        writeln!(said, "format   {format}, {ops} operations")?;
+        writeln!(said, "format   {format}, {}", count(ops, "operation", "operations"))?;
     }
     if let Some(why) = &judged.why {
         writeln!(said, "checker  {}, {why}", judged.checkers().join(", "))?;

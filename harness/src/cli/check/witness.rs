@@ -26,7 +26,8 @@ impl Place {
     /// be written, nor a history in its own witness. Nothing is written or emptied.
     pub(super) fn of(args: &CheckArgs, store: &Store, json: bool) -> Result<Option<Place>, BadArgument> {
         let Some(path) = &args.witness else { return Ok(None) };
-        if path == Path::new("-") {
+        // To open it by its name would empty what was redirected there.
+        if path == Path::new("-") || path == Path::new("/dev/stdout") {
             let clash =
                 "--witness - and --json would both write to standard output: name a file for the witness";
             return if json { Err(BadArgument(clash.to_owned())) } else { Ok(Some(Place::Output)) };
