@@ -2,7 +2,11 @@
 
 mod brute;
 mod generate;
+mod kinds;
 mod oracle;
+mod small;
+mod unique;
+mod witnesses;
 
 use super::problem::{Draft, NEVER, Problem};
 use crate::model::Model;
