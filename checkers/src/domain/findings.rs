@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::calls::{Calls, brief};
+use super::calls::{Calls, Stop, brief, judged};
 use crate::history::Raw;
+use crate::registry::Order;
 use crate::{Anomaly, Budget, History, Type, Valid, Verdict};
 
 /// Anomalies of one kind that are explained; further ones are counted.
@@ -102,14 +103,17 @@ fn anomaly(
     Anomaly { kind: kind.into(), key: key.cloned(), sentence, witness, steps, edges: Vec::new() }
 }
 
-/// The same verdict, where no operation can be left out of a witness without its kind of anomaly going: unless they
-/// are large. For checkers whose operations may show several anomalies of one kind.
-pub(super) fn minimal(
-    mut verdict: Verdict,
+/// As [`judged`], where no operation can be left out of a witness without its kind of anomaly going: unless they are
+/// large. For checkers whose operations may show several anomalies of one kind.
+pub(super) fn judged_minimal(
+    name: &str,
+    order: Order,
     history: &History,
     budget: &Budget,
-    judge: &dyn Fn(&History) -> Verdict,
+    judge: fn(&Calls<'_>) -> Result<Verdict, Stop>,
 ) -> Verdict {
+    let judge = &|history: &History| judged(name, order, history, budget, judge);
+    let mut verdict = judge(history);
     for anomaly in &mut verdict.anomalies {
         while budget.ask().is_ok()
             && let Some(smaller) = smaller(anomaly, history, judge)

@@ -40,8 +40,8 @@
 //! its neighbour is looked at again when all offsets are known. Linear, besides the sorting of offsets that come out
 //! of order.
 
-use super::calls::{Calls, NONE, Stop, judged};
-use super::findings::{Findings, minimal};
+use super::calls::{Calls, NONE, Stop};
+use super::findings::{Findings, judged_minimal};
 use super::kafka_log::{Log, Message};
 use super::kafka_ops::{Kind, Ops, Place, Step};
 use crate::registry::Order;
@@ -102,8 +102,7 @@ impl Checker for Kafka {
     /// Stats: `keys`, `messages`, `polled` (of them), `unseen`, `int_send_skip`, `subscribed_polls`, and how many show
     /// each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        let verdict = judged(NAME, Order::Sessions, history, budget, judge);
-        minimal(verdict, history, budget, &|cut| judged(NAME, Order::Sessions, cut, budget, judge))
+        judged_minimal(NAME, Order::Sessions, history, budget, judge)
     }
 }
 

@@ -39,6 +39,7 @@ pub mod staleness;
 mod testing;
 pub mod unique_ids;
 pub mod watch;
+mod watch_ops;
 #[cfg(test)]
 mod watch_tests;
 

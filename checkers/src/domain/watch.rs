@@ -29,14 +29,13 @@
 //! *Why neighbours are enough.* If all logs begin with the same change, and after each change all see the same next
 //! one, then all logs are the beginning of one chain. One pass over the logs.
 
-use std::collections::HashMap;
-
-use super::calls::{Call, Calls, NONE, Pass, Stop, brief, judged};
-use super::findings::{Findings, minimal};
-use crate::history::{OpRef, Raw};
-use crate::intern::{FastBuild, Interner};
+use super::calls::{Calls, NONE, Pass as _, Stop};
+use super::findings::{Findings, judged_minimal};
+use super::watch_ops::{Event, Link, Seen, Watches, log};
+use crate::history::Raw;
+use crate::intern::Interner;
 use crate::registry::Order;
-use crate::{Budget, Checker, History, Process, Type, Verdict};
+use crate::{Budget, Checker, History, Verdict};
 
 const NAME: &str = "watch";
 const KINDS: [&str; 10] = [
@@ -95,8 +94,7 @@ impl Checker for Watch {
     /// Stats: `watchers`, `writes` (acknowledged), `events` (different changes that were seen), `unseen` (acknowledged
     /// writes that nobody saw), `behind` (watchers that lack the last change), and how many show each kind of failure.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        let verdict = judged(NAME, Order::Sessions, history, budget, judge);
-        minimal(verdict, history, budget, &|cut| judged(NAME, Order::Sessions, cut, budget, judge))
+        judged_minimal(NAME, Order::Sessions, history, budget, judge)
     }
 }
 
@@ -128,181 +126,6 @@ fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
         judge.real_time();
     }
     Ok(judge.verdict())
-}
-
-/// A value: its writes and who saw it. Operations are named by their invocations; what is not there is `NONE`.
-#[derive(Clone, Copy)]
-struct Event {
-    /// The first write that did not fail, when one was acknowledged, and the first that failed.
-    write: u32,
-    acknowledged: u32,
-    failed: u32,
-    twice: bool,
-    /// Its revision, and who shows it.
-    revision: i64,
-    revision_by: u32,
-    /// The watch that has it and completed first, and when.
-    seen_by: u32,
-    seen: u32,
-    /// 1 + the last watcher that was looked at and saw it.
-    watcher: u32,
-    next: Link,
-}
-
-/// A change that a watcher saw: its value, its revision, and the watch that has it.
-type Seen = (u32, Option<i64>, u32);
-
-/// What a watcher saw next, and in which watches it saw the one and the other.
-#[derive(Clone, Copy)]
-struct Link {
-    to: u32,
-    from_by: u32,
-    to_by: u32,
-}
-
-const NEW: Event = Event {
-    write: NONE,
-    acknowledged: NONE,
-    failed: NONE,
-    twice: false,
-    revision: 0,
-    revision_by: NONE,
-    seen_by: NONE,
-    seen: NONE,
-    watcher: 0,
-    next: Link { to: NONE, from_by: NONE, to_by: NONE },
-};
-
-/// The writes, and the watches of each watcher.
-#[derive(Default)]
-struct Watches {
-    ids: Interner,
-    events: Vec<Event>,
-    watchers: HashMap<Process, u32, FastBuild>,
-    /// The watcher, and its watch: by its invocation, acknowledged or of unknown outcome.
-    ops: Vec<(u32, u32)>,
-    /// Revisions that writes returned: the revision, the value, the write.
-    revisions: Vec<(i64, u32, u32)>,
-    writes: usize,
-    twice: Option<String>,
-    /// The first write of a value that looks as if it were a revision and a value.
-    pair: Option<u32>,
-}
-
-impl<'a> Pass<'a> for Watches {
-    fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        match call.f() {
-            "write" => self.write(call),
-            f if watches(f) && call.kind() != Type::Fail => {
-                let next = self.watchers.len() as u32;
-                let watcher = *self.watchers.entry(call.invoke.process()).or_insert(next);
-                self.ops.push((watcher, call.at()));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.ids.memory_bytes()
-            + self.events.capacity() * size_of::<Event>()
-            + self.watchers.capacity() * size_of::<(Process, u32)>()
-            + self.ops.capacity() * size_of::<(u32, u32)>()
-            + self.revisions.capacity() * size_of::<(i64, u32, u32)>()
-    }
-}
-
-impl Watches {
-    fn event(&mut self, value: Raw<'_>) -> u32 {
-        let id = self.ids.intern_raw(value);
-        if id as usize == self.events.len() {
-            self.events.push(NEW);
-        }
-        id
-    }
-
-    fn write(&mut self, call: Call<'_>) {
-        let id = self.event(call.asked());
-        if let Some((Raw::Int(_), _)) = call.asked().pair() {
-            self.pair.get_or_insert(call.at());
-        }
-        let event = &mut self.events[id as usize];
-        if call.kind() == Type::Fail {
-            event.failed = event.failed.min(call.at());
-            return;
-        }
-        event.twice |= event.write != NONE;
-        event.write = event.write.min(call.at());
-        if event.twice {
-            let value = self.ids.value(id);
-            let why = || format!("{value} was written several times: which change is seen is not known");
-            self.twice.get_or_insert_with(why);
-        }
-        let Some((told, completion)) = call.told() else { return };
-        self.writes += usize::from(event.acknowledged == NONE);
-        event.acknowledged = event.acknowledged.min(completion.index() as u32);
-        if let Some((Raw::Int(revision), value)) = told.pair()
-            && value == call.asked()
-        {
-            self.revisions.push((revision, id, call.at()));
-        }
-    }
-
-    /// The revision and the value of a change.
-    fn parts(&mut self, change: Raw<'_>) -> Result<(Option<i64>, u32), Stop> {
-        let Some((Raw::Int(revision), value)) = change.pair() else { return Ok((None, self.event(change))) };
-        if self.pair.is_none() {
-            return Ok((Some(revision), self.event(value)));
-        }
-        let (whole, half) = (self.event(change), self.event(value));
-        match (self.written(whole), self.written(half)) {
-            (Some(_), Some(_)) => Err(Stop::Shape(format!(
-                "the change {} may be that value, or {} at revision {revision}: both were written",
-                brief(change),
-                brief(value)
-            ))),
-            (None, Some(_)) => Ok((Some(revision), half)),
-            _ => Ok((None, whole)),
-        }
-    }
-
-    /// A write of a value, also one that failed.
-    fn written(&self, id: u32) -> Option<u32> {
-        let event = self.events[id as usize];
-        [event.write, event.failed].into_iter().find(|&by| by != NONE)
-    }
-
-    /// The first watch of the process of this one that has a change to a value.
-    fn first(&mut self, calls: &Calls<'_>, watch: u32, id: u32) -> u32 {
-        let process = calls.call(watch).invoke.process();
-        let mut mine = calls.iter().filter(|call| call.invoke.process() == process && watches(call.f()));
-        let mut has = |call: &Call<'_>| {
-            let told = call.told().map(|(_, event)| event);
-            let is = |change| self.parts(change).is_ok_and(|(_, value)| value == id);
-            log(told).is_ok_and(|mut log| log.any(is))
-        };
-        mine.find(|call| has(call)).map_or(watch, Call::at)
-    }
-}
-
-/// The changes that a watch returned; none for one that did not.
-fn log<'a>(event: Option<OpRef<'a>>) -> Result<impl Iterator<Item = Raw<'a>>, Stop> {
-    let list =
-        match event {
-            None => None,
-            Some(event) => {
-                let value = event.raw();
-                let list = value.entry("log").unwrap_or(value).items();
-                Some(list.ok_or_else(|| {
-                    Stop::shape(event, "a watch returns a list of values or [revision, value]")
-                })?)
-            }
-        };
-    Ok(list.into_iter().flatten())
-}
-
-fn watches(f: &str) -> bool {
-    matches!(f, "watch" | "final-watch" | "final_watch")
 }
 
 struct Judge<'a> {
