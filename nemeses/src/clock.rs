@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use squall_checkers::Receipt;
 
-use crate::faults::Skew;
+use crate::faults::{CLOCK, Skew};
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::nodes::{CHOICES, at_nodes, nodes_of};
 use crate::presets::Presets;
@@ -39,11 +39,11 @@ pub struct Clock {
 #[async_trait]
 impl Nemesis for Clock {
     fn fault(&self) -> &str {
-        "clock"
+        CLOCK
     }
 
     async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
-        on.probe("clock", &Value::Null).await
+        on.probe(CLOCK, &Value::Null).await
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
@@ -60,11 +60,11 @@ impl Nemesis for Clock {
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         // Nodes without a process too: what starts there is skewed as well.
         self.skewed.clone_from(&plan.nodes);
-        on.each(&plan.nodes, |node| node.inject("clock", plan.args.clone())).await
+        on.each(&plan.nodes, |node| node.inject(CLOCK, plan.args.clone())).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
-        let receipt = on.each(&self.skewed, |node| node.heal("clock")).await?;
+        let receipt = on.each(&self.skewed, |node| node.heal(CLOCK)).await?;
         self.skewed.clear();
         Ok(receipt)
     }

@@ -95,7 +95,8 @@ pub(crate) fn partition(shape: Option<&str>, setting: &Setting) -> Result<Option
 
 pub(crate) fn clock(skew: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
     let draw = settings_at_nodes::<Skew>(skew, &clock::PRESETS, |rng| clock::PRESETS.random(rng), setting)?;
-    Ok(Some(Package::new(Clock::default(), setting.interval, draw)))
+    let package = Package::new(Clock::default(), setting.interval, draw);
+    Ok(Some(Package { prepare: &[faults::CLOCK], ..package }))
 }
 
 pub(crate) fn packets(profile: Option<&str>, setting: &Setting) -> Result<Option<Package>> {

@@ -1,4 +1,4 @@
-//! The crate's only unsafe code: machine code that runs inside other processes, and a system call that `nix` lacks.
+//! The crate's only unsafe code: machine code that runs inside other processes, and system calls that `nix` lacks.
 
 use std::io;
 
@@ -34,6 +34,9 @@ pub(crate) fn limit_data(pid: i32, bytes: u64) -> io::Result<u64> {
 mod stub {
     use std::slice;
 
+    /// In a register that the kernel ignores when the code above asks for the time: such calls are not to be skewed once more.
+    pub(crate) const CLOCK_STUB_MARK: u32 = 0x5ca1_ab1e;
+
     core::arch::global_asm!(
         r#"
 .pushsection .text.squall_clock,"ax",@progbits
@@ -47,6 +50,7 @@ squall_clock_gettime:
   mov ebx, edi
   mov r12, rsi
   mov eax, 228
+  mov edx, {mark}
   syscall
   test eax, eax
   jnz 9f
@@ -171,7 +175,8 @@ squall_clock_layout:
   .quad squall_clock_time - squall_clock_start
   .quad squall_clock_params - squall_clock_start
 .popsection
-"#
+"#,
+        mark = const CLOCK_STUB_MARK
     );
 
     unsafe extern "C" {
@@ -191,4 +196,50 @@ squall_clock_layout:
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use stub::clock_stub;
+pub(crate) use stub::{CLOCK_STUB_MARK, clock_stub};
+
+/// What programs do that are tested on.
+#[cfg(test)]
+pub(crate) mod raw {
+    use nix::errno::Errno;
+
+    use super::libc;
+
+    /// What a clock shows to who asks the kernel itself, in nanoseconds.
+    pub(crate) fn clock(clock: i32) -> i64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the structure lives on this stack for the call.
+        let read = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time, 0) };
+        assert_eq!(read, 0);
+        time.tv_sec * 1_000_000_000 + time.tv_nsec
+    }
+
+    /// The time of day in microseconds, by gettimeofday, and in seconds, by time.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn of_day() -> [i64; 2] {
+        let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        // SAFETY: the structure lives on this stack for the call; no time zone is asked for.
+        let read = unsafe { libc::syscall(libc::SYS_gettimeofday, &raw mut time, 0) };
+        assert_eq!(read, 0);
+        // SAFETY: without an argument it only returns a number.
+        [time.tv_sec * 1_000_000 + time.tv_usec, unsafe { libc::syscall(libc::SYS_time, 0) }]
+    }
+
+    /// Waits until a time of a clock (0 of the day, 1 since boot), in a way: "futex" or "sleep".
+    pub(crate) fn wait_until(way: &str, clock: i32, until_ns: i64) -> Errno {
+        let mut until =
+            libc::timespec { tv_sec: until_ns / 1_000_000_000, tv_nsec: until_ns % 1_000_000_000 };
+        // SAFETY: word and time live on this stack for the call; nobody else knows of them.
+        let waited = unsafe {
+            if way == "futex" {
+                let (word, operation) = (7_u32, libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG);
+                let operation = if clock == 0 { operation | libc::FUTEX_CLOCK_REALTIME } else { operation };
+                libc::syscall(libc::SYS_futex, &raw const word, operation, 7, &raw mut until, 0, -1)
+            } else {
+                let (call, to) = (libc::SYS_clock_nanosleep, libc::TIMER_ABSTIME);
+                libc::syscall(call, clock, to, &raw mut until, 0)
+            }
+        };
+        if waited == 0 { Errno::UnknownErrno } else { Errno::last() }
+    }
+}

@@ -19,7 +19,7 @@ mod signal;
 pub(crate) mod testnet;
 mod throttle;
 
-pub use clock::{Clock, Clocks, Skew};
+pub use clock::{CLOCK, Clock, Clocks, Skew};
 pub use cut::{At, Cut, CutArgs};
 pub use disk::{DISK, Disk, DiskArgs, DiskProfile};
 pub use files::{Act, Damage, FILES, Files, FilesArgs};

@@ -1,8 +1,11 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::bail;
 use serde_json::Value;
 use squall_checkers::Receipt;
+
+use super::calls::Answers;
 
 /// A fault as it acts on one node (or on the switch between them), run by the agent there.
 ///
@@ -23,6 +26,11 @@ pub trait NodeFault: Send {
     /// a file system under its data.
     fn settle(&mut self, _data: &Path, _needed: bool) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    /// Who answers system calls of the target on behalf of this fault. Asked once, after `settle`.
+    fn calls(&self) -> Option<Arc<dyn Answers>> {
+        None
     }
 
     /// What a helper process of this fault does, until its standard input ends: see [`helper`](super::helper).

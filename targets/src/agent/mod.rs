@@ -4,6 +4,7 @@
 //! namespaces. Requests and replies are JSON lines on its standard input and output. When its input closes it heals
 //! everything it did, ends what it spawned, and exits; so it does when its controller has been silent for too long.
 
+pub mod calls;
 mod control;
 mod ending;
 mod fault;

@@ -15,6 +15,7 @@ use nix::sys::{prctl, ptrace};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getpid, setsid};
 use squall_checkers::Unknown;
 
+use super::calls::Calls;
 use super::process_table;
 use super::{NodeFault, Reply, Request, Setup, Spawn};
 use crate::cluster::DATA_DIR;
@@ -29,6 +30,8 @@ pub(super) struct Node {
     /// How those of the processes that the last `kill` or `terminate` met ended.
     pub(super) ended: BTreeMap<i32, ExitStatus>,
     faults: Vec<Box<dyn NodeFault>>,
+    /// System calls of the target that faults answer.
+    calls: Calls,
 }
 
 impl Node {
@@ -52,8 +55,9 @@ impl Node {
         let _ = setsid();
         eprintln!("agent of {} up as pid {}", setup.node, getpid());
         settle(&setup, &mut faults)?;
+        let calls = Calls::new(faults.iter().filter_map(|fault| fault.calls()));
         let (spawned, ended) = Default::default();
-        Ok(Node { name: setup.node, data: setup.data, logs, spawned, ended, faults })
+        Ok(Node { name: setup.node, data: setup.data, logs, spawned, ended, faults, calls })
     }
 
     pub(super) fn perform(&mut self, request: Request) -> Result<Reply> {
@@ -124,6 +128,9 @@ impl Node {
         let watched = self.faults.iter().any(|fault| fault.watches_starts());
         if watched {
             crate::sys::be_traced(&mut command);
+        }
+        if !self.calls.is_empty() {
+            self.calls.watch(&mut command)?;
         }
         let child = command.spawn().with_context(|| self.cannot_start(program))?;
         let pid = child.id() as i32;

@@ -12,7 +12,7 @@ pub struct Clock;
 
 impl NodeFault for Clock {
     fn kind(&self) -> &'static str {
-        "clock"
+        super::CLOCK
     }
 
     fn probe(&mut self, _args: &Value) -> Result<()> {

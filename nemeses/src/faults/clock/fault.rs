@@ -1,10 +1,13 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::CLOCK;
+use super::calls::RawCalls;
 use super::hook::{Hook, is_gone, now};
 use super::read;
 use super::skew::Skew;
@@ -15,6 +18,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use squall_checkers::Receipt;
 use squall_targets::Unavailable;
+use squall_targets::agent::calls::{Answers, Calls};
 use squall_targets::agent::{NodeFault, target_pids};
 
 /// A skewed clock is right again this long after the agent last said otherwise: a fault must not outlive it.
@@ -32,12 +36,16 @@ const TOLERANCE: Duration = Duration::from_millis(2);
 /// Skews clocks process by process: the kernel's code for reading clocks, which every process has a copy of, is replaced
 /// in the processes of the target. Other nodes and the machine itself keep their time. x86-64 only.
 ///
-/// It covers what reads the clock through the vDSO: C, Go, Rust, Java and others. It does not cover system calls that
-/// a program makes itself, nor waits until a given time of day, which the kernel ends by its own clock. Timers of
-/// the kernel run true.
+/// That covers what reads the clock through the vDSO: C, Go, Rust, Java and others. For [system calls](RawCalls) that a
+/// program makes itself, and for waits until a given time, it asks the kernel to let it answer, in runs that asked for
+/// this fault. Timers of the kernel run true.
 #[derive(Default)]
 pub struct Clock {
     acting: Option<Acting>,
+    /// System calls that are answered, if the run asked for it.
+    calls: Option<Arc<RawCalls>>,
+    /// Or why they are not.
+    uncovered: Option<String>,
 }
 
 struct Acting {
@@ -103,7 +111,21 @@ impl Shared {
 
 impl NodeFault for Clock {
     fn kind(&self) -> &'static str {
-        "clock"
+        CLOCK
+    }
+
+    fn settle(&mut self, _data: &Path, needed: bool) -> Result<()> {
+        if needed {
+            match Calls::probe() {
+                Ok(()) => self.calls = Some(Arc::default()),
+                Err(error) => self.uncovered = Some(format!("{error:#}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn calls(&self) -> Option<Arc<dyn Answers>> {
+        self.calls.clone().map(|calls| calls as Arc<dyn Answers>)
     }
 
     /// On a process of its own.
@@ -121,7 +143,11 @@ impl NodeFault for Clock {
         self.end()?;
         let vdso = Vdso::own().map_err(|error| unavailable(&error))?;
         let (stop, skewed) = Default::default();
-        let shared = Arc::new(Shared { vdso, skew, since: now(), stop, skewed });
+        let since = now();
+        let shared = Arc::new(Shared { vdso, skew, since, stop, skewed });
+        if let Some(calls) = &self.calls {
+            calls.skew(Some((skew, since)));
+        }
         let done = shared.skew(pids, false)?;
         let keeper = {
             let shared = shared.clone();
@@ -130,7 +156,11 @@ impl NodeFault for Clock {
         let mut acting = Acting { shared, keeper, read_back: false };
         let receipt = acting.receipt(&done);
         self.acting = Some(acting);
-        receipt
+        let mut receipt = receipt?.with("raw_calls", self.calls.is_some());
+        if let Some(why) = &self.uncovered {
+            receipt.evidence += &format!(", but not to system calls of its own: {why}");
+        }
+        Ok(receipt)
     }
 
     fn heal(&mut self, pids: &[i32]) -> Result<Receipt> {
@@ -141,13 +171,17 @@ impl NodeFault for Clock {
         let confirmed = acting.read_back;
         let last = pids.iter().find_map(|&pid| lasted.read_back(pid).ok());
         let restored = self.end()?;
+        let counts = self.calls.as_ref().map(|calls| calls.counts()).unwrap_or_default();
         let evidence = match last {
             Some((error_ns, ..)) => {
                 format!("{} at last, {} right again", ahead(error_ns), count(restored as u64, "clock"))
             }
             None => format!("{} right again", count(restored as u64, "clock")),
         };
-        let receipt = Receipt { confirmed, ..Receipt::confirmed(evidence) }.with("processes", restored);
+        let receipt = Receipt { confirmed, ..Receipt::confirmed(evidence) }
+            .with("processes", restored)
+            .with("raw_calls_answered", counts.answered)
+            .with("waits_moved", counts.moved);
         Ok(match last {
             Some((error_ns, ..)) => receipt.with("offset_ns", error_ns),
             None => receipt,
@@ -204,6 +238,9 @@ impl Clock {
     /// Gives every process its clock back, and tells how many that were.
     fn end(&mut self) -> Result<usize> {
         let Some(Acting { shared, keeper, .. }) = self.acting.take() else { return Ok(0) };
+        if let Some(calls) = &self.calls {
+            calls.skew(None);
+        }
         shared.stop.store(true, Ordering::Release);
         if keeper.join().is_err() {
             bail!("the keeper of the clocks panicked");

@@ -1,6 +1,8 @@
 //! Clock faults: the clocks that the processes of a node see are ahead, behind, fast, slow, jumping, or stand still.
 
 #[cfg(target_arch = "x86_64")]
+mod calls;
+#[cfg(target_arch = "x86_64")]
 mod fault;
 #[cfg(target_arch = "x86_64")]
 mod hook;
@@ -20,3 +22,6 @@ pub use elsewhere::Clock;
 #[cfg(target_arch = "x86_64")]
 pub use fault::Clock;
 pub use skew::{Clocks, Skew};
+
+/// The kind of the fault, as packages ask for it.
+pub const CLOCK: &str = "clock";
