@@ -3,6 +3,7 @@
 //! A binary of its own, since the cell must be entered before there are threads. It is also the agent and the target.
 
 mod chatter;
+mod clocks;
 mod disks;
 mod processes;
 
@@ -106,12 +107,6 @@ impl Flags for Chatter {
 fn controller() -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let folder = tempfile::tempdir()?;
-        let cluster = LocalCluster::start(3, folder.path(), &[]).await?;
-        for node in &cluster.nodes {
-            Chatter.start(&cluster, node).await?;
-        }
-        chat(&cluster, &[]).await.context("before any fault")?;
-
         let setting = Setting {
             nodes: 3,
             primaries: false,
@@ -122,6 +117,11 @@ fn controller() -> Result<()> {
         };
         let all = format!("partition,packets,regions,clock,kill,pause,{}", processes::NEMESES);
         let schedule = Schedule::of_list(&all, &setting, &squall_nemeses::registry::ALL)?;
+        let cluster = LocalCluster::start(3, folder.path(), &schedule.preparations(1)).await?;
+        for node in &cluster.nodes {
+            Chatter.start(&cluster, node).await?;
+        }
+        chat(&cluster, &[]).await.context("before any fault")?;
         let nemeses = schedule.compose(1).nemeses;
         let path = folder.path().join("chatter.jsonl");
         let journal = Journal::create(&path, Instant::now())?;
@@ -160,8 +160,7 @@ fn controller() -> Result<()> {
         perform(&chaos, "stop-packets", "").await?;
         perform(&chaos, "stop-regions", "").await?;
 
-        perform(&chaos, "start-clock", "hour").await?;
-        perform(&chaos, "stop-clock", "").await?;
+        clocks::scenario(&chaos, &cluster, folder.path()).await?;
 
         processes::scenario(&chaos, &cluster).await?;
         chat(&cluster, &[]).await.context("after faults on processes")?;

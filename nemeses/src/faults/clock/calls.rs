@@ -1,9 +1,9 @@
 //! System calls that read a clock or wait until a time, which do not go through the vDSO: answered with the skewed time.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::{fmt, fs};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -12,6 +12,7 @@ use squall_targets::agent::calls::{Answer, Answers, Call, Test, Watched};
 
 use super::skew::Skew;
 use crate::sys::CLOCK_STUB_MARK;
+use crate::words::count;
 
 /// CLOCK_REALTIME, REALTIME_COARSE and TAI; CLOCK_MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE and BOOTTIME.
 const KIN: [&[u32]; 2] = [&[0, 5, 11], &[1, 4, 6, 7]];
@@ -45,6 +46,18 @@ pub(super) struct Counts {
     pub(super) answered: u64,
     /// That waited until a time.
     pub(super) moved: u64,
+}
+
+/// `, 1,234 system calls answered, 1 wait moved`; nothing where there was nothing.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, what, how) in [(self.answered, "system call", "answered"), (self.moved, "wait", "moved")] {
+            if n > 0 {
+                write!(f, ", {} {how}", count(n, what))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl RawCalls {

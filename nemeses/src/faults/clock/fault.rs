@@ -178,7 +178,7 @@ impl NodeFault for Clock {
             }
             None => format!("{} right again", count(restored as u64, "clock")),
         };
-        let receipt = Receipt { confirmed, ..Receipt::confirmed(evidence) }
+        let receipt = Receipt { confirmed, ..Receipt::confirmed(evidence + &counts.to_string()) }
             .with("processes", restored)
             .with("raw_calls_answered", counts.answered)
             .with("waits_moved", counts.moved);

@@ -6,6 +6,8 @@ mod calls;
 mod fault;
 #[cfg(target_arch = "x86_64")]
 mod hook;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod jvm;
 #[cfg(target_arch = "x86_64")]
 mod read;
 #[cfg(all(test, target_arch = "x86_64"))]
