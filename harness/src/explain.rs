@@ -221,7 +221,8 @@ pub(crate) static TOPICS: &[Topic] = &[
         name: "unwritten-read",
         kind: "anomaly",
         about: "a read of a register returned what no recorded transaction wrote",
-        text: "Somebody else may have written it, so it breaks no model. Where all writes are recorded it is a thin-air-read.",
+        text: "Where not all writes are recorded, somebody else may have written it, so it breaks no model. squall check takes all \
+               writes to be recorded, and then it is a thin-air-read.",
         source: "ThinAirRead in Bouajjani et al., POPL 2017",
     },
     Topic {

@@ -40,6 +40,12 @@ macro_rules! entries {
                 order: Order::$order,
                 build: || Box::new(RwRegister::new(Consistency::$model)),
             },)*
+            CheckerEntry {
+                name: "rw-register-open",
+                about: "the same as rw-register, where others may have written too, or before the history began",
+                order: Order::RealTime,
+                build: || Box::new(RwRegister::default().open()),
+            },
         ];
     };
 }
@@ -77,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_model_has_both_checkers() {
-        assert_eq!(CHECKERS.len(), 2 * Consistency::all().count());
+        assert_eq!(CHECKERS.len(), 2 * Consistency::all().count() + 1);
         for family in ["append", "rw-register"] {
             let order = |model: Consistency| match model.needs_real_time() {
                 true => Order::RealTime,

@@ -132,8 +132,8 @@ impl Checker for Append {
 
 /// Checks transactions over registers, where each value is written to a key at most once. See the [module](self).
 ///
-/// A value that nobody is recorded to have written may come from somebody else: it is told, but it breaks no model unless
-/// [`closed`](RwRegister::closed) says that all writes are recorded.
+/// A value that nobody is recorded to have written comes out of thin air, unless [`open`](RwRegister::open) says that not all
+/// writes are recorded.
 ///
 /// ```
 /// use serde_json::json;
@@ -188,9 +188,11 @@ impl RwRegister {
         self
     }
 
-    /// All writes are recorded: a value that nobody wrote comes out of thin air.
-    pub fn closed(mut self) -> RwRegister {
-        self.assumptions.closed = true;
+    /// Not all writes are recorded: a value that nobody is known to have written may come from somebody else, or from before
+    /// the history began, as Elle takes it. It is told, and breaks no model.
+    pub fn open(mut self) -> RwRegister {
+        self.assumptions.open = true;
+        self.name += "-open";
         self
     }
 
@@ -213,7 +215,7 @@ impl RwRegister {
         budget: &Budget,
     ) -> Result<Vec<Anomaly>, Spent> {
         let mut part = self.clone();
-        part.assumptions.closed &= anomaly.kind == "thin-air-read";
+        part.assumptions.open |= anomaly.kind != "thin-air-read";
         match Txns::parse(history, Shape::Registers, budget) {
             Ok(txns) => Ok(part.judge(&txns, budget)?.anomalies),
             Err(_) => Ok(Vec::new()),

@@ -44,8 +44,8 @@ pub(super) struct Assumptions {
     pub(super) sequential_keys: bool,
     /// Real time orders the versions of a key.
     pub(super) linearizable_keys: bool,
-    /// Nobody but the recorded transactions writes.
-    pub(super) closed: bool,
+    /// Others may have written than the recorded transactions.
+    pub(super) open: bool,
 }
 
 /// What the reads and writes of registers tell.
@@ -172,10 +172,10 @@ impl<'a> Registers<'a> {
             let found = self.txns.elements[element as usize];
             if found.writer == NONE {
                 let aborted = found.aborted != NONE;
-                self.faults.push(match (aborted, self.assumptions.closed) {
+                self.faults.push(match (aborted, self.assumptions.open) {
                     (true, _) => Fault::Aborted { txn, element },
-                    (false, true) => Fault::ThinAir { txn, element },
-                    (false, false) => Fault::Unwritten { txn, element },
+                    (false, false) => Fault::ThinAir { txn, element },
+                    (false, true) => Fault::Unwritten { txn, element },
                 });
                 return;
             }
