@@ -15,7 +15,7 @@
 //! | prefix consistency | ((so ∪ wr) ; rw?) ∪ ww acyclic |
 //! | parallel snapshot isolation | (so ∪ wr ∪ ww)⁺ ; rw? irreflexive |
 //!
-//! All are strong session: the order of each process counts. Where a transaction reads a snapshot, its snapshot and its commit
+//! All are strong session: the order of each process counts, unless a checker is [without it](Polygraph::without_sessions). Where a transaction reads a snapshot, its snapshot and its commit
 //! are two events, and the models are plain acyclicity of a graph of events (Zhang et al., *Viper*, EuroSys 2023).
 //!
 //! **Algorithm.** The graph of what is known grows by all that it implies ([`known`]). What is then left open is searched, with
@@ -78,7 +78,7 @@ const SHOWN: usize = 10;
 pub(crate) const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "txn-serializable",
-        about: "register transactions are serializable, whatever the order of versions",
+        about: "register transactions are serializable in an order that keeps sessions, whatever the order of versions",
         order: Order::Sessions,
         build: || Box::new(Polygraph::new(PolygraphModel::Serializable)),
     },
@@ -90,19 +90,19 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
     },
     CheckerEntry {
         name: "txn-snapshot-isolation",
-        about: "register transactions keep snapshot isolation, whatever the order of versions",
+        about: "register transactions keep snapshot isolation with sessions, whatever the order of versions",
         order: Order::Sessions,
         build: || Box::new(Polygraph::new(PolygraphModel::SnapshotIsolation)),
     },
     CheckerEntry {
         name: "txn-parallel-snapshot-isolation",
-        about: "register transactions keep parallel snapshot isolation, whatever the order of versions",
+        about: "register transactions keep parallel snapshot isolation with sessions, whatever the order of versions",
         order: Order::Sessions,
         build: || Box::new(Polygraph::new(PolygraphModel::ParallelSnapshotIsolation)),
     },
     CheckerEntry {
         name: "txn-prefix",
-        about: "register transactions are prefix consistent, whatever the order of versions",
+        about: "register transactions are prefix consistent with sessions, whatever the order of versions",
         order: Order::Sessions,
         build: || Box::new(Polygraph::new(PolygraphModel::PrefixConsistency)),
     },
@@ -140,6 +140,7 @@ impl PolygraphModel {
 #[derive(Clone, Debug)]
 pub struct Polygraph {
     model: PolygraphModel,
+    sessions: bool,
     work_cap: u64,
 }
 
@@ -153,13 +154,33 @@ struct Outcome {
 impl Polygraph {
     /// A checker of this model with a cap of 2·10⁹ steps.
     pub fn new(model: PolygraphModel) -> Polygraph {
-        Polygraph { model, work_cap: 2_000_000_000 }
+        Polygraph { model, sessions: true, work_cap: 2_000_000_000 }
     }
 
     /// The same checker, which answers `unknown` after this many steps of search.
     pub fn work_cap(mut self, steps: u64) -> Polygraph {
         self.work_cap = steps;
         self
+    }
+
+    /// The same checker, for which the order of transactions in a process counts for nothing, unless real time does.
+    pub fn without_sessions(mut self) -> Polygraph {
+        self.sessions = false;
+        self
+    }
+
+    /// The verdict on transactions over registers.
+    pub(crate) fn judge(&self, txns: &Txns, budget: &Budget) -> Verdict {
+        match self.examine(txns, false, budget) {
+            Ok(outcome) => self.verdict(txns, outcome, budget),
+            Err(spent) => {
+                let read = txns.list.len();
+                Verdict::unknown(
+                    self.name(),
+                    format!("{read} transactions are read and not yet judged: {spent}"),
+                )
+            }
+        }
     }
 
     fn title(&self) -> &'static str {
@@ -182,7 +203,33 @@ impl Polygraph {
         let problem = Problem::new(&reads.draft, budget)?;
         drop(reads);
         let decision = decide(&problem, self.model, self.work_cap, budget)?;
-        Ok(Outcome { misreads, decided: Some((problem, decision)) })
+        let decided = match &decision.answer {
+            Answer::Fails(core) if !self.sessions => self.free(&problem, core, budget)?,
+            _ => (problem, decision),
+        };
+        Ok(Outcome { misreads, decided: Some(decided) })
+    }
+
+    /// The decision without sessions, where with them there is no order: if there is none of the few transactions that show
+    /// that, there is none of all.
+    fn free(&self, problem: &Problem, core: &[u32], budget: &Budget) -> Result<(Problem, Decision), Spent> {
+        let apart = |problem: &Problem, core: &[u32]| {
+            let few = problem.apart(core, budget).ok()?;
+            let decision = decide(&few, self.model, self.work_cap, budget).ok()?;
+            matches!(decision.answer, Answer::Fails(_)).then_some((few, decision))
+        };
+        if let Some(decided) = apart(problem, core) {
+            return Ok(decided);
+        }
+        let _lease = budget.lease(problem.bytes_again())?;
+        let whole = problem.chained(budget)?;
+        let decision = decide(&whole, self.model, self.work_cap, budget)?;
+        let few = match &decision.answer {
+            // A link of a chain is told as the read that it is.
+            Answer::Fails(core) => apart(&whole, core),
+            _ => None,
+        };
+        Ok(few.unwrap_or((whole, decision)))
     }
 
     fn verdict(&self, txns: &Txns, outcome: Outcome, budget: &Budget) -> Verdict {
@@ -289,15 +336,6 @@ impl Checker for Polygraph {
             Ok(txns) => txns,
             Err(reason) => return Verdict::unknown(self.name(), reason),
         };
-        match self.examine(&txns, false, budget) {
-            Ok(outcome) => self.verdict(&txns, outcome, budget),
-            Err(spent) => {
-                let read = txns.list.len();
-                Verdict::unknown(
-                    self.name(),
-                    format!("{read} transactions are read and not yet judged: {spent}"),
-                )
-            }
-        }
+        self.judge(&txns, budget)
     }
 }

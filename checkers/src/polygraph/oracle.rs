@@ -42,7 +42,7 @@ pub(crate) fn record(txns: &[TinyTxn]) -> History {
 }
 
 /// Whether the model holds of the acknowledged transactions with some of those of unknown outcome.
-pub(super) fn holds(model: PolygraphModel, txns: &[TinyTxn]) -> bool {
+pub(crate) fn holds(model: PolygraphModel, txns: &[TinyTxn]) -> bool {
     let unknown: Vec<usize> = (0..txns.len()).filter(|&i| txns[i].kind == Type::Info).collect();
     (0..1u32 << unknown.len()).any(|chosen| {
         let took_effect = |i: usize| match unknown.iter().position(|&u| u == i) {

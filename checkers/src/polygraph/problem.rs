@@ -275,10 +275,39 @@ impl Problem {
     /// Only these transactions, ascending, and [`INIT`]. What is read from others is left aside: so whatever holds of the
     /// whole holds of a part.
     pub(super) fn only(&self, txns: &[u32], budget: &Budget) -> Result<Problem, Spent> {
+        self.part(txns, |txn| self.session(txn), budget)
+    }
+
+    /// The same, where no two transactions are of one session.
+    pub(super) fn apart(&self, txns: &[u32], budget: &Budget) -> Result<Problem, Spent> {
+        self.part(txns, |txn| txn, budget)
+    }
+
+    /// The problem without sessions. In their place are chains of transactions, each of which reads from the one before and
+    /// so comes after it in any case: there are fewer of them than of transactions.
+    pub(super) fn chained(&self, budget: &Budget) -> Result<Problem, Spent> {
+        let mut chain: Vec<u32> = Vec::with_capacity(self.len());
+        let mut has_next = vec![false; self.len()];
+        for txn in 0..self.len() as u32 {
+            let writers = self.reads_of(txn).map(|read| {
+                let version = self.reads[read as usize].version;
+                self.versions[version as usize].txn
+            });
+            let before = writers.filter(|&by| by != INIT && by < txn).find(|&by| !has_next[by as usize]);
+            if let Some(before) = before {
+                has_next[before as usize] = true;
+            }
+            chain.push(before.map_or(txn, |before| chain[before as usize]));
+        }
+        self.part(&(0..self.len() as u32).collect::<Vec<_>>(), |txn| chain[txn as usize], budget)
+    }
+
+    /// Only these transactions, ascending, and [`INIT`], in these sessions.
+    fn part(&self, txns: &[u32], session_of: impl Fn(u32) -> u32, budget: &Budget) -> Result<Problem, Spent> {
         let mut draft = Draft::default();
         let kept: Vec<u32> =
             std::iter::once(INIT).chain(txns.iter().copied().filter(|&txn| txn != INIT)).collect();
-        let mut sessions: Vec<u32> = kept.iter().map(|&txn| self.session(txn)).collect();
+        let mut sessions: Vec<u32> = kept.iter().map(|&txn| session_of(txn)).collect();
         sessions.sort_unstable();
         sessions.dedup();
         for &txn in &kept {
@@ -295,7 +324,7 @@ impl Problem {
                 }
             }
             draft.entries.push(Entry {
-                session: sessions.binary_search(&entry.session).expect("it is among them") as u32,
+                session: sessions.binary_search(&session_of(txn)).expect("it is among them") as u32,
                 writes: writes..draft.writes.len() as u32,
                 reads: reads..draft.reads.len() as u32,
                 ..*entry
@@ -308,6 +337,12 @@ impl Problem {
     pub(super) fn bytes(draft: &Draft) -> usize {
         let versions = draft.writes.len() + draft.keys();
         60 * draft.entries.len() + 40 * versions + 32 * draft.reads.len() + 72 * draft.keys()
+    }
+
+    /// The same of another problem of as many transactions, with a draft of them.
+    pub(super) fn bytes_again(&self) -> usize {
+        let (entries, versions) = (self.entries.len(), self.versions.len());
+        100 * entries + 48 * versions + 40 * self.reads.len() + 72 * self.names.len()
     }
 }
 

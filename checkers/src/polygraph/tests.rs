@@ -44,7 +44,7 @@ fn closes(anomaly: &Anomaly) {
 }
 
 /// Up to so many transactions in up to four sessions on up to three keys, at any moments, with reads of anything.
-fn random(rng: &mut Random, most: usize) -> Vec<TinyTxn> {
+pub(crate) fn random(rng: &mut Random, most: usize) -> Vec<TinyTxn> {
     let (sessions, keys) = (2 + rng.below(3), 2 + rng.below(2));
     let count = 2 + rng.below(most - 1);
     let crashes = rng.below(3) == 0;
@@ -359,6 +359,38 @@ fn both_engines_agree_on_random_histories() {
     );
     assert!(held.iter().all(|&held| held > rounds / 50 && held < rounds * 19 / 20));
     assert!(decisions > 10_000 && given_up < rounds / 20);
+}
+
+/// Without sessions every transaction is one of its own; the search looks for chains of reads in their place.
+#[test]
+fn without_sessions_each_transaction_has_its_own() {
+    let (rounds, invalid) = (20_000, AtomicU64::new(0));
+    let held = each(rounds, 3, |rng| {
+        let count = size(rng);
+        let shape = [Mops::Any, Mops::Updates][rng.below(2)];
+        let txns = nearly(rng, count, shape);
+        let apart: Vec<TinyTxn> =
+            (0..).zip(&txns).map(|(process, txn)| TinyTxn { process, ..txn.clone() }).collect();
+        let (history, problem) = (oracle::record(&txns), problem(&oracle::record(&apart)));
+        let model = MODELS[1 + rng.below(4)];
+        let holds = decide(&problem, model, u64::MAX, &Budget::default()).unwrap().answer == Answer::Holds;
+        let free = |history: &History| Polygraph::new(model).without_sessions().check(history);
+        let verdict = free(&history);
+        assert_eq!(
+            verdict.valid,
+            if holds { Valid::True } else { Valid::False },
+            "{model:?} {txns:#?} {verdict:#?}"
+        );
+        for anomaly in &verdict.anomalies {
+            closes(anomaly);
+            assert!(anomaly.edges.iter().all(|edge| edge.kind != "session order"), "{anomaly:#?}");
+            assert_eq!(free(&history.witness(&anomaly.witness)).valid, Valid::False);
+            invalid.fetch_add(1, Ordering::Relaxed);
+        }
+        [holds, Polygraph::new(model).check(&history).valid == Valid::True]
+    });
+    println!("{rounds} histories, of which {held:?} held without sessions and with them");
+    assert!(held[0] > held[1] + rounds / 50 && invalid.into_inner() > rounds / 50);
 }
 
 #[test]
