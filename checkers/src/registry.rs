@@ -92,6 +92,9 @@ pub fn unless_empty(verdict: Verdict, facts: &Facts) -> Verdict {
 }
 
 #[cfg(test)]
+mod transactions;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -402,7 +402,12 @@ impl fmt::Display for Consistency {
 
 /// The weakest models that a history with these phenomena is not of, and all stronger ones.
 pub(super) fn boundary(found: Phenomena) -> (Vec<Consistency>, Vec<Consistency>) {
-    let broken: Vec<Consistency> = Consistency::all().filter(|model| model.forbids(found)).collect();
+    weakest(|model| model.forbids(found))
+}
+
+/// Of the models that are broken the weakest, and all others.
+pub(super) fn weakest(is_broken: impl Fn(Consistency) -> bool) -> (Vec<Consistency>, Vec<Consistency>) {
+    let broken: Vec<Consistency> = Consistency::all().filter(|&model| is_broken(model)).collect();
     let weakest =
         |model: &Consistency| !broken.iter().any(|weaker| weaker != model && model.implies(*weaker));
     broken.iter().copied().partition(weakest)

@@ -47,7 +47,7 @@ mod plan;
 mod witness;
 
 #[cfg(test)]
-mod oracle;
+pub(crate) mod oracle;
 #[cfg(test)]
 pub(crate) mod tests;
 

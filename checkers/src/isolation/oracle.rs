@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 /// A micro-operation on key `.0`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum TinyMop {
+pub(crate) enum TinyMop {
     Write(u8, u8),
     Read(u8, Option<u8>),
 }
 use TinyMop::{Read, Write};
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct TinyTxn {
-    pub(super) process: u32,
-    pub(super) kind: Type,
-    pub(super) mops: Vec<TinyMop>,
+pub(crate) struct TinyTxn {
+    pub(crate) process: u32,
+    pub(crate) kind: Type,
+    pub(crate) mops: Vec<TinyMop>,
 }
 
 /// The transactions as a recorded history, one after the other.
@@ -36,7 +36,7 @@ pub(super) fn record(txns: &[TinyTxn]) -> History {
 }
 
 /// Whether some of the transactions of unknown outcome and all acknowledged ones have a commit order.
-pub(super) fn holds(level: IsolationLevel, txns: &[TinyTxn]) -> bool {
+pub(crate) fn holds(level: IsolationLevel, txns: &[TinyTxn]) -> bool {
     let unknown: Vec<usize> = (0..txns.len()).filter(|&t| txns[t].kind == Type::Info).collect();
     (0..1u32 << unknown.len()).any(|choice| {
         let chosen = |t: usize| unknown.iter().position(|&u| u == t).is_some_and(|at| choice >> at & 1 == 1);

@@ -84,7 +84,7 @@ pub const MODELS: &[ModelEntry] = &[
         "strict-serializable",
         &["strict-1sr", "strong-serializable", "strict"],
         "transactions seem to run one after the other, in an order that respects real time",
-        &["append", "rw-register", "txn-strict-serializable"],
+        &["append", "rw-register"],
     ),
     model(
         "strong-session-serializable",
@@ -95,24 +95,27 @@ pub const MODELS: &[ModelEntry] = &[
     model(
         "serializable",
         &["serializability", "ser", "1sr", "pl-3"],
-        "transactions seem to run one after the other",
-        &["append-serializable", "txn-serializable", "rw-register-serializable"],
+        "transactions seem to run one after the other, those of a session in any order (else: strong-session-serializable)",
+        &["append-serializable", "rw-register-serializable"],
+    ),
+    model(
+        "strong-session-snapshot-isolation",
+        &["strong-session-si"],
+        "snapshot isolation in which a snapshot holds what its session did before",
+        &["append-strong-session-snapshot-isolation", "rw-register-strong-session-snapshot-isolation"],
     ),
     model(
         "snapshot-isolation",
         &["si", "pl-si"],
-        "transactions read a snapshot, and no two that overlap write the same key",
-        &["append-snapshot-isolation", "txn-snapshot-isolation", "rw-register-snapshot-isolation"],
+        "transactions read a snapshot, perhaps older than their session's last write (else: strong-session-snapshot-isolation), \
+         and no two that overlap write the same key",
+        &["append-snapshot-isolation", "rw-register-snapshot-isolation"],
     ),
     model(
         "parallel-snapshot-isolation",
         &["psi"],
         "snapshot isolation in which snapshots may see transactions in different orders",
-        &[
-            "append-parallel-snapshot-isolation",
-            "txn-parallel-snapshot-isolation",
-            "rw-register-parallel-snapshot-isolation",
-        ],
+        &["append-parallel-snapshot-isolation", "rw-register-parallel-snapshot-isolation"],
     ),
     model(
         "repeatable-read",
@@ -123,13 +126,13 @@ pub const MODELS: &[ModelEntry] = &[
     model(
         "prefix",
         &["prefix-consistency"],
-        "transactions read a prefix of one order of all",
-        &["txn-prefix", "append-prefix"],
+        "transactions read a prefix of one order of all, those of a session any prefix",
+        &["append-prefix", "rw-register-prefix"],
     ),
     model(
         "causal",
         &["cc", "tcc", "causal-consistency", "causal+"],
-        "what is causally related is seen in that order",
+        "what is causally related is seen in that order: by reads, and by sessions unless it is of lists",
         &["txn-causal", "append-causal-cerone", "causal"],
     ),
     model(
@@ -147,14 +150,14 @@ pub const MODELS: &[ModelEntry] = &[
     model(
         "read-atomic",
         &["ra", "atomic-read"],
-        "all of a transaction's writes are seen, or none",
-        &["txn-read-atomic", "append-read-atomic", "rw-register-read-atomic"],
+        "all of a transaction's writes are seen, or none; of registers, those of its session too",
+        &["append-read-atomic", "txn-read-atomic"],
     ),
     model(
         "read-committed",
         &["rc", "pl-2"],
-        "only committed values are read, and none that its transaction overwrote",
-        &["txn-read-committed", "append-read-committed", "rw-register-read-committed"],
+        "only committed values are read, and none that its transaction overwrote; of registers, no older after newer ones",
+        &["append-read-committed", "txn-read-committed"],
     ),
     model(
         "read-uncommitted",

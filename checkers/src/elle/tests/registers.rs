@@ -119,7 +119,11 @@ fn every_witness_of_registers_fails_by_itself() {
         let history = oracle::record(&txns, Store::Registers);
         let model = Consistency::all().nth(rng.below(Consistency::all().count())).unwrap();
         let checker = RwRegister::new(model);
-        for anomaly in judged(&checker, &history).anomalies {
+        let known = judged(&checker, &history);
+        if known.valid != Valid::False {
+            continue;
+        }
+        for anomaly in known.anomalies {
             let alone = judged(&checker.clone().open(), &history.witness(&anomaly.witness));
             grown += u32::from(alone.valid != Valid::False);
         }

@@ -1,0 +1,178 @@
+//! Models of transactions by all their names, against their definitions.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::agreement::each;
+use crate::isolation::oracle as weak;
+use crate::polygraph::oracle::{self, TinyMop, TinyTxn};
+use crate::polygraph::tests::random;
+use crate::testing::Random;
+use crate::{History, IsolationLevel, Op, PolygraphModel, Process, Type};
+
+/// Transactions of these processes, one after the other.
+fn history(txns: &[(u32, Value)]) -> History {
+    let op = |&(process, ref txn): &(u32, Value)| {
+        let op = Op::new("txn").process(Process::Client(process)).value(txn.clone());
+        [op.clone(), op.kind(Type::Ok)]
+    };
+    txns.iter().flat_map(op).collect()
+}
+
+/// Transactions of a process each, which all ran at once.
+fn at_once(txns: &[Value]) -> History {
+    let op =
+        |(process, txn): (u32, &Value)| Op::new("txn").process(Process::Client(process)).value(txn.clone());
+    let begin = (0..).zip(txns).map(op);
+    begin.clone().chain(begin.map(|op| op.kind(Type::Ok))).collect()
+}
+
+fn verdict(model: &str, history: &History) -> Verdict {
+    let entry = find_model(model).unwrap().checker(&Facts::of(history)).unwrap();
+    (entry.build)().check(history)
+}
+
+/// Registers tell only a part of the order of versions, and checkers that look at no more were chosen for these models, so
+/// that this history was valid. The third transaction read the initial a, so the second came after it and, with its a, not
+/// between it and the fourth; after that it cannot have read 1 of b.
+#[test]
+fn what_no_order_of_versions_explains_is_not_valid() {
+    let txns = at_once(&[
+        json!([["r", "a", null], ["r", "b", null], ["w", "b", 1]]),
+        json!([["r", "b", 1], ["w", "a", 2]]),
+        json!([["r", "a", null], ["w", "a", 3], ["r", "b", 1]]),
+        json!([["r", "a", 3], ["w", "a", 4], ["r", "b", 1], ["w", "b", 5]]),
+    ]);
+    let serial = ["rw-register", "strict-serializable", "strong-session-serializable", "serializable"];
+    for model in serial.iter().chain(&["repeatable-read", "snapshot-isolation", "psi"]) {
+        let verdict = verdict(model, &txns);
+        assert_eq!(verdict.valid, Valid::False, "{model}");
+        assert!(verdict.summary.starts_with("not "), "{}", verdict.summary);
+        let named = find_model(model).unwrap().checker(&Facts::of(&txns)).unwrap().name;
+        assert_eq!((verdict.checker.as_str(), &verdict.stats["anomalies, at least"]), (named, &json!(0)));
+    }
+    assert_eq!(verdict("prefix", &txns).valid, Valid::True);
+    let chosen = fitting(&Facts::of(&txns)).unwrap();
+    assert_eq!((chosen.build)().check(&txns).valid, Valid::False);
+}
+
+/// The same names meant the models of strong sessions for registers and not for lists.
+#[test]
+fn sessions_count_alike_for_lists_and_registers() {
+    let registers = history(&[(0, json!([["w", "x", 1]])), (0, json!([["r", "x", null]]))]);
+    let lists = history(&[(0, json!([["append", "x", 1]])), (0, json!([["r", "x", []]]))]);
+    for model in MODELS.iter().filter(|model| model.checkers.iter().any(|name| name.starts_with("append"))) {
+        // Their lines in the list of models say that they do so for registers alone.
+        if ["causal", "read-atomic"].contains(&model.name) {
+            continue;
+        }
+        let [registers, lists] = [&registers, &lists].map(|history| {
+            let facts = Facts::of(history);
+            model.checker(&facts).map(|entry| (entry.build)().check(history).valid).ok()
+        });
+        let strong = model.name.starts_with("strong") || model.name.starts_with("strict");
+        let expected = if strong || model.name == "list-append" { Valid::False } else { Valid::True };
+        assert_eq!(lists, Some(expected), "{}", model.name);
+        assert!(registers == lists || model.name == "list-append", "{}", model.name);
+    }
+}
+
+/// The same transactions, each of a process of its own.
+fn without_sessions(txns: &[TinyTxn]) -> Vec<TinyTxn> {
+    let of = |(process, txn): (u32, &TinyTxn)| TinyTxn { process, ..txn.clone() };
+    (0..).zip(txns).map(of).collect()
+}
+
+/// What a model means for registers; nothing for those that are not of transactions.
+fn holds(model: &str, txns: &[TinyTxn]) -> Option<bool> {
+    use PolygraphModel as P;
+    let whole = |model: P| Some(oracle::holds(model, txns));
+    let free = |model: P| Some(oracle::holds(model, &without_sessions(txns)));
+    match model {
+        "rw-register" | "strict-serializable" => whole(P::StrictSerializable),
+        "strong-session-serializable" => whole(P::Serializable),
+        "strong-session-snapshot-isolation" => whole(P::SnapshotIsolation),
+        "serializable" | "repeatable-read" => free(P::Serializable),
+        "snapshot-isolation" => free(P::SnapshotIsolation),
+        "parallel-snapshot-isolation" => free(P::ParallelSnapshotIsolation),
+        "prefix" => free(P::PrefixConsistency),
+        "causal" => Some(weak::holds(IsolationLevel::Causal, &weaker(txns))),
+        "read-atomic" => Some(weak::holds(IsolationLevel::ReadAtomic, &weaker(txns))),
+        "read-committed" => Some(weak::holds(IsolationLevel::ReadCommitted, &weaker(txns))),
+        "read-uncommitted" => Some(!reads(txns).any(|value| value == NOWHERE)),
+        _ => None,
+    }
+}
+
+/// A value that nobody writes.
+const NOWHERE: u8 = 255;
+
+fn reads(txns: &[TinyTxn]) -> impl Iterator<Item = u8> {
+    let read = |mop: &TinyMop| match *mop {
+        TinyMop::Read(_, value) => Some(value),
+        TinyMop::Write(..) => None,
+    };
+    txns.iter().filter(|txn| txn.kind == Type::Ok).flat_map(move |txn| txn.mops.iter().filter_map(read))
+}
+
+fn weaker(txns: &[TinyTxn]) -> Vec<weak::TinyTxn> {
+    let mop = |mop: &TinyMop| match *mop {
+        TinyMop::Write(key, value) => weak::TinyMop::Write(key as u8, value),
+        TinyMop::Read(key, value) => weak::TinyMop::Read(key as u8, Some(value).filter(|&value| value > 0)),
+    };
+    let of = |txn: &TinyTxn| weak::TinyTxn {
+        process: txn.process,
+        kind: txn.kind,
+        mops: txn.mops.iter().map(mop).collect(),
+    };
+    txns.iter().map(of).collect()
+}
+
+/// Random transactions, where a process ends with an outcome that nobody knows, and now and then a value comes from nowhere.
+fn generate(rng: &mut Random) -> Vec<TinyTxn> {
+    let most = [3, 3, 4, 4, 5][rng.below(5)];
+    let mut txns = random(rng, most);
+    for at in 0..txns.len() {
+        if txns[at].kind == Type::Info {
+            let (old, new) = (txns[at].process, 100 + at as u32);
+            txns[at + 1..].iter_mut().filter(|txn| txn.process == old).for_each(|txn| txn.process = new);
+        }
+    }
+    if rng.below(30) == 0 {
+        let mops = txns.iter_mut().flat_map(|txn| &mut txn.mops);
+        let read = mops.filter_map(|mop| match mop {
+            TinyMop::Read(_, value) => Some(value),
+            TinyMop::Write(..) => None,
+        });
+        read.take(1).for_each(|value| *value = NOWHERE);
+    }
+    txns
+}
+
+#[test]
+fn every_name_of_a_model_agrees_with_its_definition() {
+    const ROUNDS: u64 = 100_000;
+    let names: Vec<(&str, &str)> = MODELS
+        .iter()
+        .filter(|model| holds(model.name, &[]).is_some())
+        .flat_map(|model| model.aliases.iter().chain([&model.name]).map(|name| (*name, model.name)))
+        .collect();
+    assert!(names.len() > 30);
+    let held = each(ROUNDS, 71, |rng| {
+        let txns = generate(rng);
+        let history = oracle::record(&txns);
+        let facts = Facts::of(&history);
+        let (name, model) = names[rng.below(names.len())];
+        let named = find_model(name).unwrap().checker(&facts).unwrap();
+        let cases = [(named, model), (fitting(&facts).unwrap(), "strict-serializable")];
+        cases.map(|(entry, model)| {
+            let expected = holds(model, &txns).unwrap();
+            let verdict = (entry.build)().check(&history);
+            let valid = if expected { Valid::True } else { Valid::False };
+            assert_eq!(verdict.valid, valid, "{name} by {}\n{txns:#?}\n{verdict:#?}", entry.name);
+            expected
+        })
+    });
+    println!("{ROUNDS} histories by {} names and by default, of which {held:?} held", names.len());
+    assert!(held.iter().all(|&held| held > ROUNDS / 20 && held < ROUNDS * 19 / 20));
+}
