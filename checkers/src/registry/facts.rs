@@ -11,9 +11,9 @@ use crate::{History, Type};
 pub struct Facts {
     /// The functions of the clients' operations.
     pub fs: BTreeSet<String>,
-    /// There are transactions that append to lists.
+    /// There are transactions over lists.
     pub lists: bool,
-    /// There are transactions that write registers.
+    /// There are transactions over registers.
     pub registers: bool,
     /// There are transactions that send to logs and poll them.
     pub logs: bool,
@@ -29,6 +29,17 @@ pub struct Facts {
     pub real_time: bool,
 }
 
+/// What was seen in transactions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    appends: bool,
+    writes: bool,
+    /// A read of a list.
+    lists: bool,
+    /// A read of anything else but null.
+    values: bool,
+}
+
 impl Facts {
     /// The facts of a history.
     pub fn of(history: &History) -> Facts {
@@ -37,7 +48,7 @@ impl Facts {
             real_time: history.has_real_time(),
             ..Facts::default()
         };
-        let mut keying = Keying::default();
+        let (mut keying, mut seen) = (Keying::default(), Seen::default());
         for op in history.iter().filter(|op| op.is_client()) {
             if !facts.fs.contains(op.f()) {
                 facts.fs.insert(op.f().to_owned());
@@ -49,10 +60,12 @@ impl Facts {
                     }
                     facts.note_read(op);
                 }
-                _ => facts.note_txn(op),
+                _ => facts.note_txn(op, &mut seen),
             }
         }
         facts.keyed = keying.keyed();
+        facts.lists = seen.appends || seen.lists && !seen.writes;
+        facts.registers = seen.writes || seen.values && !seen.appends;
         facts
     }
 
@@ -63,20 +76,25 @@ impl Facts {
         }
     }
 
-    fn note_txn(&mut self, op: OpRef<'_>) {
-        if self.logs || self.lists && self.registers {
+    /// A read of a list tells as much as an append, unless registers are written; and one of anything else as a write.
+    fn note_txn(&mut self, op: OpRef<'_>, seen: &mut Seen) {
+        if self.logs || seen.appends && seen.writes {
             return;
         }
         for mop in op.raw().items().into_iter().flatten() {
-            let Some(f) = mop.items().and_then(|mut parts| parts.next()).and_then(Raw::plain_str) else {
-                return;
-            };
-            self.lists |= f == "append";
-            self.registers |= f == "w";
-            self.logs |= f == "send" || f == "poll";
-            // A read of a list tells as much as an append.
-            let read = || mop.items().and_then(|mut parts| parts.nth(2)).is_some_and(|v| v.items().is_some());
-            self.lists |= f == "r" && read();
+            let Some(mut parts) = mop.items() else { return };
+            let Some(f) = parts.next().and_then(Raw::plain_str) else { return };
+            match f.trim_start_matches(':') {
+                "append" => seen.appends = true,
+                "w" => seen.writes = true,
+                "send" | "poll" => self.logs = true,
+                "r" => match parts.nth(1) {
+                    None | Some(Raw::Null) => {}
+                    Some(value) if value.items().is_some() => seen.lists = true,
+                    Some(_) => seen.values = true,
+                },
+                _ => {}
+            }
         }
     }
 

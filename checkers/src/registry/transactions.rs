@@ -77,6 +77,21 @@ fn sessions_count_alike_for_lists_and_registers() {
     }
 }
 
+/// A witness of nothing but reads was taken for one of lists, so that it was no witness.
+#[test]
+fn reads_of_values_are_of_registers() {
+    let cases = [
+        (json!([["r", "x", 1], ["r", "y", null]]), "rw-register"),
+        (json!([[":r", "x", 1]]), "rw-register"),
+        (json!([["r", "x", [1]], ["r", "y", null]]), "append"),
+        (json!([["r", "x", [1]], ["w", "y", [2]]]), "rw-register"),
+        (json!([["r", "x", 1], ["append", "y", 2]]), "append"),
+    ];
+    for (txn, expected) in cases {
+        assert_eq!(fitting(&Facts::of(&history(&[(0, txn.clone())]))).unwrap().name, expected, "{txn}");
+    }
+}
+
 /// The same transactions, each of a process of its own.
 fn without_sessions(txns: &[TinyTxn]) -> Vec<TinyTxn> {
     let of = |(process, txn): (u32, &TinyTxn)| TinyTxn { process, ..txn.clone() };
