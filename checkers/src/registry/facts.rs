@@ -103,6 +103,11 @@ impl Facts {
         self.fs.contains(f)
     }
 
+    /// Whether all operations are single reads and writes of registers.
+    pub fn single_registers(&self) -> bool {
+        !self.fs.is_empty() && self.fs.iter().all(|f| Kind::of(f).is_some_and(|kind| kind != Kind::Delete))
+    }
+
     /// Whether there are transactions.
     pub fn transactions(&self) -> bool {
         self.lists || self.registers || self.has("txn")

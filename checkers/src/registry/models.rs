@@ -133,7 +133,7 @@ pub const MODELS: &[ModelEntry] = &[
         "causal",
         &["cc", "tcc", "causal-consistency", "causal+"],
         "what is causally related is seen in that order: by reads, and by sessions unless it is of lists",
-        &["txn-causal", "append-causal-cerone", "causal"],
+        &["causal", "append-causal-cerone", "txn-causal"],
     ),
     model(
         "causal-convergence",
@@ -249,7 +249,7 @@ pub(super) fn fits(checker: &str, facts: &Facts) -> bool {
     } else if family("append") {
         facts.lists || (facts.transactions() && !facts.registers)
     } else if family("rw-register") || family("txn") {
-        facts.transactions() && !facts.lists
+        (facts.transactions() || facts.single_registers()) && !facts.lists
     } else if checker == "linearizable-registers" {
         facts.keyed
     } else if checker == "linearizable-multi-register" {

@@ -92,6 +92,34 @@ fn reads_of_values_are_of_registers() {
     }
 }
 
+/// For these models there was said to be no checker of single operations, although their checkers take them.
+#[test]
+fn models_of_transactions_take_single_operations_on_registers() {
+    let op = |process, f: &'static str, value: Value| {
+        let op = Op::new(f).process(Process::Client(process)).value(value);
+        [op.clone(), op.kind(Type::Ok)]
+    };
+    let stale = |last: Value| -> History {
+        let ops = [
+            op(0, "write", json!(["x", 1])),
+            op(0, "cas", json!(["x", [1, 2]])),
+            op(1, "read", json!(["x", 2])),
+            op(1, "read", last),
+        ];
+        ops.into_iter().flatten().collect()
+    };
+    let (right, wrong) = (stale(json!(["x", 2])), stale(json!(["x", 3])));
+    let names = ["serializable", "si", "psi", "prefix", "rr", "ra", "rc", "strict", "ru", "causal"];
+    for model in names {
+        assert_eq!(verdict(model, &right).valid, Valid::True, "{model}");
+        assert_eq!(verdict(model, &wrong).valid, Valid::False, "{model}");
+    }
+    let old = stale(json!(["x", 1]));
+    for (model, valid) in [("serializable", Valid::True), ("strong-session-serializable", Valid::False)] {
+        assert_eq!(verdict(model, &old).valid, valid, "{model}");
+    }
+}
+
 /// The same transactions, each of a process of its own.
 fn without_sessions(txns: &[TinyTxn]) -> Vec<TinyTxn> {
     let of = |(process, txn): (u32, &TinyTxn)| TinyTxn { process, ..txn.clone() };
