@@ -1,6 +1,6 @@
 //! An initial value other than null.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -8,11 +8,12 @@ use super::{Facts, Order, all};
 use crate::{Checker, History, Op, Process, Type};
 
 /// The history of an object that held `initial` before its first operation, told so that checkers, for which that is null,
-/// judge it right: a write before all others, or in transactions a null for each read of `initial` that nobody had written.
-/// Where it is only read, the checkers tell what it is.
+/// judge it right: a write before all others, or in transactions a null in place of `initial`, and a value that nobody else
+/// has in place of null. Where a counter is only read, the checkers tell what it is.
 ///
 /// # Errors
-/// If the operations are those of an object that has no value.
+/// If the operations are those of an object that has no value, or if a transaction read `initial` from a key to which somebody
+/// wrote it again, so that nobody knows which of the two it saw.
 pub fn with_initial(
     history: &History,
     facts: &Facts,
@@ -25,7 +26,7 @@ pub fn with_initial(
     let counter = any(&["add"]) || (!any(&["write", "cas"]) && counts());
     let writes = |f: &'static str, keyed: bool| Ok(written_first(history, f, keyed, initial));
     if facts.registers && !facts.lists {
-        Ok(renamed(history, initial))
+        renamed(history, initial)
     } else if any(&["get", "put"]) {
         writes("put", true)
     } else if any(&["write", "cas"]) || (any(&["read"]) && !facts.reads_lists && !counter) {
@@ -78,34 +79,63 @@ fn written_first(history: &History, f: &'static str, keyed: bool, initial: &Valu
     like(history, first.chain(history.iter().map(|op| op.to_op())))
 }
 
-fn renamed(history: &History, initial: &Value) -> History {
-    let mut written = HashSet::new();
+fn renamed(history: &History, initial: &Value) -> Result<History, String> {
+    // Who else wrote it, by key, and values that are taken.
+    let (mut again, mut taken) = (HashMap::new(), HashSet::new());
+    let pairs = history.pairs();
+    let failed = |at: usize| history.get(at).kind() == Type::Fail;
     for op in history.iter().filter(|op| op.is_client()) {
-        for [f, key, value] in mops(&op.value()) {
-            if f == "w" && value == *initial {
-                written.insert(key.to_string());
+        let counts = op.kind() == Type::Invoke && !pairs.of(op.index()).is_some_and(failed);
+        for (f, key, value) in mops(&mut op.value()) {
+            taken.extend(value.as_str().map(str::to_owned));
+            if f == "w" && value == initial && counts {
+                again.entry(key.to_string()).or_insert(op.index());
             }
         }
     }
+    let mut null = "null".to_owned();
+    while taken.contains(&null) {
+        null.push('\'');
+    }
     let rename = |mut op: Op| {
-        for mop in op.value.as_array_mut().into_iter().flatten().filter_map(Value::as_array_mut) {
-            if let [f, key, value] = mop.as_mut_slice()
-                && f == "r"
-                && value == initial
-                && !written.contains(&key.to_string())
-            {
-                *value = Value::Null;
+        let (told, index) = (op.kind == Type::Ok, op.index);
+        let mut own = HashSet::new();
+        for (f, key, value) in mops(&mut op.value) {
+            match f {
+                "w" => {
+                    own.insert(key.to_string());
+                }
+                // What it wrote itself it reads again.
+                "r" if told && (value != initial || own.contains(&key.to_string())) => {}
+                "r" if told => {
+                    if let Some(writer) = again.get(&key.to_string()) {
+                        return Err(format!(
+                            "--initial {initial}: event {index} read {initial} of key {key}, which event {writer} wrote to it, so \
+                             that nobody knows which it saw: give every write a value of its own, other than the initial one"
+                        ));
+                    }
+                    *value = Value::Null;
+                    continue;
+                }
+                _ => continue,
+            }
+            if value.is_null() {
+                *value = null.clone().into();
             }
         }
-        op
+        Ok(op)
     };
-    like(history, history.iter().map(|op| if op.is_client() { rename(op.to_op()) } else { op.to_op() }))
+    let ops = history.iter().map(|op| if op.is_client() { rename(op.to_op()) } else { Ok(op.to_op()) });
+    Ok(like(history, ops.collect::<Result<Vec<Op>, String>>()?.into_iter()))
 }
 
-/// The micro-operations of a transaction.
-fn mops(txn: &Value) -> Vec<[Value; 3]> {
-    let triples = txn.as_array().into_iter().flatten();
-    triples.filter_map(|mop| <[Value; 3]>::try_from(mop.as_array()?.clone()).ok()).collect()
+/// The micro-operations of a transaction: function, key and value.
+fn mops(txn: &mut Value) -> impl Iterator<Item = (&str, &Value, &mut Value)> {
+    let triples = txn.as_array_mut().into_iter().flatten().filter_map(Value::as_array_mut);
+    triples.filter_map(|mop| match mop.as_mut_slice() {
+        [f, key, value] => Some((f.as_str()?.trim_start_matches(':'), &*key, value)),
+        _ => None,
+    })
 }
 
 fn like(history: &History, ops: impl Iterator<Item = Op>) -> History {
@@ -143,8 +173,8 @@ mod tests {
             assert_eq!(valid(&told), Valid::True, "{ops:?}");
         }
         let txns = history(&[("txn", json!([["r", 1, 7], ["r", 2, 7], ["w", 2, 7]]))]);
-        let told = with_initial(&txns, &Facts::of(&txns), &[], &initial).unwrap();
-        assert_eq!(told.get(1).value(), json!([["r", 1, null], ["r", 2, 7], ["w", 2, 7]]));
+        let told = with_initial(&txns, &Facts::of(&txns), &[], &json!(8)).unwrap();
+        assert_eq!(told.get(1).value(), json!([["r", 1, 7], ["r", 2, 7], ["w", 2, 7]]));
         let mind = |name: &str| {
             let entry = all().find(|entry| entry.name == name).unwrap();
             mind_initial(&[(entry.build)()], &Facts::of(&history(&[("write", json!(1))])))
@@ -172,5 +202,43 @@ mod tests {
             let wrong = |initial: Value| with_initial(&reads, &facts, &checkers, &initial).unwrap_err();
             assert!(wrong(json!("foo")).contains("an integer"), "{}", wrong(json!(1.5)));
         }
+    }
+
+    fn judged(txns: &[Value], initial: &Value) -> Result<Valid, String> {
+        let ops: Vec<_> = txns.iter().map(|txn| ("txn", txn.clone())).collect();
+        let history = history(&ops);
+        let facts = Facts::of(&history);
+        let told = with_initial(&history, &facts, &[], initial)?;
+        Ok((fitting(&facts).unwrap().build)().check(&told).valid)
+    }
+
+    /// With an initial value of 7, a read of null was taken for a read of the initial value, too, so that a store which lost a key
+    /// was valid.
+    #[test]
+    fn null_is_not_the_initial_value_of_transactions_where_another_is() {
+        let seven = json!(7);
+        let cases = [
+            (vec![json!([["r", 1, 7], ["w", 1, 8]]), json!([["r", 1, 8], ["r", 2, 7]])], Valid::True),
+            (vec![json!([["w", 2, 8]]), json!([["r", 1, null]])], Valid::False),
+            (vec![json!([["w", 1, 8]]), json!([["r", 1, 7]])], Valid::False),
+            // Null is a value like any other, and so is a text that says so.
+            (vec![json!([["w", 1, null]]), json!([["r", 1, null]])], Valid::True),
+            (vec![json!([["w", 1, "null"]]), json!([["r", 1, null]])], Valid::False),
+        ];
+        for (txns, expected) in cases {
+            assert_eq!(judged(&txns, &seven), Ok(expected), "{txns:?}");
+        }
+    }
+
+    /// Where the initial value was written again, all reads of it counted as reads of that write: a first read of it was invalid.
+    #[test]
+    fn an_initial_value_that_is_written_again_is_refused_where_it_is_read() {
+        let read = json!([["r", 1, 7]]);
+        let refused = judged(&[read.clone(), json!([["w", 1, 7]])], &json!(7)).unwrap_err();
+        assert!(refused.contains("event 1 read 7 of key 1, which event 2 wrote to it"), "{refused}");
+        // Of another key, or by the transaction that wrote it, there is no doubt.
+        let other = judged(&[read.clone(), json!([["w", 2, 7]])], &json!(7));
+        let own = judged(&[read, json!([["w", 2, 7], ["r", 2, 7]])], &json!(7));
+        assert_eq!([other, own], [Ok(Valid::True), Ok(Valid::True)]);
     }
 }
