@@ -95,8 +95,11 @@ pub(crate) fn partition(shape: Option<&str>, setting: &Setting) -> Result<Option
 
 pub(crate) fn clock(skew: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
     let draw = settings_at_nodes::<Skew>(skew, &clock::PRESETS, |rng| clock::PRESETS.random(rng), setting)?;
-    let package = Package::new(Clock::default(), setting.interval, draw);
-    Ok(Some(Package { prepare: &[faults::CLOCK], ..package }))
+    let asked = skew.map(|text| clock::PRESETS.parse::<Skew>(at_nodes(text).0)).transpose()?;
+    let machines = asked.is_some_and(|skew| skew.machine);
+    let package = Package::new(Clock::of_machines(machines), setting.interval, draw);
+    let prepare: &[&str] = if machines { &[] } else { &[faults::CLOCK] };
+    Ok(Some(Package { prepare, ..package }))
 }
 
 pub(crate) fn packets(profile: Option<&str>, setting: &Setting) -> Result<Option<Package>> {

@@ -102,12 +102,13 @@ pub static ALL: [Entry; 21] = [
     Entry {
         name: "clock",
         about: "Skews the clocks that the target's processes see on some nodes. Takes one of these skews, or settings of \
-                one's own such as clock:offset=-5s+clock=both, and after an @ the nodes: clock:hour@primaries.",
+                one's own such as clock:offset=-5s+clock=both, and after an @ the nodes: clock:hour@primaries. With \
+                +machine it is the clock of the whole machine, for ssh nodes that do not run squall: clock:hour+machine@one.",
         ops: ("start-clock", "stop-clock"),
         parameters: clock::PRESETS.known,
         receipt: "the time that a process of the target sees, read through its own eyes; after healing, how many system calls were answered and waits moved",
-        mechanism: "the clock functions in the vDSO of the target's processes are replaced, in new ones before their first instruction; system calls that read a clock or wait until a time come to the agent by seccomp notification (x86-64)",
-        heals: "the skew goes to nothing; it has a lease of seconds in each process, which runs out when the agent dies",
+        mechanism: "the clock functions in the vDSO of the target's processes are replaced, in new ones before their first instruction; system calls that read a clock or wait until a time come to the agent by seccomp notification (x86-64). With machine: clock_settime",
+        heals: "the skew goes to nothing; it has a lease of seconds in each process, which runs out when the agent dies. A machine's clock is set by its time since boot, by the agent or who sweeps after it",
         build: package::clock,
     },
     Entry {

@@ -19,7 +19,7 @@ mod signal;
 pub(crate) mod testnet;
 mod throttle;
 
-pub use clock::{CLOCK, Clock, Clocks, Skew};
+pub use clock::{CLOCK, Clock, Clocks, MACHINE_CLOCK, MachineClock, MachineClockArgs, Skew};
 pub use cut::{At, Cut, CutArgs};
 pub use disk::{DISK, Disk, DiskArgs, DiskProfile};
 pub use files::{Act, Damage, FILES, Files, FilesArgs};
@@ -35,6 +35,7 @@ pub fn all() -> Vec<Box<dyn NodeFault>> {
     let [packets, regions] = Packets::both();
     vec![
         Box::new(Clock::default()),
+        Box::new(MachineClock::default()),
         Box::new(Cut::default()),
         Box::new(Disk::default()),
         Box::new(Files::default()),

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use super::CLOCK;
 use super::calls::RawCalls;
 use super::hook::{Hook, is_gone, now};
+use super::machine::machine_ahead_ns;
 use super::read;
 use super::skew::Skew;
 use super::vdso::Vdso;
+use super::words::ahead;
 use crate::words::count;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize as _;
@@ -188,14 +190,16 @@ impl NodeFault for Clock {
         })
     }
 
-    /// How far the two clocks of the first process are ahead: `{"pid", "offset_ns", "monotonic_ns"}`.
+    /// How far the two clocks of the first process are ahead, that of its machine included: `{"pid", "offset_ns", "monotonic_ns"}`.
     fn observe(&mut self, pids: &[i32]) -> Result<Value> {
         let vdso = Vdso::own().map_err(|error| unavailable(&error))?;
         for &pid in pids {
             let Some(hook) = Hook::open(pid, &vdso)? else { continue };
             match hook.ahead_ns() {
                 Ok([real, monotonic]) => {
-                    return Ok(json!({"pid": pid, "offset_ns": real, "monotonic_ns": monotonic}));
+                    return Ok(
+                        json!({"pid": pid, "offset_ns": real + machine_ahead_ns(), "monotonic_ns": monotonic}),
+                    );
                 }
                 Err(_) if is_gone(pid) => {}
                 Err(error) => return Err(error),
@@ -288,15 +292,6 @@ fn unavailable(error: &anyhow::Error) -> Unavailable {
         format!("clocks cannot be skewed here ({error:#})"),
         "use an x86-64 machine with Linux 5.10 or later",
     )
-}
-
-/// With milliseconds.
-fn seconds(ns: i64) -> String {
-    format!("{:.3} s", ns as f64 / 1e9)
-}
-
-fn ahead(ns: i64) -> String {
-    if ns < 0 { format!("{} behind", seconds(-ns)) } else { format!("{} ahead", seconds(ns)) }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const KIND: &str = "clock";
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a process may take to go from one program to the next.
-const EXEC: Duration = Duration::from_millis(200);
+const EXEC: Duration = Duration::from_secs(2);
 
 /// How often a process is stopped anew because one of its threads is just reading a clock.
 const TRIES: usize = 200;

@@ -8,6 +8,7 @@ mod fault;
 mod hook;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod jvm;
+mod machine;
 #[cfg(target_arch = "x86_64")]
 mod read;
 #[cfg(all(test, target_arch = "x86_64"))]
@@ -15,6 +16,7 @@ mod servers;
 mod skew;
 #[cfg(target_arch = "x86_64")]
 mod vdso;
+mod words;
 
 #[cfg(not(target_arch = "x86_64"))]
 mod elsewhere;
@@ -23,6 +25,7 @@ mod elsewhere;
 pub use elsewhere::Clock;
 #[cfg(target_arch = "x86_64")]
 pub use fault::Clock;
+pub use machine::{MACHINE_CLOCK, MachineClock, MachineClockArgs};
 pub use skew::{Clocks, Skew};
 
 /// The kind of the fault, as packages ask for it.

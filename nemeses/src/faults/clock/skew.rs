@@ -9,7 +9,8 @@ use squall_checkers::Unknown;
 
 use crate::faults::settings;
 
-/// How a clock differs from the true one. Text: `offset=-2s`, `drift=500ppm+clock=both`, `strobe=200ms/1s`.
+/// How a clock differs from the true one. Text: `offset=-2s`, `drift=500ppm+clock=both`, `strobe=200ms/1s`,
+/// `offset=1h+machine`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Skew {
@@ -23,6 +24,9 @@ pub struct Skew {
     pub strobe_period_ns: i64,
     /// Which clocks.
     pub clocks: Clocks,
+    /// Whether it is the clock of the whole machine, not only that of the target's processes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub machine: bool,
 }
 
 /// The clocks of a system.
@@ -55,6 +59,9 @@ impl Clocks {
 /// The longest that can be asked for: 200 years.
 const NS_MAX: f64 = 200.0 * 365.25 * 86_400e9;
 
+/// The setting that has no value.
+const MACHINE: &str = "machine";
+
 const SETTINGS: [(&str, &str); 4] = [
     ("offset", "a time, such as 2s, -250ms or 1h"),
     ("drift", "a rate, such as 500ppm or -1000000ppm, which is a clock that stands still"),
@@ -67,8 +74,15 @@ impl FromStr for Skew {
 
     fn from_str(text: &str) -> Result<Skew> {
         let mut skew = Skew::default();
-        settings::each(text, &SETTINGS, |name, value| skew.set(name, value))?;
-        ensure!(skew != Skew { clocks: skew.clocks, ..Skew::default() }, "{text} changes nothing");
+        let (machine, settings): (Vec<&str>, Vec<&str>) = text.split('+').partition(|item| *item == MACHINE);
+        settings::each(&settings.join("+"), &SETTINGS, |name, value| skew.set(name, value))?;
+        skew.machine = !machine.is_empty();
+        let nothing = Skew { clocks: skew.clocks, machine: skew.machine, ..Skew::default() };
+        ensure!(skew != nothing, "{text} changes nothing");
+        ensure!(
+            !skew.machine || skew.clocks == Clocks::Real,
+            "{text}: nobody can set the time since boot of a machine"
+        );
         Ok(skew)
     }
 }
@@ -114,6 +128,7 @@ impl fmt::Display for Skew {
             (self.strobe_ns != 0)
                 .then(|| format!("strobe={}/{}", time(self.strobe_ns), time(self.strobe_period_ns))),
             (self.clocks != Clocks::Real).then(|| format!("clock={}", self.clocks.name())),
+            self.machine.then(|| MACHINE.to_owned()),
         ];
         f.write_str(&settings.into_iter().flatten().collect::<Vec<_>>().join("+"))
     }
@@ -138,9 +153,13 @@ mod tests {
 
     #[test]
     fn text_comes_back() {
-        for text in
-            ["offset=2s", "offset=-250ms+clock=both", "drift=500ppm", "strobe=200ms/1s+clock=monotonic"]
-        {
+        for text in [
+            "offset=2s",
+            "offset=-250ms+clock=both",
+            "drift=500ppm",
+            "strobe=200ms/1s+clock=monotonic",
+            "offset=-2s+machine",
+        ] {
             assert_eq!(text.parse::<Skew>().unwrap().to_string(), text);
         }
         assert_eq!("offset=1h".parse::<Skew>().unwrap().to_string(), "offset=3600s");
@@ -162,6 +181,7 @@ mod tests {
             ("strobe=5s", "expected JUMP/PERIOD"),
             ("strobe=5s/0s", "above 0"),
             ("clock=both", "changes nothing"),
+            ("offset=1s+clock=both+machine", "since boot"),
             ("offset=1s+clock=wall", "There are: real, monotonic, both"),
         ] {
             if part.is_empty() {
