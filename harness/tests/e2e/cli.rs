@@ -137,7 +137,9 @@ fn several_histories_are_judged_at_once_and_the_worst_decides() {
     folder.squall("check early.jsonl").code(1);
     folder.squall("check early.jsonl --initial 3").code(0);
     refused(&folder, "check bad.jsonl -m regster", &["`register`"]);
-    refused(&folder, "check bad.jsonl -m serializable", &["serializable", "read, write"]);
+    folder.squall("check bad.jsonl -m serializable").code(1);
+    folder.write("lock.jsonl", READ.replace("read", "acquire"));
+    refused(&folder, "check lock.jsonl -m serializable", &["serializable", "acquire"]);
     refused(&folder, "check bad.jsonl --format jsnl", &["`jsonl`"]);
     refused(&folder, "check bad.jsonl --memory-cap 5", &["512MiB"]);
     assert!(
