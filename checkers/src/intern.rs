@@ -122,7 +122,7 @@ impl Interner {
 
 /// Distinct texts with a number each: open addressing over texts that lie one after the other.
 #[derive(Clone, Debug, Default)]
-struct Texts {
+pub(crate) struct Texts {
     bytes: Vec<u8>,
     /// Where each text ends, and its number.
     ends: Vec<(usize, u32)>,
@@ -131,7 +131,7 @@ struct Texts {
 
 impl Texts {
     /// The number of a text, which is `number` if it is new, and its position.
-    fn intern(&mut self, text: &[u8], number: u32) -> (u32, u32) {
+    pub(crate) fn intern(&mut self, text: &[u8], number: u32) -> (u32, u32) {
         if self.ends.len() * 2 >= self.table.len() {
             self.grow();
         }
@@ -163,13 +163,14 @@ impl Texts {
         }
     }
 
-    fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
             + self.ends.capacity() * size_of::<(usize, u32)>()
             + self.table.capacity() * size_of::<u32>()
     }
 
-    fn text(&self, at: u32) -> &[u8] {
+    /// The text at this position.
+    pub(crate) fn text(&self, at: u32) -> &[u8] {
         let start = if at == 0 { 0 } else { self.ends[at as usize - 1].0 };
         &self.bytes[start..self.ends[at as usize].0]
     }

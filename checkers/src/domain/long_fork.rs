@@ -11,19 +11,20 @@
 //! one before. So each read is compared with one other, where Jepsen compares all pairs. A key of which two values
 //! were written or read makes the verdict unknown, as in Jepsen.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::calls::{Call, Calls, NONE, Pass, Stop, judged};
 use super::findings::Findings;
-use crate::history::Raw;
-use crate::intern::{FastBuild, Interner};
+use crate::history::{Raw, Scan};
+use crate::intern::{Interner, Texts};
 use crate::registry::Order;
 use crate::{Budget, Checker, History, Type, Verdict};
 
 const NAME: &str = "long-fork";
 const KINDS: [&str; 2] = ["long-fork", "aborted-read"];
+
+/// Groups, or reads of one, between two looks at the budget.
+const PACE: usize = 1 << 12;
 
 /// Looks for long forks: see the [module](super::long_fork).
 ///
@@ -83,18 +84,20 @@ fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
             )
         });
     }
-    let mut groups: Vec<Group> = std::mem::take(&mut txns.groups).into_values().collect();
-    groups.sort_unstable_by_key(|group| group.reads.first().map(|read| read.at));
-    for group in &mut groups {
-        calls.budget.ask()?;
-        group.judge(&txns.ids, &mut found);
+    let _more =
+        calls.budget.lease(txns.reads.len() * size_of::<Read>() + txns.ends.len() * size_of::<u32>())?;
+    let mut reads = txns.grouped();
+    for (nth, group) in reads.chunk_by_mut(|a, b| a.group == b.group).enumerate() {
+        if nth % PACE == 0 || group.len() > PACE {
+            calls.budget.ask()?;
+        }
+        txns.judge(group, &mut found);
     }
-    let reads: usize = groups.iter().map(|group| group.reads.len()).sum();
-    let forks = found.count("long-fork");
-    let summary = format!("{reads} reads of {} groups of keys, {forks} long forks", groups.len());
+    let (reads, groups, forks) = (reads.len(), txns.ends.len(), found.count("long-fork"));
+    let summary = format!("{reads} reads of {groups} groups of keys, {forks} long forks");
     let undecided = txns.twice.or_else(|| (reads == 0).then(|| "no read was acknowledged".to_owned()));
     let verdict = found.verdict(summary, undecided);
-    Ok(verdict.stat("reads", reads).stat("groups", groups.len()).stat("writes", txns.writes))
+    Ok(verdict.stat("reads", reads).stat("groups", groups).stat("writes", txns.writes))
 }
 
 #[derive(Clone, Copy)]
@@ -106,19 +109,13 @@ struct Key {
     failed: u32,
 }
 
-/// Reads of the same keys.
-struct Group {
-    keys: Box<[u32]>,
-    reads: Vec<Read>,
-    /// Which of the keys each read has, as many words a read as it takes.
-    bits: Vec<u64>,
-}
-
-#[derive(Clone, Copy)]
+/// A read of several keys. Those of the same keys are a group.
+#[derive(Clone, Copy, Default)]
 struct Read {
+    group: u32,
     at: u32,
-    has: u32,
-    bits: u32,
+    /// Where the bits begin that say which of the group's keys it has.
+    bits: usize,
 }
 
 #[derive(Default)]
@@ -126,31 +123,68 @@ struct Txns {
     ids: Interner,
     values: Interner,
     keys: Vec<Key>,
-    groups: HashMap<Box<[u32]>, Group, FastBuild>,
+    /// The keys of each group, four bytes a key.
+    groups: Texts,
+    /// How many reads each group has; then where they end.
+    ends: Vec<u32>,
+    reads: Vec<Read>,
+    bits: Vec<u64>,
     aborted: Vec<(u32, u32)>,
     twice: Option<String>,
     writes: usize,
-    reads: usize,
     /// The keys of the read at hand, and whether it has them.
     row: Vec<(u32, bool)>,
-    row_keys: Vec<u32>,
+    row_keys: Vec<u8>,
 }
 
-/// Whether a micro-operation writes, its key and its value.
-fn parts(mop: Raw<'_>) -> Option<(bool, Raw<'_>, Raw<'_>)> {
-    let mut items = mop.items()?;
-    let writes = match items.next()? {
-        Raw::Text(br#""r""# | br#"":r""#) => false,
-        Raw::Text(br#""w""# | br#"":w""#) => true,
-        _ => return None,
-    };
-    Some((writes, items.next()?, items.next()?))
+/// The micro-operations of a transaction, in one pass over its text.
+struct Mops<'a> {
+    scan: Scan<'a>,
+    first: bool,
+}
+
+/// Whether a micro-operation writes, its key and its value; none if it is no read or write.
+type Mop<'a> = Option<(bool, Raw<'a>, Raw<'a>)>;
+
+impl<'a> Mops<'a> {
+    fn of(txn: Raw<'a>) -> Option<Mops<'a>> {
+        let Raw::Text(text) = txn else { return None };
+        let mut scan = Scan::new(text);
+        scan.eat(b'[').then_some(Mops { scan, first: true })
+    }
+
+    fn parts(&mut self) -> Mop<'a> {
+        if !self.scan.eat(b'[') {
+            return None;
+        }
+        let writes = match self.scan.item()? {
+            Raw::Text(br#""r""# | br#"":r""#) => false,
+            Raw::Text(br#""w""# | br#"":w""#) => true,
+            _ => return None,
+        };
+        let key = self.scan.eat(b',').then(|| self.scan.item())??;
+        let value = self.scan.eat(b',').then(|| self.scan.item())??;
+        while self.scan.eat(b',') {
+            self.scan.item()?;
+        }
+        self.scan.eat(b']').then_some((writes, key, value))
+    }
+}
+
+impl<'a> Iterator for Mops<'a> {
+    type Item = Mop<'a>;
+
+    fn next(&mut self) -> Option<Mop<'a>> {
+        let goes_on =
+            if std::mem::take(&mut self.first) { !self.scan.eat(b']') } else { self.scan.eat(b',') };
+        goes_on.then(|| self.parts())
+    }
 }
 
 impl<'a> Pass<'a> for Txns {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let Some(mut mops) = call.asked().items() else { return Ok(()) };
-        let Some((true, id, value)) = mops.next().and_then(parts) else { return Ok(()) };
+        let Some(mut mops) = Mops::of(call.asked()) else { return Ok(()) };
+        let Some(Some((true, id, value))) = mops.next() else { return Ok(()) };
         if mops.next().is_some() {
             return Ok(());
         }
@@ -165,19 +199,19 @@ impl<'a> Pass<'a> for Txns {
         } else {
             key.writer = call.at();
         }
-        self.has(id, value);
+        self.has_value(id, value);
         Ok(())
     }
 
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let Some(mops) = call.told().and_then(|(told, _)| told.items()) else { return Ok(()) };
+        let Some(mops) = call.told().and_then(|(told, _)| Mops::of(told)) else { return Ok(()) };
         self.row.clear();
         for mop in mops {
-            let Some((false, id, value)) = parts(mop) else { return Ok(()) };
+            let Some((false, id, value)) = mop else { return Ok(()) };
             let id = self.key(id);
             self.row.push((id, value != Raw::Null));
             if value != Raw::Null {
-                self.has(id, value);
+                self.has_value(id, value);
                 let key = self.keys[id as usize];
                 if key.writer == NONE && key.failed != NONE {
                     self.aborted.push((call.at(), id));
@@ -195,9 +229,10 @@ impl<'a> Pass<'a> for Txns {
     fn bytes(&self) -> usize {
         self.ids.memory_bytes()
             + self.keys.capacity() * size_of::<Key>()
-            + self.groups.capacity() * size_of::<(Box<[u32]>, Group)>()
-            + self.groups.len() * 128
-            + self.reads * (size_of::<Read>() + size_of::<u64>())
+            + self.groups.memory_bytes()
+            + self.ends.capacity() * size_of::<u32>()
+            + self.reads.capacity() * size_of::<Read>()
+            + self.bits.capacity() * size_of::<u64>()
     }
 }
 
@@ -211,7 +246,7 @@ impl Txns {
     }
 
     /// The key has this value, and must have no other.
-    fn has(&mut self, id: u32, value: Raw<'_>) {
+    fn has_value(&mut self, id: u32, value: Raw<'_>) {
         let value = self.values.intern_raw(value);
         let key = &mut self.keys[id as usize];
         if key.value == NONE {
@@ -229,32 +264,41 @@ impl Txns {
 
     /// Puts the row into its group.
     fn read(&mut self, at: u32) {
-        self.reads += 1;
         self.row_keys.clear();
-        self.row_keys.extend(self.row.iter().map(|(key, _)| *key));
-        if !self.groups.contains_key(self.row_keys.as_slice()) {
-            let keys: Box<[u32]> = self.row_keys.as_slice().into();
-            let group = Group { keys: keys.clone(), reads: Vec::new(), bits: Vec::new() };
-            self.groups.insert(keys, group);
+        self.row_keys.extend(self.row.iter().flat_map(|(key, _)| key.to_ne_bytes()));
+        let (group, _) = self.groups.intern(&self.row_keys, self.ends.len() as u32);
+        if group as usize == self.ends.len() {
+            self.ends.push(0);
         }
-        let group = self.groups.get_mut(self.row_keys.as_slice()).expect("it was put in");
-        let bits = group.bits.len() as u32;
-        let has = self.row.iter().filter(|(_, has)| *has).count() as u32;
+        self.ends[group as usize] += 1;
+        self.reads.push(Read { group, at, bits: self.bits.len() });
         let word =
             |row: &[(u32, bool)]| row.iter().rev().fold(0, |word, (_, has)| word << 1 | u64::from(*has));
-        group.bits.extend(self.row.chunks(64).map(word));
-        group.reads.push(Read { at, has, bits });
+        self.bits.extend(self.row.chunks(64).map(word));
     }
-}
 
-impl Group {
-    /// Sorts the reads by how much they have, and compares each with the next.
-    fn judge(&mut self, ids: &Interner, found: &mut Findings<'_>) {
-        self.reads.sort_by_key(|read| read.has);
-        for pair in self.reads.windows(2) {
+    /// The reads, group by group.
+    fn grouped(&mut self) -> Vec<Read> {
+        let mut start = 0;
+        for end in &mut self.ends {
+            start += std::mem::replace(end, start);
+        }
+        let mut grouped = vec![Read::default(); self.reads.len()];
+        for read in &self.reads {
+            let end = &mut self.ends[read.group as usize];
+            grouped[*end as usize] = *read;
+            *end += 1;
+        }
+        grouped
+    }
+
+    /// Sorts the reads of a group by how many keys they have, and compares each with the next.
+    fn judge(&self, group: &mut [Read], found: &mut Findings<'_>) {
+        group.sort_by_key(|read| self.has(*read).iter().map(|word| word.count_ones()).sum::<u32>());
+        for pair in group.windows(2) {
             let (a, b) = (pair[0], pair[1]);
             let (Some(only_a), Some(only_b)) = (self.without(a, b), self.without(b, a)) else { continue };
-            let (x, y): (Value, Value) = (ids.value(only_a), ids.value(only_b));
+            let (x, y): (Value, Value) = (self.ids.value(only_a), self.ids.value(only_b));
             found.add("long-fork", None, |calls| {
                 let (first, second) = (calls.did(a.at), calls.did(b.at));
                 let sentence = format!("{first} has key {x} but not {y}, {second} has key {y} but not {x}");
@@ -263,14 +307,18 @@ impl Group {
         }
     }
 
+    /// Which of its group's keys a read has.
+    fn has(&self, read: Read) -> &[u64] {
+        let keys = self.groups.text(read.group).len() / size_of::<u32>();
+        &self.bits[read.bits..][..keys.div_ceil(64)]
+    }
+
     /// A key that `a` has and `b` has not.
     fn without(&self, a: Read, b: Read) -> Option<u32> {
-        let words = self.keys.len().div_ceil(64);
-        (0..words).find_map(|word| {
-            let at = |read: Read| self.bits[read.bits as usize + word];
-            let only = at(a) & !at(b);
-            (only != 0).then(|| self.keys[word * 64 + only.trailing_zeros() as usize])
-        })
+        let words = self.has(a).iter().zip(self.has(b)).map(|(a, b)| a & !b);
+        let (word, only) = words.enumerate().find(|(_, only)| *only != 0)?;
+        let at = word * 64 + only.trailing_zeros() as usize;
+        self.groups.text(a.group).as_chunks().0.get(at).map(|key| u32::from_ne_bytes(*key))
     }
 }
 
