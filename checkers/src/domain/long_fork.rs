@@ -154,15 +154,13 @@ impl<'a> Mops<'a> {
     }
 
     fn parts(&mut self) -> Mop<'a> {
-        if !self.scan.eat(b'[') {
-            return None;
-        }
-        let writes = match self.scan.item()? {
-            Raw::Text(br#""r""# | br#"":r""#) => false,
-            Raw::Text(br#""w""# | br#"":w""#) => true,
-            _ => return None,
+        let mut begins = |names: [&[u8]; 2]| names.iter().any(|name| self.scan.eat_text(name));
+        let writes = match begins([br#"["r","#, br#"[":r","#]) {
+            true => false,
+            false if begins([br#"["w","#, br#"[":w","#]) => true,
+            false => return None,
         };
-        let key = self.scan.eat(b',').then(|| self.scan.item())??;
+        let key = self.scan.item()?;
         let value = self.scan.eat(b',').then(|| self.scan.item())??;
         while self.scan.eat(b',') {
             self.scan.item()?;

@@ -132,6 +132,19 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// The pair of small integers that a text begins with, and its length: what items are most often besides integers.
+    #[inline]
+    pub(super) fn small_pair(text: &'a [u8]) -> Option<(Raw<'a>, usize)> {
+        let inner = text.strip_prefix(b"[")?;
+        let (first, first_len) = json::small_integer(inner)?;
+        let after = inner[first_len..].strip_prefix(b",")?;
+        let (second, second_len) = json::small_integer(after)?;
+        let closed = after.get(second_len) == Some(&b']');
+        let pair = Raw::Pair(Raw::Int(first).half()?, Raw::Int(second).half()?);
+        closed.then_some((pair, first_len + second_len + 3))
+    }
+
+    #[inline]
     fn half(self) -> Option<Option<i32>> {
         const BELOW: u64 = 1 << 30;
         match self {
@@ -193,6 +206,10 @@ impl<'a> Iterator for Items<'a> {
                     *rest = rest.get(len + 1..).unwrap_or_default();
                     return Some(Raw::Int(n));
                 }
+                if let Some((pair, len)) = Raw::small_pair(rest) {
+                    *rest = rest.get(len + 1..).unwrap_or_default();
+                    return Some(pair);
+                }
                 let (item, after) = Items::split(rest);
                 *rest = after.get(1..).unwrap_or_default();
                 (!item.is_empty()).then(|| Raw::of_text(item))
@@ -245,6 +262,7 @@ fn integer(text: &[u8]) -> Option<i64> {
 mod tests {
     use serde_json::json;
 
+    use super::super::Scan;
     use super::*;
     use crate::{History, Op};
 
@@ -270,6 +288,17 @@ mod tests {
             json!({"7": -1, "\\\"": {}, "": []}),
             json!({}),
             json!([1, 2, 3]),
+            json!([
+                [1, 2],
+                [-3, 4],
+                [1 << 30, 1],
+                [1, null],
+                [1, 2, 3],
+                [0.5, 1],
+                [1, 2.5],
+                null,
+                [[1, 2], 3]
+            ]),
         ];
         let history: History = values.iter().map(|value| Op::new("read").value(value.clone())).collect();
         for (op, value) in history.iter().zip(&values) {
@@ -277,6 +306,11 @@ mod tests {
             assert_eq!(Raw::of_text(value.to_string().as_bytes()), op.raw(), "one value has one shape");
             let items = op.raw().items().map(|items| items.map(Raw::to_value).collect::<Vec<_>>());
             assert_eq!(items, value.as_array().cloned());
+            for item in op.raw().items().into_iter().flatten() {
+                let text = item.to_value().to_string();
+                assert_eq!(item, Raw::of_text(text.as_bytes()), "also in an array");
+                assert_eq!(Some(item), Scan::new(text.as_bytes()).item(), "also in one pass");
+            }
             let entries =
                 op.raw().entries().map(|entries| entries.map(|(_, value)| value.to_value()).collect());
             let values: Option<Vec<_>> = value.as_object().map(|object| object.values().cloned().collect());

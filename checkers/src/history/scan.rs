@@ -25,12 +25,27 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Steps over this text if it comes next.
+    #[inline]
+    pub(crate) fn eat_text(&mut self, text: &[u8]) -> bool {
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
     /// Steps over one value, whatever it is; none at a bracket that closes and at the end.
     #[inline]
     pub(crate) fn item(&mut self) -> Option<Raw<'a>> {
         if let Some((n, len)) = json::small_integer(self.rest) {
             self.rest = &self.rest[len..];
             return Some(Raw::Int(n));
+        }
+        if let Some((pair, len)) = Raw::small_pair(self.rest) {
+            self.rest = &self.rest[len..];
+            return Some(pair);
+        }
+        if self.eat_text(b"null") {
+            return Some(Raw::Null);
         }
         let (item, rest) = Items::split(self.rest);
         self.rest = rest;
