@@ -306,8 +306,7 @@ impl Teller<'_> {
 
     /// `process 3's transaction of 1.204 s`.
     fn name(&self, txn: u32) -> String {
-        let event = self.txns.history.get(self.event(txn));
-        format!("process {}'s transaction of {:.3} s", event.process(), event.time_ns() as f64 / 1e9)
+        crate::txn::Teller { txns: self.txns }.name(txn)
     }
 
     fn wrote(&self) -> &'static str {

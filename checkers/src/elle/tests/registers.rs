@@ -50,6 +50,15 @@ fn each_anomaly_has_its_name() {
     }
 }
 
+/// Transactions of a file that tells no times were all said to be of 0.000 s.
+#[test]
+fn without_times_transactions_are_told_by_their_events() {
+    let mut history = one_by_one(&[json!([["w", 0, 1], ["r", 0, null]])]);
+    history.set_real_time(false);
+    let verdict = RwRegister::new(Consistency::Serializable).check(&history);
+    assert!(verdict.anomalies[0].sentence.contains("process 0's transaction at event 1"), "{verdict:#?}");
+}
+
 #[test]
 fn an_aborted_write_must_not_be_read() {
     let write = json!([["w", 0, 1]]);
