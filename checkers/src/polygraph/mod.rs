@@ -199,11 +199,17 @@ impl Polygraph {
         if !misreads.is_empty() {
             return Ok(Outcome { misreads, decided: None });
         }
-        let _lease = budget.lease(Problem::bytes(&reads.draft))?;
+        let strict = self.model == PolygraphModel::StrictSerializable;
+        let own = if strict { reads.draft.merge_sessions() } else { Vec::new() };
+        let _lease = budget.lease(Problem::bytes(&reads.draft) + own.len() * size_of::<u32>())?;
         let problem = Problem::new(&reads.draft, budget)?;
         drop(reads);
         let decision = decide(&problem, self.model, self.work_cap, budget)?;
         let decided = match &decision.answer {
+            Answer::Fails(core) if strict => {
+                let few = self.failing(problem.in_sessions(core, &own, budget), budget);
+                few.unwrap_or((problem, decision))
+            }
             Answer::Fails(core) if !self.sessions => self.free(&problem, core, budget)?,
             _ => (problem, decision),
         };
@@ -213,11 +219,7 @@ impl Polygraph {
     /// The decision without sessions, where with them there is no order: if there is none of the few transactions that show
     /// that, there is none of all.
     fn free(&self, problem: &Problem, core: &[u32], budget: &Budget) -> Result<(Problem, Decision), Spent> {
-        let apart = |problem: &Problem, core: &[u32]| {
-            let few = problem.apart(core, budget).ok()?;
-            let decision = decide(&few, self.model, self.work_cap, budget).ok()?;
-            matches!(decision.answer, Answer::Fails(_)).then_some((few, decision))
-        };
+        let apart = |problem: &Problem, core: &[u32]| self.failing(problem.apart(core, budget), budget);
         if let Some(decided) = apart(problem, core) {
             return Ok(decided);
         }
@@ -230,6 +232,13 @@ impl Polygraph {
             _ => None,
         };
         Ok(few.unwrap_or((whole, decision)))
+    }
+
+    /// A few transactions that have no order, if they have none.
+    fn failing(&self, few: Result<Problem, Spent>, budget: &Budget) -> Option<(Problem, Decision)> {
+        let few = few.ok()?;
+        let decision = decide(&few, self.model, self.work_cap, budget).ok()?;
+        matches!(decision.answer, Answer::Fails(_)).then_some((few, decision))
     }
 
     fn verdict(&self, txns: &Txns, outcome: Outcome, budget: &Budget) -> Verdict {

@@ -1,5 +1,7 @@
 //! The committed transactions, who read what from whom, and who wrote which key.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use crate::txn::NONE;
@@ -278,6 +280,11 @@ impl Problem {
         self.part(txns, |txn| self.session(txn), budget)
     }
 
+    /// The same, where these are the sessions of all.
+    pub(super) fn in_sessions(&self, txns: &[u32], all: &[u32], budget: &Budget) -> Result<Problem, Spent> {
+        self.part(txns, |txn| all[txn as usize], budget)
+    }
+
     /// The same, where no two transactions are of one session.
     pub(super) fn apart(&self, txns: &[u32], budget: &Budget) -> Result<Problem, Spent> {
         self.part(txns, |txn| txn, budget)
@@ -366,6 +373,26 @@ impl Draft {
     pub(super) fn new() -> Draft {
         let init = Entry { id: NONE, session: 0, invoke: 0, complete: 0, writes: 0..0, reads: 0..0 };
         Draft { entries: vec![init], ..Draft::default() }
+    }
+
+    /// Puts transactions of which each began after the one before had completed into one session; the sessions that they were
+    /// of come back. Where real time counts, that orders nothing anew, and there are no more sessions than transactions at
+    /// once, however many processes took turns.
+    pub(super) fn merge_sessions(&mut self) -> Vec<u32> {
+        let own = self.entries.iter().map(|entry| entry.session).collect();
+        // When the last transaction of a session completes, and the session.
+        let mut last: BinaryHeap<Reverse<(u32, u32)>> = BinaryHeap::new();
+        let mut sessions = 0;
+        for entry in self.entries.iter_mut().skip(1) {
+            let done = last.peek().is_some_and(|Reverse((complete, _))| *complete < entry.invoke);
+            let free = if done { last.pop() } else { None };
+            sessions += u32::from(free.is_none());
+            entry.session = free.map_or(sessions, |Reverse((_, session))| session);
+            if entry.complete != NONE {
+                last.push(Reverse((entry.complete, entry.session)));
+            }
+        }
+        own
     }
 
     /// One more than the last of its keys.
