@@ -62,6 +62,10 @@ impl Nemesis for Disk {
         "disk"
     }
 
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        on.probe(faults::DISK, &Value::Null).await
+    }
+
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (text, nodes) = match value {
             Value::Null => (random(rng), Value::Null),

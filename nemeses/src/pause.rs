@@ -30,6 +30,10 @@ impl Nemesis for Pause {
         true
     }
 
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        on.probe("signal", &Value::Null).await
+    }
+
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         let live = on.live(&plan.nodes).await?;
         self.paused.extend(live.iter().cloned());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use squall_checkers::Receipt;
 
 use crate::Kill;
-use crate::faults::{DISK, DiskArgs};
+use crate::faults::{DISK, DiskArgs, FUSE};
 use crate::nemesis::{Nemesis, Ops, Plan, Scene};
 use crate::nodes::{CHOICES, at_nodes, nodes_of};
 use crate::registry::Named;
@@ -51,6 +51,10 @@ impl Nemesis for Power {
 
     fn stacks(&self) -> bool {
         true
+    }
+
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        on.probe(DISK, &FUSE.into()).await
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {

@@ -4,7 +4,9 @@ use anyhow::{Result, ensure};
 use squall_checkers::Unknown;
 
 use crate::package::{self, Package, Setting};
-use crate::{clock, disk, files, grudge, leader, nodes, packets, power, process_packages, regions, throttle};
+use crate::{
+    clock, disk, faults, files, grudge, leader, nodes, packets, power, process_packages, regions, throttle,
+};
 
 /// A name and what it means.
 pub type Named = (&'static str, &'static str);
@@ -190,11 +192,11 @@ pub static ALL: [Entry; 21] = [
         name: "disk",
         about: "Makes the disks of some nodes fail, slow or full. Takes one of these, or settings of one's own such as \
                 disk:slow-fsync=50ms+eio-fsync=5%, and after an @ the nodes: disk:full@one. After healing, the target is started \
-                again where it ended. Needs FUSE.",
+                again where it ended. Without FUSE only fsyncs can fail or be slow.",
         ops: ("start-disk", "stop-disk"),
         parameters: disk::PRESETS.known,
         receipt: "after healing, how many fsyncs, reads and writes failed, were refused or delayed (and for how long)",
-        mechanism: "a FUSE file system under the data directory answers fsync, read and write with errors, late, or with no space",
+        mechanism: "a FUSE file system under the data directory answers fsync, read and write with errors, late, or with no space; without FUSE, the agent answers fsyncs by seccomp notification",
         heals: "it answers as it should; what ended is started again",
         build: package::disk,
     },
@@ -304,6 +306,33 @@ static POWER: [Named; 9] = {
     let [lost, torn] = power::KINDS;
     [one, minority, majority, third, primaries, followers, all, lost, torn]
 };
+/// A means of the kernel that some faults are made by.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// Its name.
+    pub name: &'static str,
+    /// The kind of the node fault that tries it, and what it is told for that (nothing if empty).
+    pub probe: (&'static str, &'static str),
+    /// What cannot be done without it.
+    pub lost: &'static str,
+}
+
+/// Those that are tried by themselves, since a fault may do without or be made in another way.
+pub static MEANS: [Means; 4] = [
+    Means {
+        name: "FUSE",
+        probe: (faults::DISK, faults::FUSE),
+        lost: "-n power; with -n disk, reads and writes that fail or are slow, and full disks",
+    },
+    Means {
+        name: "seccomp notification",
+        probe: (faults::CLOCK, faults::CALLS),
+        lost: "with -n clock, programs that ask the kernel itself, and waits until a time; -n disk without FUSE",
+    },
+    Means { name: "ptrace and the vDSO", probe: (faults::CLOCK, ""), lost: "-n clock" },
+    Means { name: "signals", probe: ("signal", ""), lost: "-n pause, -n slow, -n cpu" },
+];
+
 /// Splits `partition:{n1|n2,n3},kill` into items. Commas within braces are those of a grudge.
 pub(crate) fn items(list: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0;

@@ -101,6 +101,10 @@ impl Nemesis for Throttle {
         self.lack.fault()
     }
 
+    async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
+        on.probe(self.lack.fault(), &Value::Null).await
+    }
+
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
         let (text, nodes) = match value {
             Value::Null => (self.lack.random(rng), Value::Null),

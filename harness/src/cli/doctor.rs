@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde::Serialize;
+use serde_json::Value;
+use squall_nemeses::registry::{MEANS, Means};
 use squall_nemeses::{Scene, Schedule, Setting, journal};
 use squall_results::Store;
 use squall_targets::cluster::local::{self, Place};
@@ -200,6 +202,9 @@ impl<'a> Asked<'a> {
         };
         let detail = format!("{} up", count(cluster.nodes.len(), "agent", "agents"));
         checks.push(Check::of(on, "agents", "", Ok(detail), true));
+        for means in &MEANS {
+            checks.push(try_means(means, &cluster, on).await);
+        }
         for (nemesis, needed) in self.nemeses() {
             checks.extend(self.try_nemesis(&nemesis, needed, &cluster, on).await);
         }
@@ -295,6 +300,14 @@ impl<'a> Asked<'a> {
         };
         if fine { format!("{what} can run") } else { format!("{what} cannot run yet") }
     }
+}
+
+/// Tries something that the kernel has or has not, apart from what needs it: a fault may be made in another way, too.
+async fn try_means(means: &Means, cluster: &Cluster, on: &str) -> Check {
+    let (fault, what) = means.probe;
+    let args = if what.is_empty() { Value::Null } else { what.into() };
+    let tried = Scene { cluster, target: &Nothing }.probe(fault, &args).await;
+    Check::of(on, means.name, means.lost, tried.map(|()| "works".to_owned()), false)
 }
 
 /// A directory for logs that nobody reads, gone with the value.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use squall_checkers::{FaultEvent, Phase};
 
-use super::squall::{Folder, RunDir, SQUALL, ended};
+use super::squall::{Folder, RunDir, SQUALL, Said, ended};
 
 /// Asserts that faults of one kind were injected, the first with proof. (A later one may meet a node where nothing runs.)
 fn injected(run: &RunDir, fault: &str) {
@@ -55,10 +55,8 @@ fn what_is_acknowledged_before_its_fsync_is_found_lost() {
     panic!("five runs, and nothing was found");
 }
 
-/// FUSE is there for whom the device is.
-#[test]
-fn where_there_is_no_fuse_it_says_so_and_what_to_do() {
-    let folder = Folder::new();
+/// `squall` as somebody who has no FUSE, unless the device is there for everyone: whether it is not.
+fn without_fuse(folder: &Folder, args: &str) -> (Said, bool) {
     let squall = folder.path().join("squall");
     fs::copy(SQUALL, &squall).unwrap();
     let mut command = folder.command("setpriv");
@@ -67,14 +65,57 @@ fn where_there_is_no_fuse_it_says_so_and_what_to_do() {
         command = folder.command("env");
     }
     chown(folder.path(), Some(65_534), Some(65_534)).unwrap_or(());
-    let said = ended(command.arg(&squall).args("test -n power --nodes 1 --time-limit 1s".split(' ')));
+    let said = ended(command.arg(&squall).args(args.split(' ')));
     let everyone = fs::metadata("/dev/fuse").is_ok_and(|device| device.permissions().mode() & 0o6 == 0o6);
-    if everyone {
+    (said, !everyone)
+}
+
+#[test]
+fn where_there_is_no_fuse_it_says_so_and_what_to_do() {
+    let (said, lacks) = without_fuse(&Folder::new(), "test -n power --nodes 1 --time-limit 1s");
+    if !lacks {
         said.code(0);
-    } else {
-        let said = said.code(3);
-        assert!(said.stderr.contains("there is no FUSE here: opening /dev/fuse"), "{said:#?}");
-        assert!(said.stderr.contains("sudo chmod 666 /dev/fuse"), "{said:#?}");
+        return;
+    }
+    let said = said.code(3);
+    assert!(said.stderr.contains("there is no FUSE here: opening /dev/fuse"), "{said:#?}");
+    assert!(said.stderr.contains("sudo chmod 666 /dev/fuse"), "{said:#?}");
+}
+
+#[test]
+fn where_there_is_no_fuse_fsyncs_are_slow_and_fail_all_the_same() {
+    for profile in ["slow-fsync=30ms", "eio-fsync=100%"] {
+        let folder = Folder::new();
+        let args = format!("test -w set -n disk:{profile} --nodes 1 --time-limit 4s --interval 1s --seed 3");
+        let (said, lacks) = without_fuse(&folder, &args);
+        said.code(0);
+        injected(&folder.run(), "disk");
+        let evidence = |phase: Phase| {
+            let faults = folder.run().faults();
+            let event =
+                faults.into_iter().find(|event| event.fault == "disk" && event.phase == phase).unwrap();
+            event.receipt.unwrap().evidence
+        };
+        let (injected, healed) = (evidence(Phase::Injected), evidence(Phase::Healed));
+        println!("{injected}; {healed}");
+        assert_eq!(injected.contains("by its system calls (there is no FUSE here"), lacks, "{injected}");
+        assert!(healed.contains(if profile.starts_with("eio") { "failed" } else { "delayed" }), "{healed}");
+    }
+}
+
+#[test]
+fn doctor_tells_of_what_faults_are_made_by() {
+    let (said, lacks) = without_fuse(&Folder::new(), "doctor --nodes 1 --json");
+    let checks = said.code(0).json();
+    let works = |name: &str| {
+        let found = checks.as_array().unwrap().iter().find(|check| check["name"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {checks:#}"))["ok"] == true
+    };
+    for name in ["FUSE", "nemesis power"] {
+        assert_eq!(works(name), !lacks, "{name}");
+    }
+    for name in ["seccomp notification", "ptrace and the vDSO", "signals", "nemesis disk", "nemesis clock"] {
+        assert!(works(name), "{name}");
     }
 }
 

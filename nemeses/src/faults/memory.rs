@@ -11,7 +11,7 @@ use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_targets::agent::NodeFault;
 
-use super::processes::{named, state};
+use super::processes::{named, on_a_process, state};
 use crate::sys;
 
 /// How much more memory than now a process may take. Text: `16M`, `512K`.
@@ -91,6 +91,17 @@ impl Memory {
 impl NodeFault for Memory {
     fn kind(&self) -> &'static str {
         "memory"
+    }
+
+    /// On a process of its own.
+    fn probe(&mut self, _args: &Value) -> Result<()> {
+        on_a_process(|pid| {
+            let asked = 64 << 20;
+            sys::limit_data(pid, asked).with_context(|| format!("limiting the memory of pid {pid}"))?;
+            let reads = read_back(pid);
+            ensure!(reads == Some(asked), "a limit of {asked} bytes reads back as {reads:?}");
+            Ok(())
+        })
     }
 
     fn inject(&mut self, args: &Value, pids: &[i32]) -> Result<Receipt> {

@@ -19,9 +19,9 @@ mod signal;
 pub(crate) mod testnet;
 mod throttle;
 
-pub use clock::{CLOCK, Clock, Clocks, MACHINE_CLOCK, MachineClock, MachineClockArgs, Skew};
+pub use clock::{CALLS, CLOCK, Clock, Clocks, MACHINE_CLOCK, MachineClock, MachineClockArgs, Skew};
 pub use cut::{At, Cut, CutArgs};
-pub use disk::{DISK, Disk, DiskArgs, DiskProfile};
+pub use disk::{DISK, Disk, DiskArgs, DiskProfile, FUSE};
 pub use files::{Act, Damage, FILES, Files, FilesArgs};
 pub use how::{Flap, How};
 pub use memory::{Headroom, Memory};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -30,6 +31,15 @@ pub(super) fn release(pid: i32, fault: &'static str) -> Result<()> {
     }
     holds.remove(&pid);
     send(pid, Sig::SIGCONT)
+}
+
+/// Tries something on a process that is there for nothing else.
+pub(super) fn on_a_process(act: impl FnOnce(i32) -> Result<()>) -> Result<()> {
+    let mut process = Command::new("sleep").arg("60").spawn().context("starting a process to try it on")?;
+    let tried = act(process.id() as i32);
+    process.kill()?;
+    process.wait()?;
+    tried
 }
 
 /// A process that is gone needs no signal.
@@ -66,7 +76,7 @@ pub(super) fn named<'a>(pids: impl IntoIterator<Item = &'a i32>) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use std::io::{BufRead as _, BufReader};
-    use std::process::{Child, Command, Stdio};
+    use std::process::{Child, Stdio};
     use std::time::{Duration, Instant};
 
     use super::*;

@@ -3,12 +3,12 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_targets::agent::NodeFault;
 
-use super::processes::{hold, processes, release, stat, state};
+use super::processes::{hold, on_a_process, processes, release, stat, state};
 
 const KIND: &str = "signal";
 
@@ -23,6 +23,10 @@ pub struct Signal {
 impl NodeFault for Signal {
     fn kind(&self) -> &'static str {
         KIND
+    }
+
+    fn probe(&mut self, _args: &Value) -> Result<()> {
+        try_to_stop()
     }
 
     fn inject(&mut self, _args: &Value, pids: &[i32]) -> Result<Receipt> {
@@ -71,6 +75,18 @@ impl Drop for Signal {
             let _ = release(pid, KIND);
         }
     }
+}
+
+/// Stops a process of its own.
+pub(super) fn try_to_stop() -> Result<()> {
+    on_a_process(|pid| {
+        hold(pid, KIND)?;
+        settle(&BTreeSet::from([pid]), |state| state == 'T');
+        let stopped = state(pid) == Some('T');
+        release(pid, KIND)?;
+        ensure!(stopped, "a process that is sent SIGSTOP does not stop");
+        Ok(())
+    })
 }
 
 /// Waits, within a bound, until the state of each process that lives is as wished.

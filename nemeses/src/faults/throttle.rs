@@ -16,6 +16,7 @@ use squall_checkers::Receipt;
 use squall_targets::agent::{NodeFault, target_pids};
 
 use super::processes::{hold, named, release, state};
+use super::signal::try_to_stop;
 
 /// One cycle: short enough to look like a slow machine rather than a paused one.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -207,6 +208,10 @@ impl Usage {
 impl NodeFault for Throttle {
     fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    fn probe(&mut self, _args: &Value) -> Result<()> {
+        try_to_stop()
     }
 
     fn inject(&mut self, args: &Value, pids: &[i32]) -> Result<Receipt> {

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,6 +13,7 @@ use super::read;
 use super::skew::Skew;
 use super::vdso::Vdso;
 use super::words::ahead;
+use crate::faults::processes::on_a_process;
 use crate::words::count;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize as _;
@@ -131,13 +131,11 @@ impl NodeFault for Clock {
     }
 
     /// On a process of its own.
-    fn probe(&mut self, _args: &Value) -> Result<()> {
-        let mut process =
-            Command::new("sleep").arg("60").spawn().context("starting a process to try it on")?;
-        let tried = try_on(process.id() as i32);
-        process.kill()?;
-        process.wait()?;
-        tried.map_err(|error| unavailable(&error).into())
+    fn probe(&mut self, args: &Value) -> Result<()> {
+        if args == super::CALLS {
+            return Calls::probe();
+        }
+        on_a_process(try_on).map_err(|error| unavailable(&error).into())
     }
 
     fn inject(&mut self, args: &Value, pids: &[i32]) -> Result<Receipt> {
@@ -297,7 +295,7 @@ fn unavailable(error: &anyhow::Error) -> Unavailable {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
-    use std::process::{Child, Stdio};
+    use std::process::{Child, Command, Stdio};
     use std::time::SystemTime;
 
     use super::super::super::testnet::in_namespaces;

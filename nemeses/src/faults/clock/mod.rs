@@ -30,3 +30,6 @@ pub use skew::{Clocks, Skew};
 
 /// The kind of the fault, as packages ask for it.
 pub const CLOCK: &str = "clock";
+
+/// What is probed for system calls of the target that are answered. Without it, the clocks that programs read.
+pub const CALLS: &str = "calls";

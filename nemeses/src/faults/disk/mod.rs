@@ -9,9 +9,13 @@
 //! has a cache of its own. Locks work.
 //!
 //! Reads that the page cache answers never reach the disk, so they neither fail nor wait.
+//!
+//! Where no such file system can be, fsyncs can fail or be slow all the same, by [system calls](fsyncs) that are answered for
+//! the kernel.
 
 mod content;
 mod fs;
+mod fsyncs;
 mod profile;
 mod server;
 mod state;
@@ -19,6 +23,7 @@ mod tree;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -28,8 +33,10 @@ use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_targets::Unavailable;
 use squall_targets::agent::NodeFault;
+use squall_targets::agent::calls::{Answers, Calls};
 
 use self::content::Lost;
+use self::fsyncs::Fsyncs;
 pub use self::profile::Profile as DiskProfile;
 use self::server::{Answer, Ask, Server};
 use self::state::Counts;
@@ -37,6 +44,9 @@ use crate::words::{count, thousands};
 
 /// The kind of the fault, as packages ask for it.
 pub const DISK: &str = "disk";
+
+/// What is probed for faults that only the file system can make. Without it, some fault must be possible.
+pub const FUSE: &str = "fuse";
 
 /// What a disk is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,8 +70,42 @@ pub enum DiskArgs {
 #[derive(Default)]
 pub struct Disk {
     data: PathBuf,
-    server: Option<Server>,
+    means: Option<Means>,
     profile: DiskProfile,
+}
+
+/// By what faults are made, in a run that asked for them.
+enum Means {
+    /// A file system.
+    Fuse(Server),
+    /// Answers to system calls, for want of a file system.
+    Calls(Arc<Fsyncs>, Unavailable),
+    /// Nothing: why there is no file system.
+    Nothing(Unavailable),
+}
+
+impl Means {
+    /// The best that there is.
+    fn find(data: &Path) -> Result<Means> {
+        let lacks = match has_own_mounts().and_then(|()| Server::start(DISK, data)) {
+            Ok(server) => return Ok(Means::Fuse(server)),
+            Err(error) => error.downcast::<Unavailable>()?,
+        };
+        eprintln!("no file system for disk faults: {lacks}");
+        Ok(match Calls::probe() {
+            Ok(()) => Means::Calls(Arc::new(Fsyncs::new(data)), lacks),
+            Err(_) => Means::Nothing(lacks),
+        })
+    }
+
+    /// Whether it can do something, or, if that is asked for, all that a file system can.
+    fn suffice(&self, fuse: bool) -> Result<()> {
+        match self {
+            Means::Calls(_, lacks) if fuse => Err(lacks.clone().into()),
+            Means::Nothing(lacks) => Err(lacks.clone().into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl NodeFault for Disk {
@@ -72,10 +116,29 @@ impl NodeFault for Disk {
     fn settle(&mut self, data: &Path, needed: bool) -> Result<()> {
         data.clone_into(&mut self.data);
         if needed {
-            has_own_mounts()?;
-            self.server = Some(Server::start(DISK, data)?);
+            self.means = Some(Means::find(data)?);
         }
         Ok(())
+    }
+
+    fn calls(&self) -> Option<Arc<dyn Answers>> {
+        match &self.means {
+            Some(Means::Calls(fsyncs, _)) => Some(fsyncs.clone() as Arc<dyn Answers>),
+            _ => None,
+        }
+    }
+
+    /// In a run that did not ask for it, on a directory of its own.
+    fn probe(&mut self, args: &Value) -> Result<()> {
+        let fuse = args == FUSE;
+        if let Some(means) = &self.means {
+            return means.suffice(fuse);
+        }
+        let place = std::env::temp_dir().join(format!("squall-fuse-{}", std::process::id()));
+        std::fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
+        let tried = Means::find(&place).and_then(|means| means.suffice(fuse));
+        std::fs::remove_dir(&place).with_context(|| format!("removing {}", place.display()))?;
+        tried
     }
 
     fn help(&mut self) -> Result<()> {
@@ -86,7 +149,11 @@ impl NodeFault for Disk {
         match DiskArgs::deserialize(args).context("the arguments of a disk fault")? {
             DiskArgs::Fail { profile, seed } => {
                 self.set(profile, seed)?;
-                Ok(Receipt::confirmed(format!("{profile} on {}", self.data.display())))
+                let by = match &self.means {
+                    Some(Means::Calls(_, lacks)) => format!(", by its system calls ({})", lacks.what),
+                    _ => String::new(),
+                };
+                Ok(Receipt::confirmed(format!("{profile} on {}{by}", self.data.display())))
             }
             DiskArgs::Lose { tearing } => self.lose(tearing, pids),
         }
@@ -104,10 +171,11 @@ impl NodeFault for Disk {
 
 impl Disk {
     fn server(&mut self) -> Result<&mut Server> {
-        let server = self
-            .server
-            .as_mut()
-            .context("the run did not ask for disk faults, so there is no file system")?;
+        let server = match self.means.as_mut() {
+            Some(Means::Fuse(server)) => server,
+            Some(Means::Calls(_, lacks) | Means::Nothing(lacks)) => return Err(lacks.clone().into()),
+            None => bail!("the run did not ask for disk faults, so there is no file system"),
+        };
         if !server.is_alive() {
             bail!("the file system has ended: its last words are in agent.log");
         }
@@ -115,6 +183,17 @@ impl Disk {
     }
 
     fn set(&mut self, profile: DiskProfile, seed: u64) -> Result<Counts> {
+        if let Some(Means::Calls(fsyncs, lacks)) = &self.means {
+            if !Fsyncs::can(&profile) {
+                let what = format!(
+                    "without a file system of its own only fsyncs can fail or be slow ({})",
+                    lacks.what
+                );
+                return Err(Unavailable::new(what, lacks.remedy.clone()).into());
+            }
+            self.profile = profile;
+            return Ok(fsyncs.set(profile, seed));
+        }
         match self.server()?.ask(&Ask::Set { profile, seed })? {
             Answer::Was(counts) => {
                 self.profile = profile;
