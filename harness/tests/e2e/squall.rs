@@ -14,7 +14,7 @@ use squall_checkers::history;
 use squall_checkers::{FaultEvent, History, Phase};
 
 /// Nothing here takes nearly as long, even on a busy machine: what does is a hang.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(180);
 
 /// The binary under test.
 pub(crate) const SQUALL: &str = env!("CARGO_BIN_EXE_squall");
