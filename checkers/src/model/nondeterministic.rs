@@ -13,12 +13,12 @@ use super::{Call, Model, Operation, RawCall};
 /// struct Lossy;
 ///
 /// impl Nondeterministic for Lossy {
-///     type State = i64;
+///     type State = i128;
 ///     type Op = CounterOp;
-///     fn init(&self) -> Vec<i64> {
+///     fn init(&self) -> Vec<i128> {
 ///         vec![0]
 ///     }
-///     fn step(&self, state: &i64, op: &CounterOp) -> Vec<i64> {
+///     fn step(&self, state: &i128, op: &CounterOp) -> Vec<i128> {
 ///         match op {
 ///             CounterOp::Add(n) => vec![*state, state + n],
 ///             CounterOp::Read(n) if n == state => vec![*state],
