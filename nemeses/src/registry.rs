@@ -371,11 +371,12 @@ mod tests {
     #[test]
     fn mistakes_are_explained() {
         let error = |text| parse(text, &ALL).unwrap_err().to_string();
-        assert_eq!(
-            error("partiton"),
-            "there is no nemesis `partiton`, did you mean `partition`? \
-             There are: none, partition, packets, regions, clock, kill, term, restart, rolling, crash-loop, pause, power, \
-             disk, files, slow, cpu, memory, flags, leader, replace, membership"
+        let typo = error("partiton");
+        assert!(
+            typo.starts_with(
+                "there is no nemesis `partiton`, did you mean `partition`? There are: partition, "
+            ),
+            "{typo}"
         );
         assert!(error("").starts_with("there is no nemesis ``"));
         assert_eq!(error("none:one"), "none takes no parameter");

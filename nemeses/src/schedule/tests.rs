@@ -339,10 +339,8 @@ fn a_mix_in_a_file_is_what_the_same_list_is() {
 
 #[test]
 fn mistakes_in_a_file_are_told_with_their_place() {
-    let names: Vec<&str> = registry::ALL.iter().map(|entry| entry.name).collect();
-    let all = format!("There are: {}", names.join(", "));
     for (text, expected) in [
-        ("mix = [\"kil\"]", &*format!("1:8: there is no nemesis `kil`, did you mean `kill`? {all}")),
+        ("mix = [\"kil\"]", "1:8: there is no nemesis `kil`, did you mean `kill`? There are: kill, "),
         (
             "\n[[step]]\nat = \"1s\"\nfro = \"2s\"\nfault = \"kill\"",
             "4:1: there is no key `fro`, did you mean `for`? There are: at, for, every, times, fault, faults, pick, nodes",
