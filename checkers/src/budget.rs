@@ -142,9 +142,13 @@ impl fmt::Display for Spent {
             Spent::Time(cap) => write!(f, "the time cap of {cap:?} was reached: raise it with --time-cap"),
             Spent::Memory { wanted, cap } => write!(
                 f,
-                "it would take {} MiB and the memory cap is {} MiB: raise it with --memory-cap",
+                "it would take {} MiB and the memory cap is {}: raise it with --memory-cap",
                 wanted.div_ceil(1 << 20),
-                cap >> 20
+                if *cap < 1 << 20 {
+                    format!("{} KiB", cap.div_ceil(1 << 10))
+                } else {
+                    format!("{} MiB", cap >> 20)
+                }
             ),
             Spent::Cancelled => f.write_str("it was cancelled"),
         }

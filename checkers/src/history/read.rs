@@ -18,6 +18,11 @@ use super::{Format, History, dbcop, dbcop_json, edn_op, json_op};
 /// What the beginning of a text must show to tell its format.
 const HEAD_BYTES: usize = 4096;
 
+/// Some editors put it in front of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What a file of gzip begins with.
+const GZIP: &[u8] = b"\x1f\x8b";
+
 /// A history as it was read.
 #[derive(Clone, Debug)]
 pub struct Parsed {
@@ -52,11 +57,21 @@ pub fn read_as(source: impl Read, name: &str, format: Option<Format>) -> Result<
     let mut frames = Frames::new(source).map_err(|e| unreadable(name, &e))?;
     let mut head = Vec::new();
     (&mut frames).take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|e| unreadable(name, &e))?;
+    if head.starts_with(BYTE_ORDER_MARK) {
+        head.drain(..BYTE_ORDER_MARK.len());
+    }
     let format = match format.or_else(|| Format::detect(&head)) {
         Some(format) => format,
         None => {
             let names = Format::ALL.map(Format::name).join(", ");
-            let misread = Cursor::new(&head).misread(format!("a history in one of the formats {names}"));
+            let wanted = match head.starts_with(GZIP) {
+                true => {
+                    "a history, and not one compressed with gzip: unpack it, as in zcat FILE | squall check -"
+                        .to_owned()
+                }
+                false => format!("a history in one of the formats {names}"),
+            };
+            let misread = Cursor::new(&head).misread(wanted);
             return Err(misread.locate(name, &head, 1));
         }
     };

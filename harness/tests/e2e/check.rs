@@ -1,9 +1,14 @@
 //! `squall check` as a stranger uses it: what was rough there, and must not be again.
 
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::cli::{READ, WRITTEN, refused};
-use super::squall::{Folder, Said, ended};
+use super::squall::{Folder, SQUALL, Said, ended, said};
 
 /// A folder with `good.jsonl`, and `bad.jsonl`, which reads 4 where 3 was written.
 fn folder() -> Folder {
@@ -31,7 +36,7 @@ fn a_witness_never_overwrites_the_history() {
         }
     }
     let input = std::fs::File::open(folder.path().join("bad.jsonl")).unwrap();
-    let mut command = folder.command(super::squall::SQUALL);
+    let mut command = folder.command(SQUALL);
     let said = ended(command.args(["check", "-", "--witness", "hard"]).stdin(input)).code(254);
     assert!(said.stderr.contains("the file of standard input"), "{said:#?}");
     assert_eq!(read(&folder, "bad.jsonl"), before);
@@ -152,4 +157,59 @@ fn an_initial_value_is_json_and_a_counters_is_a_number() {
 fn standard_input_is_read_once() {
     let folder = folder();
     refused(&folder, "check - good.jsonl -", &["only once"]);
+}
+
+/// A redirected standard output was emptied by a witness that went to one of its other names, and the verdict was lost.
+#[test]
+fn standard_output_has_many_names() {
+    let folder = folder();
+    for name in ["/dev/fd/1", "/proc/self/fd/1", "out"] {
+        for (json, code) in [("", 1), (" --json", 254)] {
+            let out = std::fs::File::create(folder.path().join("out")).unwrap();
+            let args = format!("check bad.jsonl --witness {name}{json}");
+            let said = ended(folder.command(SQUALL).args(args.split(' ')).stdout(out)).code(code);
+            let witness = if said.code == 1 { 2 } else { 0 };
+            assert_eq!(read(&folder, "out").lines().count(), witness, "{name}{json}");
+            if said.code == 1 {
+                assert!(said.stderr.contains("INVALID  bad.jsonl"), "{said:#?}");
+                folder.squall("check out").code(1);
+            }
+        }
+    }
+}
+
+/// The anomalies of session guarantees stand in parts of their verdicts, and no witness was written.
+#[test]
+fn a_checker_of_several_writes_a_witness() {
+    let folder = folder();
+    let own = WRITTEN.replace('3', "4") + &READ.replace("\"process\":1", "\"process\":0");
+    folder.write("stale.jsonl", format!("{WRITTEN}{own}"));
+    folder.squall("check stale.jsonl -m read-your-writes --witness small.jsonl").code(1);
+    folder.squall("check small.jsonl -m read-your-writes").code(1);
+}
+
+/// A history after a byte order mark, as some editors leave it, was in no known format, and nobody said what to do with gzip.
+#[test]
+fn a_byte_order_mark_is_passed_over_and_gzip_is_told() {
+    let folder = folder();
+    folder.write("marked.jsonl", format!("\u{feff}{WRITTEN}{READ}"));
+    folder.squall("check marked.jsonl").code(0);
+    folder.write("h.gz", [0x1f, 0x8b, 8, 0, 0]);
+    refused(&folder, "check h.gz", &["gzip", "zcat FILE | squall check -"]);
+}
+
+/// While standard input was waited for, Ctrl-C ended nothing, and what was judged already was lost.
+#[test]
+fn a_signal_ends_the_wait_for_input_and_keeps_what_is_judged() {
+    let folder = folder();
+    let mut command = folder.command(SQUALL);
+    let mut child = command.args(["check", "bad.jsonl", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.take();
+    // Until the other history is judged: nothing tells when.
+    std::thread::sleep(Duration::from_secs(2));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let said = said(child).code(130);
+    drop(input);
+    assert!(said.stdout.contains("INVALID  bad.jsonl"), "{said:#?}");
+    assert!(said.stderr.contains("standard input was not read to its end"), "{said:#?}");
 }

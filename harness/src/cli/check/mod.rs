@@ -7,10 +7,13 @@ mod witness;
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{self, Read};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Error, Result, bail};
 use serde_json::json;
@@ -30,6 +33,9 @@ use crate::Squall;
 use crate::exit::Exit;
 use crate::judge::judge;
 use crate::say::{count, document, text, word};
+
+/// How often a wait for input looks whether a signal came.
+const LISTEN: Duration = Duration::from_millis(50);
 
 /// Judges and tells. A stored run keeps the new verdict and gets a new report.
 pub(super) fn check(squall: &Squall, args: &CheckArgs, store: &Store, json: bool) -> Result<Exit> {
@@ -73,7 +79,8 @@ pub(super) fn check(squall: &Squall, args: &CheckArgs, store: &Store, json: bool
 /// An error with the name of the history, if it does not say it itself.
 fn of_file(name: &str, error: &Error) -> String {
     let text = format!("{error:#}");
-    if text.contains(name) { text } else { format!("{name}: {text}") }
+    let says = text.split([' ', ':', ',']).any(|word| word == name);
+    if says { text } else { format!("{name}: {text}") }
 }
 
 /// All that is needed to judge a history by its name.
@@ -110,16 +117,39 @@ impl Judged {
 impl Judge<'_> {
     fn history(&self, name: &str) -> Result<Judged> {
         if name == "-" {
-            let name = "standard input";
-            return self.foreign(history::read_as(std::io::stdin().lock(), name, self.args.format)?, name);
+            return self.read("standard input", || Ok(std::io::stdin()));
         }
         // A pipe is a file, too.
         if Path::new(name).exists() && !Path::new(name).is_dir() {
-            let file =
-                File::open(name).map_err(|error| BadArgument(format!("{name} cannot be read: {error}")))?;
-            return self.foreign(history::read_as(file, name, self.args.format)?, name);
+            let path = name.to_owned();
+            return self.read(name, || File::open(path));
         }
         self.run(name)
+    }
+
+    /// What comes from elsewhere. Whoever writes it may take their time, and a signal ends the wait.
+    fn read<R: Read>(
+        &self,
+        name: &str,
+        open: impl FnOnce() -> io::Result<R> + Send + 'static,
+    ) -> Result<Judged> {
+        let (format, path) = (self.args.format, name.to_owned());
+        let (read, reading) = mpsc::channel();
+        std::thread::spawn(move || {
+            let parsed = match open() {
+                Ok(source) => history::read_as(source, &path, format).map_err(Error::from),
+                Err(error) => Err(BadArgument(format!("{path} cannot be read: {error}")).into()),
+            };
+            // Nobody waits for it after a signal.
+            let _ = read.send(parsed);
+        });
+        loop {
+            match reading.recv_timeout(LISTEN) {
+                Ok(parsed) => return self.foreign(parsed?, name),
+                Err(RecvTimeoutError::Timeout) if self.interrupt.heard().is_none() => {}
+                Err(_) => bail!(NothingRan(format!("{name} was not read to its end"))),
+            }
+        }
     }
 
     fn budget(&self) -> std::sync::Arc<Budget> {

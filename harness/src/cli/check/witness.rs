@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use squall_checkers::history::write_jsonl;
+use squall_checkers::{Anomaly, Verdict};
 use squall_results::Store;
 
 use super::Judged;
@@ -26,8 +27,8 @@ impl Place {
     /// be written, nor a history in its own witness. Nothing is written or emptied.
     pub(super) fn of(args: &CheckArgs, store: &Store, json: bool) -> Result<Option<Place>, BadArgument> {
         let Some(path) = &args.witness else { return Ok(None) };
-        // To open it by its name would empty what was redirected there.
-        if path == Path::new("-") || path == Path::new("/dev/stdout") {
+        // To open it by a name of its own would empty what was redirected there.
+        if path == Path::new("-") || is_same(fs::metadata(path), of_stream(io::stdout())) {
             let clash =
                 "--witness - and --json would both write to standard output: name a file for the witness";
             return if json { Err(BadArgument(clash.to_owned())) } else { Ok(Some(Place::Output)) };
@@ -62,11 +63,8 @@ impl Place {
             Place::File(path) => path.display().to_string(),
             Place::Output => "standard output".to_owned(),
         };
-        let mut failing = judged.filter_map(|(name, judged)| {
-            let part = judged.verdict().parts.iter().find(|part| !part.anomalies.is_empty())?;
-            Some((name, judged, part, part.anomalies.first()?))
-        });
-        let Some((name, judged, part, anomaly)) = failing.next() else {
+        let mut failing = judged.filter_map(|(name, judged)| Some((name, judged, first(judged.verdict())?)));
+        let Some((name, judged, (part, anomaly))) = failing.next() else {
             eprintln!("warning  there is no anomaly, so nothing is written to {shown}");
             return Ok(());
         };
@@ -93,19 +91,34 @@ impl Place {
     }
 }
 
+/// The first anomaly, with the part of the verdict that names it: some checkers are several in one.
+fn first(verdict: &Verdict) -> Option<(&Verdict, &Anomaly)> {
+    let own = verdict.anomalies.first().map(|anomaly| (verdict, anomaly));
+    own.or_else(|| verdict.parts.iter().find_map(first))
+}
+
 /// Whether the path leads to the file of this history, by whatever name.
 fn is_history(path: &Path, name: &str, store: &Store) -> bool {
-    let Ok(file) = fs::metadata(path) else { return false };
+    let file = fs::metadata(path);
     let history = if name == "-" {
-        io::stdin().as_fd().try_clone_to_owned().and_then(|input| File::from(input).metadata())
+        of_stream(io::stdin())
     } else if Path::new(name).is_file() {
         fs::metadata(name)
     } else {
         super::find(store, name)
             .map_or(Err(ErrorKind::NotFound.into()), |run| fs::metadata(run.history_path()))
     };
-    let place = |file: &Metadata| (file.dev(), file.ino());
-    file.is_file() && history.is_ok_and(|history| place(&history) == place(&file))
+    file.as_ref().is_ok_and(Metadata::is_file) && is_same(file, history)
+}
+
+fn of_stream(stream: impl AsFd) -> io::Result<Metadata> {
+    File::from(stream.as_fd().try_clone_to_owned()?).metadata()
+}
+
+/// Whether both are there, and are one.
+fn is_same(one: io::Result<Metadata>, other: io::Result<Metadata>) -> bool {
+    let place = |file: Metadata| (file.dev(), file.ino());
+    matches!((one.map(place), other.map(place)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Whether a file can be written, or made. A pipe or a device is not opened: that may wait, or be heard.
