@@ -12,7 +12,8 @@ enum Frame {
     Object(Map<String, Value>, String),
 }
 
-/// The next value; integers beyond 64 bits become floating-point numbers, as in `serde_json`.
+/// The next value. An integer beyond 64 bits becomes the string of its digits, as in [`edn`](super::edn): a floating-point
+/// number would be one with its neighbours.
 pub(super) fn value(c: &mut Cursor<'_>, depth_max: usize) -> Parse<Value> {
     let mut stack = Vec::new();
     loop {
@@ -122,9 +123,7 @@ fn number(c: &mut Cursor<'_>) -> Parse<Value> {
         if let Ok(n) = text.parse::<i64>() {
             return Ok(n.into());
         }
-        if let Ok(n) = text.parse::<u64>() {
-            return Ok(n.into());
-        }
+        return Ok(text.parse::<u64>().map_or_else(|_| text.into(), Value::from));
     }
     let number = text.parse().ok().and_then(Number::from_f64);
     number.map(Value::Number).ok_or_else(|| c.misread_since(start, "a number that fits 64 bits"))
@@ -306,6 +305,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::UniqueIds;
+    use crate::model::Register;
+    use crate::{Checker, Linearizable, RwRegister, SetFull, Valid, history};
 
     fn parse(text: &str) -> Parse<Value> {
         let mut c = Cursor::new(text.as_bytes());
@@ -324,7 +326,8 @@ mod tests {
             "-0",
             "-12",
             "18446744073709551615",
-            "18446744073709551616",
+            "-9223372036854775808",
+            "1.8446744073709551616e19",
             "1.5e3",
             r#""""#,
             r#""a\n\"\\\/\u00e9\ud83d\ude00é""#,
@@ -336,6 +339,45 @@ mod tests {
         for text in texts {
             assert_eq!(parse(text).unwrap(), serde_json::from_str::<Value>(text).unwrap(), "{text}");
         }
+    }
+
+    /// Integers beyond 64 bits became floating-point numbers, so that neighbours were one value: ids that differ were told
+    /// to be duplicates, and a lost write, a read of what nobody wrote and a stale read of such values passed.
+    #[test]
+    fn integers_beyond_64_bits_keep_all_their_digits() {
+        for text in ["18446744073709551616", "18446744073709551617", "-9223372036854775809", &"9".repeat(400)]
+        {
+            assert_eq!(parse(text).unwrap(), json!(text));
+        }
+        let (b, next) = ("12345678901234567890123", "12345678901234567890124");
+        let judged = |checker: &dyn Checker, ops: &[(&str, &str)]| {
+            let lines = (0..).zip(ops).flat_map(|(process, (f, value))| {
+                let asked = if matches!(*f, "generate" | "read") { "null" } else { value };
+                [("invoke", asked), ("ok", value)].map(|(kind, value)| {
+                    format!(r#"{{"process":{process},"type":"{kind}","f":"{f}","value":{value}}}"#)
+                })
+            });
+            let lines: Vec<String> = lines.collect();
+            let [lines, array] = [lines.join("\n"), format!("[{}]", lines.join(","))]
+                .map(|text| checker.check(&history::read(text.as_bytes(), "h").unwrap().history).valid);
+            assert_eq!(lines, array);
+            lines
+        };
+        let ids = UniqueIds::new();
+        assert_eq!(judged(&ids, &[("generate", b), ("generate", next)]), Valid::True);
+        assert_eq!(judged(&ids, &[("generate", b), ("generate", b)]), Valid::False);
+        let set = SetFull::new();
+        let added = |read: &str| judged(&set, &[("add", b), ("add", next), ("read", read)]);
+        assert_eq!(added(&format!("[{b},{next}]")), Valid::True);
+        assert_eq!(added(&format!("[{b}]")), Valid::False);
+        let register = Linearizable::new("register", Register);
+        assert_eq!(judged(&register, &[("write", b), ("read", b)]), Valid::True);
+        assert_eq!(judged(&register, &[("write", b), ("read", next)]), Valid::False);
+        let txns = |read: &str| {
+            let [write, read] = [format!(r#"[["w",0,{b}]]"#), format!(r#"[["r",0,{read}]]"#)];
+            judged(&RwRegister::default(), &[("txn", &write), ("txn", &read)])
+        };
+        assert_eq!((txns(b), txns(next)), (Valid::True, Valid::False));
     }
 
     #[test]
