@@ -274,7 +274,8 @@ pub(crate) static TOPICS: &[Topic] = &[
         name: "thin-air-read",
         kind: "anomaly",
         about: "a read returned a value that no operation wrote",
-        text: "See phantom-read.",
+        text: "See phantom-read. Where others write too, or the history begins in the middle, of transactions over registers \
+               ask -c rw-register-open, which takes such a value for theirs, as Elle does.",
         source: "ThinAirRead in Bouajjani et al., POPL 2017",
     },
     Topic {
