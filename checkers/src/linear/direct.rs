@@ -63,14 +63,17 @@ pub(crate) fn judge(
                 (process as usize) < processes_max && {
                     pass.widen(process as usize, &mut opens)?;
                     let (key, value) = strip(event.raw(), pass.independent);
-                    let object = objects.number(key);
-                    pass.begin(process, role, (object, key.is_some()), value, time);
+                    if pass.independent && key.is_none() && role == Role::Read {
+                        pass.opens[process as usize] = Open { role, called: time, object: LATE, ..NOTHING };
+                    } else {
+                        pass.begin(process, role, (objects.number(key), key.is_some()), value, time);
+                    }
                     true
                 }
             }
-            Action::End(kind) => pass.end(process, kind, event.raw(), time),
+            Action::End(kind) => pass.end(process, kind, event.raw(), time, objects),
             Action::Mismatch => {
-                pass.give_up(process);
+                pass.give_up(process, objects);
                 true
             }
         };
@@ -117,6 +120,9 @@ struct Open {
     /// What it sets, if it sets something.
     cluster: u32,
 }
+
+/// The object of a read that names its key at its end.
+const LATE: u32 = u32::MAX;
 
 const NOTHING: Open = Open { role: Role::Other, keyed: false, object: 0, called: NONE, cluster: NONE };
 
@@ -221,13 +227,7 @@ impl<'h> Pass<'h> {
         value: Raw<'_>,
         called: u32,
     ) {
-        while object >= self.initials.len() {
-            self.initials.push(self.clusters.len() as u32);
-            self.clusters.push(Cluster::initial(self.initials.len() as u32 - 1));
-            self.undecided.push(false);
-            self.ops.push(0);
-        }
-        self.keyless |= object == 0;
+        self.meet(object);
         let mut open = Open { role, keyed, object: object as u32, called, cluster: NONE };
         match role {
             _ if self.undecided[object] => open.role = Role::Other,
@@ -237,6 +237,17 @@ impl<'h> Pass<'h> {
             Role::Other => self.undecided[object] = true,
         }
         self.opens[process as usize] = open;
+    }
+
+    /// An operation is on this object.
+    fn meet(&mut self, object: usize) {
+        while object >= self.initials.len() {
+            self.initials.push(self.clusters.len() as u32);
+            self.clusters.push(Cluster::initial(self.initials.len() as u32 - 1));
+            self.undecided.push(false);
+            self.ops.push(0);
+        }
+        self.keyless |= object == 0;
     }
 
     /// A cas begins. One that leaves the value as it was is a read of it.
@@ -271,13 +282,21 @@ impl<'h> Pass<'h> {
 
     /// An operation ends; whether one was open.
     #[inline]
-    fn end(&mut self, process: u32, kind: Type, value: Raw<'_>, time: u32) -> bool {
+    fn end(&mut self, process: u32, kind: Type, value: Raw<'_>, time: u32, objects: &mut Objects) -> bool {
         let Some(open) = self.opens.get_mut(process as usize) else { return kind != Type::Ok };
         let open = std::mem::replace(open, NOTHING);
         if open.called == NONE {
             return kind != Type::Ok;
         }
         match (open.role, kind) {
+            (Role::Read, Type::Ok) if open.object == LATE => {
+                let (key, value) = strip(value, true);
+                let object = objects.number(key);
+                self.meet(object);
+                self.ops[object] += 1;
+                let cluster = self.cluster(object as u32, value);
+                self.clusters[cluster as usize].read(open.called, time);
+            }
             (Role::Read, Type::Ok) => {
                 self.ops[open.object as usize] += 1;
                 let cluster = match open.cluster {
@@ -300,11 +319,13 @@ impl<'h> Pass<'h> {
     }
 
     /// An operation failed and said something that clusters cannot express.
-    fn give_up(&mut self, process: u32) {
+    fn give_up(&mut self, process: u32, objects: &mut Objects) {
         let open = self.opens.get(process as usize).copied().unwrap_or(NOTHING);
         if open.called != NONE {
-            self.undecided[open.object as usize] = true;
-            self.end(process, Type::Fail, Raw::Null, NONE);
+            if let Some(undecided) = self.undecided.get_mut(open.object as usize) {
+                *undecided = true;
+            }
+            self.end(process, Type::Fail, Raw::Null, NONE, objects);
         }
     }
 

@@ -6,6 +6,7 @@ use super::problem::{Draft, NEVER, Problem};
 use crate::history::{OpRef, Pairs, Raw};
 use crate::intern::Interner;
 use crate::model::{Model, Operation, Outcome, RawCall, Values};
+use crate::registers::Kind;
 use crate::{Budget, History, Lease, Spent, Type};
 
 /// Whether operations carry an independent key.
@@ -79,6 +80,9 @@ pub(crate) fn split<'b, M: Model>(
         let completion = completion(history, &pairs, event).map_err(Refusal::Malformed)?;
         let Some(completion) = completion else { continue };
         let (key, call) = call(keys, event, completion);
+        if key.is_none() && keys == Keys::Independent && says_nothing(&call) {
+            continue;
+        }
         let object = match keys {
             Keys::Independent => objects.number(key),
             Keys::Model => match model.partition(&call) {
@@ -168,20 +172,30 @@ impl<M: Model> Splitter<'_, M> {
     }
 }
 
-/// The call that an invocation and its completion record, and its key.
+/// The call that an invocation and its completion record, and its key: a read may name it at its end alone.
 pub(crate) fn call<'h>(
     keys: Keys,
     invocation: OpRef<'h>,
     completion: Option<OpRef<'h>>,
 ) -> (Option<Raw<'h>>, RawCall<'h>) {
     let independent = keys == Keys::Independent;
-    let (key, input) = strip(invocation.raw(), independent);
+    let (mut key, input) = strip(invocation.raw(), independent);
+    let late = independent && key.is_none() && Kind::of(invocation.f()) == Some(Kind::Read);
     let outcome = match completion.map(|c| (c.kind(), c)) {
-        Some((Type::Ok, c)) => Outcome::Ok(strip(c.raw(), independent && key.is_some()).1),
+        Some((Type::Ok, c)) => {
+            let (told, output) = strip(c.raw(), late || key.is_some());
+            key = key.or(told);
+            Outcome::Ok(output)
+        }
         Some((Type::Fail, c)) => Outcome::Fail(c.error()),
         _ => Outcome::Unknown,
     };
     (key, RawCall { f: invocation.f(), input, outcome })
+}
+
+/// Whether it is a read that did not return: where it has no key, nobody knows on what it was.
+fn says_nothing(call: &RawCall<'_>) -> bool {
+    Kind::of(call.f) == Some(Kind::Read) && !matches!(call.outcome, Outcome::Ok(_))
 }
 
 /// The key and the value, where there is a key.

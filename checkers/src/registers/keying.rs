@@ -84,9 +84,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::registry::Facts;
+    use crate::model::Register;
+    use crate::registry::{Facts, all};
+    use crate::testing::Random;
     use crate::txn::{Shape, Txns};
-    use crate::{Budget, Op};
+    use crate::{Budget, Checker, Linearizable, Op, Process, Valid, Verdict};
 
     /// A function, what is asked and what is told.
     type Case = (&'static str, Value, Value);
@@ -116,5 +118,83 @@ mod tests {
             let txns = Txns::parse(&history, Shape::Registers, &budget).map(keyed);
             assert_eq!(txns.ok(), expected, "{ops:?}");
         }
+    }
+
+    /// A read that was invoked with null and returned `["x", 1]` was one of an object of its own, where nobody had written:
+    /// a phantom read, for linearizability alone.
+    #[test]
+    fn a_read_may_name_its_key_at_its_end() {
+        let case = |f: &'static str, told: Value| {
+            let asked = if Kind::of(f) == Some(Kind::Read) { Value::Null } else { told.clone() };
+            [Op::new(f).value(asked), Op::new(f).value(told).kind(Type::Ok)]
+        };
+        let judge = |checker: &str, ops: &[[Op; 2]]| {
+            let history: History = ops.iter().flatten().cloned().collect();
+            let entry = all().find(|entry| entry.name == checker).unwrap();
+            let verdict = (entry.build)().check(&history);
+            (verdict.valid, verdict.stats["keys"].clone())
+        };
+        let writes = [case("write", json!(["x", 1])), case("write", json!(["y", 2]))];
+        for (value, valid) in [(json!(["x", 1]), Valid::True), (json!(["x", 2]), Valid::False)] {
+            let mut ops = writes.to_vec();
+            // That of a read which did not return is not known.
+            ops.push([Op::new("read"), Op::new("read").kind(Type::Fail)]);
+            ops.push(case("read", value.clone()));
+            assert_eq!(judge("linearizable-registers", &ops), (valid, json!(2)), "{value}");
+            // So it is where values are written again, and where the object is a map.
+            ops.insert(1, case("write", json!(["x", 1])));
+            assert_eq!(judge("linearizable-registers", &ops), (valid, json!(2)), "{value}");
+            let map = [case("put", json!(["x", 1])), case("append", json!(["y", "a"])), case("get", value)];
+            assert_eq!(judge("linearizable-kv", &map), (valid, json!(2)));
+        }
+        let bare = [case("put", json!(1)), case("get", json!(1))];
+        assert_eq!(judge("linearizable-kv", &bare), (Valid::True, json!(1)));
+    }
+
+    #[test]
+    fn where_a_read_names_its_key_changes_no_verdict() {
+        const ROUNDS: u64 = 5_000;
+        let mut rng = Random(11);
+        let mut valid = 0;
+        for _ in 0..ROUNDS {
+            let (mut early, mut late) = (Vec::new(), Vec::new());
+            let mut open: Vec<(u32, &'static str, Value)> = Vec::new();
+            for process in 0..6 {
+                while !open.is_empty() && rng.below(2) == 0 {
+                    let (process, f, value) = open.swap_remove(rng.below(open.len()));
+                    let kind = [Type::Ok, Type::Ok, Type::Ok, Type::Info, Type::Fail][rng.below(5)];
+                    let op = Op::new(f).process(Process::Client(process)).value(value).kind(kind);
+                    early.push(op.clone());
+                    late.push(op);
+                }
+                let (key, value) = (rng.below(2), 1 + rng.below(3));
+                let (f, asked, told) = match rng.below(5) {
+                    0 | 1 => ("write", json!([key, value]), json!([key, value])),
+                    2 => ("cas", json!([key, [value, value + 1]]), json!([key, [value, value + 1]])),
+                    _ => ("read", json!([key, null]), json!([key, value])),
+                };
+                let op = Op::new(f).process(Process::Client(process)).value(asked);
+                early.push(op.clone());
+                late.push(if f == "read" { op.value(Value::Null) } else { op });
+                open.push((process, f, told));
+            }
+            let judge = |ops: Vec<Op>| {
+                let history: History = ops.into_iter().collect();
+                Linearizable::new("registers", Register).independent().check(&history)
+            };
+            let (early, late) = (judge(early), judge(late));
+            assert_eq!((early.valid, &early.stats["ops"]), (late.valid, &late.stats["ops"]));
+            // Keys come in the order in which they are first named.
+            let kinds = |verdict: &Verdict| {
+                let mut kinds: Vec<_> =
+                    verdict.anomalies.iter().map(|anomaly| anomaly.kind.clone()).collect();
+                kinds.sort();
+                kinds
+            };
+            assert_eq!(kinds(&early), kinds(&late));
+            valid += usize::from(early.valid == Valid::True);
+        }
+        println!("{ROUNDS} histories, of which {valid} are valid");
+        assert!(valid > 500 && valid < 4_500);
     }
 }
