@@ -17,16 +17,34 @@ pub struct Facts {
     pub registers: bool,
     /// There are transactions that send to logs and poll them.
     pub logs: bool,
-    /// Every value of a plain read, write or cas is `[key, value]`.
+    /// Every value of a single operation on registers, maps or counters is `[key, value]`.
     pub keyed: bool,
-    /// A read returned a list.
+    /// A read returned a list: beside its key, where there are keys.
     pub reads_lists: bool,
     /// A read returned a map.
     pub reads_maps: bool,
+    /// Every read and write is of a map, as those of several registers at once are.
+    pub maps: bool,
+    /// A read asks for a map: for the values of the names in it.
+    pub asks_maps: bool,
     /// What the file says that the object is.
     pub object: Option<String>,
     /// Whether the order of events is known to be that of time.
     pub real_time: bool,
+}
+
+/// What was seen in single operations.
+#[derive(Clone, Copy, Debug, Default)]
+struct Singles {
+    keying: Keying,
+    /// A first item is a list, and so no key of what is added: a set of pairs was read.
+    lists_first: bool,
+    /// A read returned a list, and one beside a key.
+    lists: bool,
+    lists_keyed: bool,
+    /// A value that is a map, and one that is not.
+    maps: bool,
+    others: bool,
 }
 
 /// What was seen in transactions.
@@ -48,31 +66,42 @@ impl Facts {
             real_time: history.has_real_time(),
             ..Facts::default()
         };
-        let (mut keying, mut seen) = (Keying::default(), Seen::default());
+        let (mut singles, mut seen) = (Singles::default(), Seen::default());
         for op in history.iter().filter(|op| op.is_client()) {
             if !facts.fs.contains(op.f()) {
                 facts.fs.insert(op.f().to_owned());
             }
             match op.f() {
-                "read" | "write" | "cas" => {
-                    if let Some(kind) = Kind::of(op.f()).filter(|kind| kind.told_by(op.kind())) {
-                        keying.note(op, kind);
-                    }
-                    facts.note_read(op);
-                }
-                _ => facts.note_txn(op, &mut seen),
+                // An add is told as a write is.
+                "add" => facts.note_single(op, Kind::Write, &mut singles),
+                f => match Kind::of(f) {
+                    Some(kind) => facts.note_single(op, kind, &mut singles),
+                    None => facts.note_txn(op, &mut seen),
+                },
             }
         }
-        facts.keyed = keying.keyed();
+        facts.keyed = singles.keying.keyed() && !(facts.has("add") && singles.lists_first);
+        facts.reads_lists = if facts.keyed { singles.lists_keyed } else { singles.lists };
+        facts.maps = singles.maps && !singles.others;
         facts.lists = seen.appends || seen.lists && !seen.writes;
         facts.registers = seen.writes || seen.values && !seen.appends;
         facts
     }
 
-    fn note_read(&mut self, op: OpRef<'_>) {
-        if op.f() == "read" && op.kind() == Type::Ok {
-            self.reads_lists |= op.raw().items().is_some();
-            self.reads_maps |= matches!(op.raw(), Raw::Text([b'{', ..]));
+    fn note_single(&mut self, op: OpRef<'_>, kind: Kind, seen: &mut Singles) {
+        let is_map = op.raw().entries().is_some();
+        self.asks_maps |= kind == Kind::Read && op.kind() == Type::Invoke && is_map;
+        if !kind.told_by(op.kind()) {
+            return;
+        }
+        let pair = seen.keying.note(op, kind);
+        seen.lists_first |= pair.is_some_and(|(key, _)| key.items().is_some());
+        seen.maps |= is_map;
+        seen.others |= !is_map;
+        if kind == Kind::Read {
+            self.reads_maps |= is_map;
+            seen.lists |= op.raw().items().is_some();
+            seen.lists_keyed |= pair.is_some_and(|(_, value)| value.items().is_some());
         }
     }
 

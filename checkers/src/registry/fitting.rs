@@ -34,7 +34,7 @@ fn candidates(facts: &Facts) -> &'static [&'static str] {
         &["kafka"]
     } else if any(&["watch", "final-watch", "final_watch"]) {
         &["watch"]
-    } else if any(&["transfer"]) || (facts.reads_maps && !facts.transactions()) {
+    } else if has("transfer") || (facts.reads_maps && facts.fs.len() == 1) {
         &["bank"]
     } else if facts.registers && !facts.lists {
         // The strongest that can be told without times is serializability.
@@ -62,9 +62,12 @@ fn candidates(facts: &Facts) -> &'static [&'static str] {
     } else if has("generate") {
         &["unique-ids"]
     } else if has("add") && facts.reads_lists {
-        &["set-full", "set"]
+        // No checker of sets minds keys.
+        if facts.keyed { &[] } else { &["set-full", "set"] }
     } else if has("add") {
         &["linearizable-counter"]
+    } else if facts.maps && facts.asks_maps && !has("cas") {
+        &["linearizable-multi-register"]
     } else if any(&["read", "write", "cas"]) {
         if facts.keyed { &["linearizable-registers"] } else { &["linearizable-register"] }
     } else {
@@ -83,7 +86,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{History, Op, Type};
+    use crate::registry::find_model;
+    use crate::{History, Op, Type, Valid};
 
     fn name(ops: &[(&'static str, Value)]) -> Result<&'static str, String> {
         let history: History = ops
@@ -105,5 +109,72 @@ mod tests {
         assert_eq!(name(&[("poll", json!([["poll", {"0": [[3, 4]]}]]))]).unwrap(), "kafka");
         assert_eq!(name(&[("write", json!(2)), ("watch", json!([2]))]).unwrap(), "watch");
         assert!(name(&[("frobnicate", json!(null))]).unwrap_err().contains("frobnicate"));
+    }
+
+    /// What the checker that fits says of these: what is asked and what is told.
+    fn judged(ops: &[(&'static str, Value, Value)]) -> (&'static str, Valid) {
+        let history = asked_and_told(ops);
+        let entry = fitting(&Facts::of(&history)).unwrap();
+        (entry.name, (entry.build)().check(&history).valid)
+    }
+
+    fn asked_and_told(ops: &[(&'static str, Value, Value)]) -> History {
+        let events = ops.iter().flat_map(|(f, asked, told)| {
+            [Op::new(*f).value(asked.clone()), Op::new(*f).value(told.clone()).kind(Type::Ok)]
+        });
+        events.collect()
+    }
+
+    /// A register that held JSON objects was judged as a bank: what was written was no total, and a stale read was none.
+    #[test]
+    fn a_register_of_objects_is_no_bank() {
+        let write = |value: Value| ("write", value.clone(), value);
+        let read = |value: Value| ("read", Value::Null, value);
+        let (one, two) = (json!({"a": 1}), json!({"a": 2}));
+        let right = [write(one.clone()), read(one.clone()), write(two.clone()), read(two.clone())];
+        assert_eq!(judged(&right), ("linearizable-register", Valid::True));
+        let stale = [write(one.clone()), write(two.clone()), read(one.clone())];
+        assert_eq!(judged(&stale), ("linearizable-register", Valid::False));
+        assert_eq!(judged(&[read(one.clone()), read(two)]), ("bank", Valid::False));
+        let transfer = json!({"from": "a", "to": "b", "amount": 1});
+        let bank = [("transfer", transfer.clone(), transfer), read(one)];
+        assert_eq!(judged(&bank).0, "bank");
+    }
+
+    /// The model that is of several registers refused the form in which Knossos writes and reads them, which its checker takes.
+    #[test]
+    fn several_registers_are_written_and_read_as_maps() {
+        let write = |value: Value| ("write", value.clone(), value);
+        let history = |read: Value| {
+            [write(json!({"x": 1})), write(json!({"y": 2})), ("read", json!({"x": null}), json!({"x": read}))]
+        };
+        for (read, valid) in [(1, Valid::True), (2, Valid::False)] {
+            let ops = history(json!(read));
+            let told = asked_and_told(&ops);
+            let entry = find_model("multi-register").unwrap().checker(&Facts::of(&told)).unwrap();
+            assert_eq!(
+                (entry.name, (entry.build)().check(&told).valid),
+                ("linearizable-multi-register", valid)
+            );
+            // A read that asks for a map asks several registers.
+            assert_eq!(judged(&ops), ("linearizable-multi-register", valid));
+        }
+    }
+
+    /// A counter of each key was judged as a set: its reads, `[key, value]`, were taken for lists of elements.
+    #[test]
+    fn counters_with_keys_are_no_sets() {
+        let add = |value: Value| ("add", value.clone(), value);
+        let read = |value: Value| ("read", Value::Null, value);
+        for (value, valid) in [(2, Valid::True), (3, Valid::False)] {
+            let ops = [add(json!(["k", 2])), add(json!(["j", 1])), read(json!(["k", value]))];
+            assert_eq!(judged(&ops), ("linearizable-counter", valid));
+        }
+        // Sets of pairs, two of which look like a key and a value.
+        let pairs = [add(json!(["k", 2])), add(json!(["j", 3])), read(json!([["k", 2], ["j", 3]]))];
+        assert_eq!(judged(&pairs), ("set-full", Valid::True));
+        assert_eq!(judged(&[add(json!(1)), add(json!(2)), read(json!([1, 2]))]), ("set-full", Valid::True));
+        let sets = asked_and_told(&[add(json!(["k", 2])), read(json!(["k", [2]]))]);
+        assert!(fitting(&Facts::of(&sets)).unwrap_err().contains("add, read"));
     }
 }

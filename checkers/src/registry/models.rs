@@ -253,7 +253,7 @@ pub(super) fn fits(checker: &str, facts: &Facts) -> bool {
     } else if checker == "linearizable-registers" {
         facts.keyed
     } else if checker == "linearizable-multi-register" {
-        facts.registers
+        facts.registers || facts.maps
     } else if checker == "linearizable-set" {
         facts.has("contains") || facts.has("remove") || facts.object.as_deref() == Some("set")
     } else {
