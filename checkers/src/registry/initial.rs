@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::{Facts, Order, all};
+use crate::registers::Kind;
 use crate::{Checker, History, Op, Process, Type};
 
 /// The history of an object that held `initial` before its first operation, told so that checkers, for which that is null,
@@ -23,7 +24,7 @@ pub fn with_initial(
     let any = |fs: &[&str]| fs.iter().any(|f| facts.has(f));
     let mut named = checkers.iter().map(|checker| checker.name());
     let mut counts = || named.any(|name| ["counter", "linearizable-counter"].contains(&name));
-    let counter = any(&["add"]) || (!any(&["write", "cas"]) && counts());
+    let counter = (any(&["add"]) || (!any(&["write", "cas"]) && counts())) && !facts.reads_lists;
     let writes = |f: &'static str, keyed: bool| Ok(written_first(history, f, keyed, initial));
     if facts.registers && !facts.lists {
         renamed(history, initial)
@@ -32,8 +33,8 @@ pub fn with_initial(
     } else if any(&["write", "cas"]) || (any(&["read"]) && !facts.reads_lists && !counter) {
         writes("write", facts.keyed)
     } else if counter && (initial.is_i64() || initial.is_u64()) {
-        writes("add", false)
-    } else if counter && !facts.reads_lists {
+        writes("add", facts.keyed)
+    } else if counter {
         Err(format!("--initial of a counter is an integer, such as 5, and not {initial}"))
     } else {
         Err("--initial is for registers, maps, counters and transactions over registers".to_owned())
@@ -58,13 +59,19 @@ pub fn mind_initial(checkers: &[Box<dyn Checker>], facts: &Facts) -> Result<(), 
     }
 }
 
+/// Of each key, where operations have keys.
 fn written_first(history: &History, f: &'static str, keyed: bool, initial: &Value) -> History {
     let mut values = Vec::new();
     if keyed {
-        let mut seen = HashSet::new();
-        for op in history.iter().filter(|op| op.is_client()) {
-            let key = op.raw().pair().map(|(key, _)| key).filter(|key| seen.insert(*key));
-            values.extend(key.map(|key| json!([key.to_value(), initial])));
+        let (mut seen, pairs) = (HashSet::new(), history.pairs());
+        for op in history.iter().filter(|op| op.is_client() && op.kind() == Type::Invoke) {
+            let told = pairs.of(op.index()).map(|at| history.get(at)).filter(|op| op.kind() == Type::Ok);
+            let key = op.raw().pair().or_else(|| told?.raw().pair()).map(|(key, _)| key);
+            // A read that did not return may be of any key.
+            let known = key.is_some() || told.is_some() || Kind::of(op.f()) != Some(Kind::Read);
+            if known && seen.insert(key) {
+                values.push(key.map_or_else(|| initial.clone(), |key| json!([key.to_value(), initial])));
+            }
         }
     } else {
         values.push(initial.clone());
@@ -185,6 +192,36 @@ mod tests {
         assert!(mind("sequential").unwrap_err().contains("sequential does not"));
         let locks = history(&[("acquire", json!(null))]);
         assert!(with_initial(&locks, &Facts::of(&locks), &[], &initial).is_err());
+    }
+
+    /// A map without keys got no initial value, without a word, and registers with keys that were only read were taken for lists.
+    #[test]
+    fn maps_without_keys_and_keyed_registers_that_are_only_read_have_an_initial_value() {
+        let cases = [
+            vec![("get", json!(7)), ("put", json!(3)), ("get", json!(3))],
+            vec![("get", json!(["k", 7])), ("put", json!(["j", 3])), ("get", json!(["j", 3]))],
+            vec![("read", json!(["x", 7]))],
+            vec![("read", json!(["x", 7])), ("read", json!(["y", 7]))],
+            vec![("add", json!(["x", 1])), ("read", json!(["x", 8])), ("read", json!(["y", 7]))],
+        ];
+        for ops in cases {
+            let mut history = history(&ops);
+            let facts = Facts::of(&history);
+            let judge = |history: &History, initial: Value| {
+                let told = with_initial(history, &facts, &[], &initial).unwrap();
+                (fitting(&facts).unwrap().build)().check(&told).valid
+            };
+            assert_eq!([7, 8].map(|n| judge(&history, json!(n))), [Valid::True, Valid::False], "{ops:?}");
+            // So it is where reads name their keys at their ends alone.
+            let bare = |op: Op| match op.kind {
+                Type::Invoke if ["read", "get"].contains(&&*op.f) => op.value(Value::Null),
+                _ => op,
+            };
+            history = history.iter().map(|op| bare(op.to_op())).collect();
+            assert_eq!([7, 8].map(|n| judge(&history, json!(n))), [Valid::True, Valid::False], "{ops:?}");
+        }
+        let set = history(&[("add", json!(1)), ("read", json!([1, 2]))]);
+        assert!(with_initial(&set, &Facts::of(&set), &[], &json!(2)).is_err());
     }
 
     #[test]
