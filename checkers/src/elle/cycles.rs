@@ -106,7 +106,7 @@ fn part<'a>(
     let mut last: HashMap<u32, u32, FastBuild> = HashMap::default();
     for (at, txn) in (0..).zip(component).filter_map(|(at, &node)| Some((at, txns.list.get(node as usize)?)))
     {
-        let before = last.insert(txn.process, if txn.outcome == Outcome::Ok { at } else { NONE });
+        let before = last.insert(txn.session, if txn.outcome == Outcome::Ok { at } else { NONE });
         if let Some(from) = before.filter(|&from| from != NONE) {
             arcs.push(Arc { from, to: at, label: PROCESS, via: NONE });
         }

@@ -147,11 +147,11 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// From each acknowledged transaction to the next of its process.
+    /// From each acknowledged transaction to the next of its session.
     fn process_edges(&mut self) {
         let mut last: HashMap<u32, u32, FastBuild> = HashMap::default();
         for (id, txn) in (0..).zip(&self.txns.list).filter(|(id, _)| self.committed[*id as usize]) {
-            let before = last.insert(txn.process, if txn.outcome == Outcome::Ok { id } else { NONE });
+            let before = last.insert(txn.session, if txn.outcome == Outcome::Ok { id } else { NONE });
             self.edge(before.unwrap_or(NONE), id, PROCESS, NONE);
         }
     }

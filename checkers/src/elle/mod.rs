@@ -26,7 +26,8 @@
 //! *Sound* means that `true` only says that nothing was found. Registers forget: their version order is known in part. Where
 //! nothing is wrong with that part and the table says *exact*, a search over all orders decides.
 //!
-//! Only the models that are called strong-session, strong or strict ask for the order of transactions in a process.
+//! Only the models that are called strong-session, strong or strict ask for the order of transactions in a process. Its
+//! session ends with an operation of unknown outcome: what it does next need not come after that, nor after what was before.
 //!
 //! A valid history takes time and memory linear in its size.
 

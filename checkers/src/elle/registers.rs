@@ -212,10 +212,10 @@ impl<'a> Registers<'a> {
 
     /// Versions follow each other as a process saw or made them.
     fn follow_processes(&mut self) {
-        let process = |touch: &Touch| (touch.key, self.txns.list[touch.txn as usize].process);
+        let session = |touch: &Touch| (touch.key, self.txns.list[touch.txn as usize].session);
         let mut touches = self.touches.clone();
-        touches.sort_by_key(|touch| (process(touch), touch.txn));
-        for pair in touches.windows(2).filter(|pair| process(&pair[0]) == process(&pair[1])) {
+        touches.sort_by_key(|touch| (session(touch), touch.txn));
+        for pair in touches.windows(2).filter(|pair| session(&pair[0]) == session(&pair[1])) {
             let acknowledged = self.txns.list[pair[0].txn as usize].outcome == Outcome::Ok;
             let (from, to) = (pair[0].last, pair[1].first);
             if acknowledged && from != to && from != NONE && to != NONE {

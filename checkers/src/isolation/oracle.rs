@@ -35,8 +35,19 @@ pub(super) fn record(txns: &[TinyTxn]) -> History {
     history
 }
 
+/// The same, where a process that goes on after a transaction of unknown outcome has another name: its session is over.
+pub(super) fn by_session(txns: &[TinyTxn]) -> Vec<TinyTxn> {
+    let session = |at: usize, process: u32| {
+        let crashed = txns[..at].iter().filter(|txn| txn.process == process && txn.kind == Type::Info);
+        1000 * crashed.count() as u32 + process
+    };
+    let all = txns.iter().enumerate();
+    all.map(|(at, txn)| TinyTxn { process: session(at, txn.process), ..txn.clone() }).collect()
+}
+
 /// Whether some of the transactions of unknown outcome and all acknowledged ones have a commit order.
 pub(crate) fn holds(level: IsolationLevel, txns: &[TinyTxn]) -> bool {
+    let txns = &by_session(txns)[..];
     let unknown: Vec<usize> = (0..txns.len()).filter(|&t| txns[t].kind == Type::Info).collect();
     (0..1u32 << unknown.len()).any(|choice| {
         let chosen = |t: usize| unknown.iter().position(|&u| u == t).is_some_and(|at| choice >> at & 1 == 1);

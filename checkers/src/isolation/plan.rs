@@ -171,17 +171,17 @@ impl Drawer<'_, '_> {
         let plan = &mut self.drawn.plan;
         plan.keys = txns.keys.len();
         let mut latest: HashMap<u32, u32, FastBuild> = HashMap::default();
-        let (mut process, mut switches) = (NONE, 0);
+        let (mut session, mut switches) = (NONE, 0);
         for (id, txn) in txns.list.iter().enumerate().filter(|(id, _)| committed[*id]) {
             let node = plan.origin.len() as u32;
             self.node[id] = node;
             plan.origin.push(id as u32);
-            let latest = latest.entry(txn.process).or_insert(NONE);
+            let latest = latest.entry(txn.session).or_insert(NONE);
             plan.before.push(*latest);
             if txn.outcome == Outcome::Ok {
                 *latest = node;
             }
-            switches += usize::from(std::mem::replace(&mut process, txn.process) != txn.process);
+            switches += usize::from(std::mem::replace(&mut session, txn.session) != txn.session);
         }
         plan.interleaved = switches > latest.len();
     }

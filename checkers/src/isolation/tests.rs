@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::oracle::{TinyMop, TinyTxn, holds, record};
+use super::oracle::{TinyMop, TinyTxn, by_session, holds, record};
 use super::*;
 use crate::testing::Random;
 use crate::{Op, Process, Type, Valid};
@@ -30,7 +30,7 @@ fn agrees(txns: &[TinyTxn]) -> [bool; 3] {
         let valid = if expected { Valid::True } else { Valid::False };
         assert_eq!(verdict.valid, valid, "{level:?} {txns:#?} {verdict:#?}");
         for anomaly in &verdict.anomalies {
-            witnessed(level, txns, anomaly);
+            witnessed(level, &by_session(txns), anomaly);
         }
         expected
     })

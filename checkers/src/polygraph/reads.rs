@@ -73,9 +73,9 @@ impl Collector<'_> {
         let (mut sources, mut keys): (Vec<(u32, u32)>, Vec<u32>) = (Vec::new(), Vec::new());
         for (id, txn) in (0u32..).zip(&self.txns.list) {
             let ok = txn.outcome == Outcome::Ok;
-            let session = if self.committed[id as usize] { sessions.of(txn.process) } else { NONE };
-            if !ok && (self.committed[id as usize] || txn.outcome == Outcome::Unknown) {
-                sessions.open.remove(&txn.process);
+            let session = if self.committed[id as usize] { sessions.of(txn.session) } else { NONE };
+            if !ok && self.committed[id as usize] {
+                sessions.open.remove(&txn.session);
             }
             if session == NONE {
                 continue;
@@ -103,8 +103,7 @@ impl Collector<'_> {
     }
 }
 
-/// Numbers sessions, from 1 up. A process is a session; a transaction of unknown outcome ends it, because whatever the
-/// process does next need not come after that transaction took effect.
+/// Numbers sessions, from 1 up. One that failed and still took effect ends its session, as those of unknown outcome do.
 #[derive(Default)]
 struct Sessions {
     open: HashMap<u32, u32>,
@@ -112,8 +111,8 @@ struct Sessions {
 }
 
 impl Sessions {
-    fn of(&mut self, process: u32) -> u32 {
-        *self.open.entry(process).or_insert_with(|| {
+    fn of(&mut self, session: u32) -> u32 {
+        *self.open.entry(session).or_insert_with(|| {
             self.count += 1;
             self.count
         })

@@ -69,8 +69,9 @@ pub(crate) enum Outcome {
 /// A transaction; [`Txns::mops`] gives what it did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Txn {
-    /// The client that ran it.
-    pub(crate) process: u32,
+    /// The session that ran it: a process, up to an operation of unknown outcome, for whatever the process does next need
+    /// not come after that took effect.
+    pub(crate) session: u32,
     /// Index of the invocation.
     pub(crate) invoke: u32,
     /// Index of the completion, or `NONE`.

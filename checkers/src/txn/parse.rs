@@ -1,9 +1,11 @@
 //! From the values of events to transactions, in one pass over their text.
 
+use std::collections::HashMap;
+
 use super::elements::Index;
 use super::{Mop, NONE, Outcome, Shape, Txn, Txns};
 use crate::history::{OpRef, Raw, Scan};
-use crate::intern::Interner;
+use crate::intern::{FastBuild, Interner};
 use crate::registers::{Keying, Kind};
 use crate::{Budget, History, Process, Spent, Type};
 
@@ -21,6 +23,8 @@ pub(super) fn parse<'a>(history: &'a History, shape: Shape, budget: &'a Budget) 
         keyed: keying.keyed(),
         index: Index::default(),
         latest: Vec::new(),
+        open: HashMap::default(),
+        sessions: 0,
         txns: Txns {
             history,
             shape,
@@ -53,6 +57,9 @@ struct Parser<'a> {
     keyed: bool,
     /// For each key the transaction that wrote to it last, and what.
     latest: Vec<(u32, u32)>,
+    /// The sessions that go on, by process, and how many there were.
+    open: HashMap<u32, u32, FastBuild>,
+    sessions: u32,
 }
 
 /// What an operation is.
@@ -71,15 +78,16 @@ impl Parser<'_> {
             Some(Type::Fail) => Outcome::Failed,
             _ => Outcome::Unknown,
         };
+        let Process::Client(process) = invoke.process() else { return Ok(()) };
+        let session = self.session(process, outcome);
         let Some(what) = self.what(invoke, complete) else { return Ok(()) };
         let at = match (what, complete) {
             (What::Txn | What::Single(Kind::Read), Some(complete)) if outcome == Outcome::Ok => complete,
             _ => invoke,
         };
-        let Process::Client(process) = invoke.process() else { return Ok(()) };
         let id = self.txns.list.len() as u32;
         self.txns.list.push(Txn {
-            process,
+            session,
             invoke: invoke.index() as u32,
             end: complete.map_or(NONE, |op| op.index() as u32),
             first: self.txns.mops.len() as u32,
@@ -90,6 +98,18 @@ impl Parser<'_> {
             What::Single(kind) => self.single(id, outcome, kind, at),
         };
         read.ok_or_else(|| self.malformed(what, at))
+    }
+
+    /// The session of an operation that ends so.
+    fn session(&mut self, process: u32, outcome: Outcome) -> u32 {
+        let session = *self.open.entry(process).or_insert_with(|| {
+            self.sessions += 1;
+            self.sessions - 1
+        });
+        if outcome == Outcome::Unknown {
+            self.open.remove(&process);
+        }
+        session
     }
 
     fn what(&self, invoke: OpRef, complete: Option<OpRef>) -> Option<What> {

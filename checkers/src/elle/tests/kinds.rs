@@ -85,6 +85,46 @@ fn a_cycle_in_one_process_has_its_own_name() {
     assert_eq!(weak.valid, Valid::True);
 }
 
+/// A process went on after an operation of unknown outcome, which others than Jepsen do: what came after was of the same
+/// session for Elle's edges and for the isolation levels, so that a valid history was invalid, while the searches began a new one.
+#[test]
+fn an_operation_of_unknown_outcome_ends_its_session() {
+    use crate::{Isolation, IsolationLevel, Polygraph, PolygraphModel};
+    // Real time would order the sessions: no model here asks for it.
+    let of = |write: &str, unread: Value, crash: Option<Value>| {
+        let wrote = json!([[write, 0, 1]]);
+        let events = [(0, Type::Invoke, wrote.clone()), (0, Type::Ok, wrote)];
+        let crashes =
+            crash.into_iter().flat_map(|txn| [(0, Type::Invoke, txn.clone()), (0, Type::Info, txn)]);
+        let read = [(0, Type::Invoke, json!([["r", 0, null]])), (0, Type::Ok, json!([["r", 0, unread]]))];
+        history(&events.into_iter().chain(crashes).chain(read).collect::<Vec<_>>())
+    };
+    let model = Consistency::StrongSessionSerializable;
+    let lists: [Box<dyn Checker>; 1] = [Box::new(Append::new(model))];
+    let registers: [Box<dyn Checker>; 3] = [
+        Box::new(RwRegister::new(model)),
+        Box::new(Isolation::new(IsolationLevel::Causal)),
+        Box::new(Polygraph::new(PolygraphModel::Serializable)),
+    ];
+    for (checkers, write, unread) in [(&lists[..], "append", json!([])), (&registers, "w", json!(null))] {
+        for checker in checkers {
+            let valid = |crash: Option<Value>| checker.check(&of(write, unread.clone(), crash)).valid;
+            assert_eq!(valid(None), Valid::False, "{}", checker.name());
+            assert_eq!(valid(Some(json!([["r", 1, null]]))), Valid::True, "{}", checker.name());
+            assert_eq!(valid(Some(json!([[write, 1, 2]]))), Valid::True, "{}", checker.name());
+        }
+    }
+    // The operation that the next one is in doubt about was read: it is in its session, and nothing comes after it there.
+    let seen: Vec<_> = [json!([["append", 0, 1]]), json!([["append", 1, 1]])]
+        .into_iter()
+        .zip([Type::Ok, Type::Info])
+        .flat_map(|(txn, kind)| [(0, Type::Invoke, txn.clone()), (0, kind, txn)])
+        .chain([(0, Type::Invoke, json!([["r", 0, []]])), (0, Type::Ok, json!([["r", 0, []]]))])
+        .chain([(1, Type::Invoke, json!([["r", 1, [1]]])), (1, Type::Ok, json!([["r", 1, [1]]]))])
+        .collect();
+    assert_eq!(Append::new(model).check(&history(&seen)).valid, Valid::True);
+}
+
 #[test]
 fn an_aborted_append_is_dirty_when_another_builds_upon_it() {
     let (first, second, read) =

@@ -73,8 +73,18 @@ pub(super) fn record(txns: &[TinyTxn], store: Store) -> History {
     events.into_iter().map(|(at, op)| op.at(at as u64)).collect()
 }
 
+/// The same, where a process that goes on after a transaction of unknown outcome has another name: its session is over.
+fn by_session(txns: &[TinyTxn]) -> Vec<TinyTxn> {
+    let crashes = |txn: &TinyTxn| {
+        let before = |other: &&TinyTxn| other.process == txn.process && other.invoke < txn.invoke;
+        txns.iter().filter(before).filter(|other| other.kind == Type::Info).count() as u32
+    };
+    txns.iter().map(|txn| TinyTxn { process: 1000 * crashes(txn) + txn.process, ..txn.clone() }).collect()
+}
+
 /// Whether the history is one of the model; `None` if the oracle does not know the model.
 pub(super) fn holds(model: Consistency, txns: &[TinyTxn], store: Store) -> Option<bool> {
+    let txns = &by_session(txns)[..];
     let unknown: Vec<usize> = (0..txns.len()).filter(|&at| txns[at].kind == Type::Info).collect();
     let chosen = |choice: usize| -> Vec<&TinyTxn> {
         let left_out =
@@ -310,6 +320,7 @@ pub(super) fn permutations(n: usize) -> Vec<Vec<usize>> {
 /// Whether some order of the acknowledged transactions and some of those of unknown outcome explains every read. Serial models
 /// only, but for more transactions than [`holds`] can take.
 pub(super) fn has_serial_order(model: Consistency, txns: &[TinyTxn]) -> bool {
+    let txns = &by_session(txns)[..];
     place(model, txns, 0, &[const { Vec::new() }; KEYS])
 }
 

@@ -110,10 +110,9 @@ fn random(rng: &mut Random) -> Vec<TinyTxn> {
         txn.invoke = (300 + at * 100 - early * 10) * 10 + at;
         txn.complete = (310 + at * 100 + late * 10) * 10 + at;
         for earlier in &txns {
-            let ended = earlier.complete < txn.invoke && earlier.kind != Type::Info;
+            let ended = earlier.complete < txn.invoke;
             let busy = |other: &TinyTxn| other.process == earlier.process && other.complete > txn.invoke;
-            let retired = |other: &TinyTxn| other.process == earlier.process && other.kind == Type::Info;
-            if ended && !txns.iter().any(|other| busy(other) || retired(other)) && rng.below(2) == 0 {
+            if ended && !txns.iter().any(busy) && rng.below(2) == 0 {
                 txn.process = earlier.process;
             }
         }

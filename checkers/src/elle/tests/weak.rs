@@ -89,10 +89,7 @@ fn share_processes(rng: &mut Random, txns: &mut [TinyTxn]) {
     for at in 1..txns.len() {
         let other = rng.below(at);
         let process = txns[other].process;
-        let apart = |txn: &TinyTxn| {
-            (txn.complete < txns[at].invoke && txn.kind != Type::Info)
-                || (txns[at].complete < txn.invoke && txns[at].kind != Type::Info)
-        };
+        let apart = |txn: &TinyTxn| txn.complete < txns[at].invoke || txns[at].complete < txn.invoke;
         if txns[..at].iter().filter(|txn| txn.process == process).all(apart) {
             txns[at].process = process;
         }
