@@ -27,7 +27,7 @@ pub fn with_initial(
     let counter = (any(&["add"]) || (!any(&["write", "cas"]) && counts())) && !facts.reads_lists;
     let writes = |f: &'static str, keyed: bool| Ok(written_first(history, f, keyed, initial));
     if facts.registers && !facts.lists {
-        renamed(history, initial)
+        renamed(history, facts.keyed, initial)
     } else if any(&["get", "put"]) {
         writes("put", true)
     } else if any(&["write", "cas"]) || (any(&["read"]) && !facts.reads_lists && !counter) {
@@ -86,17 +86,18 @@ fn written_first(history: &History, f: &'static str, keyed: bool, initial: &Valu
     like(history, first.chain(history.iter().map(|op| op.to_op())))
 }
 
-fn renamed(history: &History, initial: &Value) -> Result<History, String> {
+fn renamed(history: &History, keyed: bool, initial: &Value) -> Result<History, String> {
     // Who else wrote it, by key, and values that are taken.
     let (mut again, mut taken) = (HashMap::new(), HashSet::new());
     let pairs = history.pairs();
     let failed = |at: usize| history.get(at).kind() == Type::Fail;
+    let fails = |at: usize| failed(at) || pairs.of(at).is_some_and(failed);
     for op in history.iter().filter(|op| op.is_client()) {
-        let counts = op.kind() == Type::Invoke && !pairs.of(op.index()).is_some_and(failed);
-        for (f, key, value) in mops(&mut op.value()) {
+        let (counts, index) = (op.kind() == Type::Invoke && !fails(op.index()), op.index());
+        for (does, key, value) in accesses(&mut op.to_op(), keyed) {
             taken.extend(value.as_str().map(str::to_owned));
-            if f == "w" && value == initial && counts {
-                again.entry(key.to_string()).or_insert(op.index());
+            if does == Does::Write && value == initial && counts {
+                again.entry(key).or_insert(index);
             }
         }
     }
@@ -105,17 +106,17 @@ fn renamed(history: &History, initial: &Value) -> Result<History, String> {
         null.push('\'');
     }
     let rename = |mut op: Op| {
-        let (told, index) = (op.kind == Type::Ok, op.index);
+        let (told, index) = (op.kind == Type::Ok || op.f == "cas" && !fails(op.index), op.index);
         let mut own = HashSet::new();
-        for (f, key, value) in mops(&mut op.value) {
-            match f {
-                "w" => {
-                    own.insert(key.to_string());
+        for (does, key, value) in accesses(&mut op, keyed) {
+            match does {
+                Does::Write => {
+                    own.insert(key);
                 }
                 // What it wrote itself it reads again.
-                "r" if told && (value != initial || own.contains(&key.to_string())) => {}
-                "r" if told => {
-                    if let Some(writer) = again.get(&key.to_string()) {
+                Does::Read if told && (value != initial || own.contains(&key)) => {}
+                Does::Read if told => {
+                    if let Some(writer) = again.get(&key) {
                         return Err(format!(
                             "--initial {initial}: event {index} read {initial} of key {key}, which event {writer} wrote to it, so \
                              that nobody knows which it saw: give every write a value of its own, other than the initial one"
@@ -124,7 +125,7 @@ fn renamed(history: &History, initial: &Value) -> Result<History, String> {
                     *value = Value::Null;
                     continue;
                 }
-                _ => continue,
+                Does::Read => continue,
             }
             if value.is_null() {
                 *value = null.clone().into();
@@ -136,11 +137,44 @@ fn renamed(history: &History, initial: &Value) -> Result<History, String> {
     Ok(like(history, ops.collect::<Result<Vec<Op>, String>>()?.into_iter()))
 }
 
-/// The micro-operations of a transaction: function, key and value.
-fn mops(txn: &mut Value) -> impl Iterator<Item = (&str, &Value, &mut Value)> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Does {
+    Read,
+    Write,
+}
+
+/// What a transaction, or a single operation on a register, reads and writes, in order: of which key, and which value.
+fn accesses(op: &mut Op, keyed: bool) -> Vec<(Does, String, &mut Value)> {
+    let Some(kind) = Kind::of(&op.f) else { return mops(&mut op.value).collect() };
+    let (key, value) = match (&mut op.value, keyed) {
+        (value, false) => (Value::Null.to_string(), value),
+        (Value::Array(pair), true) => match pair.as_mut_slice() {
+            [key, value] => (key.to_string(), value),
+            _ => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    match kind {
+        Kind::Read => vec![(Does::Read, key, value)],
+        Kind::Write => vec![(Does::Write, key, value)],
+        Kind::Cas => match value.as_array_mut().map(Vec::as_mut_slice) {
+            Some([old, new]) => vec![(Does::Read, key.clone(), old), (Does::Write, key, new)],
+            _ => Vec::new(),
+        },
+        // No checker of transactions takes one.
+        Kind::Delete => Vec::new(),
+    }
+}
+
+/// Those of the micro-operations of a transaction.
+fn mops(txn: &mut Value) -> impl Iterator<Item = (Does, String, &mut Value)> {
     let triples = txn.as_array_mut().into_iter().flatten().filter_map(Value::as_array_mut);
     triples.filter_map(|mop| match mop.as_mut_slice() {
-        [f, key, value] => Some((f.as_str()?.trim_start_matches(':'), &*key, value)),
+        [f, key, value] => match f.as_str()?.trim_start_matches(':') {
+            "r" => Some((Does::Read, key.to_string(), value)),
+            "w" => Some((Does::Write, key.to_string(), value)),
+            _ => None,
+        },
         _ => None,
     })
 }
@@ -156,7 +190,7 @@ fn like(history: &History, ops: impl Iterator<Item = Op>) -> History {
 mod tests {
     use super::*;
     use crate::Valid;
-    use crate::registry::fitting;
+    use crate::registry::{find_model, fitting};
 
     fn history(ops: &[(&'static str, Value)]) -> History {
         let events = ops.iter().flat_map(|(f, value)| [Type::Invoke, Type::Ok].map(|kind| (f, value, kind)));
@@ -277,5 +311,36 @@ mod tests {
         let other = judged(&[read.clone(), json!([["w", 2, 7]])], &json!(7));
         let own = judged(&[read, json!([["w", 2, 7], ["r", 2, 7]])], &json!(7));
         assert_eq!([other, own], [Ok(Valid::True), Ok(Valid::True)]);
+    }
+
+    /// Single operations beside transactions kept the initial value, which nobody had written, and a null stayed one that was
+    /// at first.
+    #[test]
+    fn single_operations_beside_transactions_have_the_same_initial_value() {
+        let cases = [
+            (json!([["w", "x", 1]]), ("read", json!(["y", 0])), Some(true)),
+            (json!([["w", "x", 3]]), ("read", json!(["z", null])), Some(false)),
+            (json!([["r", "y", 1]]), ("cas", json!(["y", [0, 1]])), Some(true)),
+            (json!([["r", "x", 0]]), ("cas", json!(["y", [null, 1]])), Some(false)),
+            (json!([["r", "x", 0]]), ("write", json!(["x", 0])), None),
+            (json!([["w", "x", 0]]), ("cas", json!(["x", [0, 1]])), None),
+            (json!([["w", "x", 1]]), ("read", json!(0)), Some(true)),
+            (json!([["r", "x", 0]]), ("cas", json!([0, 1])), Some(true)),
+        ];
+        for (txn, (f, value), expected) in cases {
+            for model in ["ser", "strict"] {
+                // At once, so that order does not matter.
+                let single = Op::new(f).value(value.clone()).process(Process::Client(1));
+                let begin = [Op::new("txn").value(txn.clone()).process(Process::Client(0)), single];
+                let history: History =
+                    begin.clone().into_iter().chain(begin.map(|op| op.kind(Type::Ok))).collect();
+                let facts = Facts::of(&history);
+                let entry = find_model(model).unwrap().checker(&facts).unwrap();
+                let told = with_initial(&history, &facts, &[], &json!(0));
+                let valid = told.ok().map(|told| (entry.build)().check(&told).valid);
+                let expected = expected.map(|valid| if valid { Valid::True } else { Valid::False });
+                assert_eq!(valid, expected, "{model}: {txn} and {f} {value}");
+            }
+        }
     }
 }
