@@ -248,6 +248,8 @@ pub(super) fn fits(checker: &str, facts: &Facts) -> bool {
         checker == "kafka" && facts.logs
     } else if family("append") {
         facts.lists || (facts.transactions() && !facts.registers)
+    } else if checker == "long-fork" {
+        facts.transactions() && !facts.lists
     } else if family("rw-register") || family("txn") {
         (facts.transactions() || facts.single_registers()) && !facts.lists
     } else if checker == "linearizable-registers" {
@@ -258,5 +260,75 @@ pub(super) fn fits(checker: &str, facts: &Facts) -> bool {
         facts.has("contains") || facts.has("remove") || facts.object.as_deref() == Some("set")
     } else {
         !facts.transactions()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::registry::unless_empty;
+    use crate::{History, Op, Process, Type, Valid};
+
+    fn history(ops: &[(&'static str, Value)]) -> History {
+        let told = |f: &'static str, value: &Value, kind| {
+            Op::new(f).value(value.clone()).kind(kind).process(Process::Client(0))
+        };
+        ops.iter().flat_map(|(f, value)| [Type::Invoke, Type::Ok].map(|kind| told(f, value, kind))).collect()
+    }
+
+    /// No history of long forks was taken by the model long-fork, for they are transactions, and no other model than those of
+    /// transactions took any.
+    #[test]
+    fn every_model_takes_a_history_that_its_checkers_are_for_and_decides_it() {
+        let registers = || vec![("write", json!(1)), ("read", json!(1))];
+        let keyed = || vec![("write", json!(["x", 1])), ("read", json!(["x", 1]))];
+        let lists = || vec![("txn", json!([["append", "x", 1]])), ("txn", json!([["r", "x", [1]]]))];
+        let txns =
+            || vec![("txn", json!([["w", "x", 1]])), ("txn", json!([["r", "x", 1], ["r", "y", null]]))];
+        let lock = || vec![("acquire", json!(null)), ("release", json!(null))];
+        let heap = || vec![("insert", json!(1)), ("poll", json!(1))];
+        let mut histories: BTreeMap<&str, Vec<(&'static str, Value)>> = [
+            ("multi-register", txns()),
+            ("kv", vec![("put", json!(["x", "a"])), ("get", json!(["x", "a"]))]),
+            ("mutex", lock()),
+            ("semaphore", lock()),
+            ("queue", vec![("enqueue", json!(1)), ("dequeue", json!(1))]),
+            ("stack", vec![("push", json!(1)), ("pop", json!(1))]),
+            ("priority-queue", heap()),
+            ("max-priority-queue", heap()),
+            ("set", vec![("add", json!(1)), ("read", json!([1]))]),
+            ("counter", vec![("add", json!(1)), ("read", json!(1))]),
+            ("list-append", lists()),
+            ("bank", vec![("read", json!({"a": 1, "b": 2}))]),
+            ("unique-ids", vec![("generate", json!(1))]),
+            (
+                "kafka",
+                vec![("send", json!([["send", 0, [0, 1]]])), ("poll", json!([["poll", {"0": [[0, 1]]}]]))],
+            ),
+            ("watch", vec![("write", json!(1)), ("watch", json!([1]))]),
+            ("total-queue", vec![("enqueue", json!(1)), ("drain", json!([1]))]),
+        ]
+        .into();
+        for model in MODELS {
+            let of_txns = |name: &&str| name.starts_with("append") || name.starts_with("rw-register");
+            let ops = histories.remove(model.name).map(|ops| vec![ops]).unwrap_or_else(|| match model.name {
+                "long-fork" => vec![txns()],
+                "rw-register" => vec![txns(), keyed()],
+                _ if model.checkers.iter().any(|name| of_txns(&name)) => vec![lists(), txns(), keyed()],
+                _ => vec![registers(), keyed()],
+            });
+            for ops in ops {
+                let history = history(&ops);
+                let facts = Facts::of(&history);
+                let entry = model.checker(&facts).unwrap();
+                let verdict = unless_empty((entry.build)().check(&history), &facts);
+                assert_eq!(verdict.valid, Valid::True, "{} of {ops:?}: {}", model.name, verdict.summary);
+            }
+        }
+        assert!(histories.is_empty(), "{histories:?}");
     }
 }
