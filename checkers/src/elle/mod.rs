@@ -131,7 +131,9 @@ impl Checker for Append {
             Ok(txns) => txns,
             Err(reason) => return Verdict::unknown(&self.name, reason),
         };
-        self.judge(&txns, budget).unwrap_or_else(|spent| judge::spent(&self.name, &txns, spent))
+        let verdict =
+            self.judge(&txns, budget).unwrap_or_else(|spent| judge::spent(&self.name, &txns, spent));
+        txns.of_all(verdict)
     }
 }
 
@@ -249,6 +251,9 @@ impl Checker for RwRegister {
         witness::stand_alone(&mut verdict, &txns, budget, |anomaly, history| {
             self.anomalies(anomaly, history, budget).unwrap_or_default()
         });
-        if self.assumptions.open { verdict } else { complete::decide(verdict, self.model, &txns, budget) }
+        if !self.assumptions.open {
+            verdict = complete::decide(verdict, self.model, &txns, budget);
+        }
+        txns.of_all(verdict)
     }
 }

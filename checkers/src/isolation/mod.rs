@@ -233,12 +233,13 @@ impl Checker for Isolation {
             Ok(txns) => txns,
             Err(reason) => return Verdict::unknown(self.name(), reason),
         };
-        self.decide(&txns, budget).unwrap_or_else(|spent| {
+        let verdict = self.decide(&txns, budget).unwrap_or_else(|spent| {
             let reason = format!(
                 "{} transactions were read, and no commit order is known yet: {spent}",
                 txns.list.len()
             );
             Verdict::unknown(self.name(), reason)
-        })
+        });
+        txns.of_all(verdict)
     }
 }

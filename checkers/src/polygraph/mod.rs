@@ -345,6 +345,6 @@ impl Checker for Polygraph {
             Ok(txns) => txns,
             Err(reason) => return Verdict::unknown(self.name(), reason),
         };
-        self.judge(&txns, budget)
+        txns.of_all(self.judge(&txns, budget))
     }
 }

@@ -120,6 +120,55 @@ fn models_of_transactions_take_single_operations_on_registers() {
     }
 }
 
+/// Single operations beside transactions over lists were dropped without a word, and what is left was valid.
+#[test]
+fn what_is_no_transaction_is_told_unless_it_says_nothing() {
+    let append = ("txn", json!([["append", "x", 1]]));
+    let read = ("txn", json!([["r", "x", [1]]]));
+    let write = ("txn", json!([["w", "x", 1]]));
+    let cases = [
+        ("strict", vec![append.clone(), ("read", json!(["x", []]))], Some("event 2 (read [\"x\",[]])")),
+        ("serializable", vec![("read", json!(["x", []])), append.clone()], Some("event 0 (read")),
+        ("append", vec![append.clone(), read.clone()], None),
+        // What carries no value says nothing.
+        ("append", vec![append.clone(), ("sleep", json!(null)), read.clone()], None),
+        (
+            "append",
+            vec![append.clone(), ("add", json!(1)), ("add", json!(2))],
+            Some("2 operations were left out"),
+        ),
+        ("rw-register", vec![write.clone(), ("read", json!(["x", 1]))], None),
+        ("rw-register", vec![write.clone(), ("add", json!(["x", 1]))], Some("event 2 (add")),
+        ("causal", vec![write.clone(), ("add", json!(["x", 1]))], Some("event 2 (add")),
+        ("prefix", vec![write, ("add", json!(["x", 1]))], Some("event 2 (add")),
+    ];
+    for (model, ops, reason) in cases {
+        let both = |(f, value): &(&'static str, Value)| {
+            [Type::Invoke, Type::Ok].map(|kind| Op::new(*f).value(value.clone()).kind(kind))
+        };
+        let verdict = verdict(model, &ops.iter().flat_map(both).collect());
+        match reason {
+            None => assert_eq!(verdict.valid, Valid::True, "{model} {ops:?}: {}", verdict.summary),
+            Some(reason) => {
+                assert_eq!(verdict.valid, Valid::Unknown, "{model} {ops:?}: {}", verdict.summary);
+                assert!(verdict.reason.as_ref().is_some_and(|why| why.contains(reason)), "{verdict:?}");
+            }
+        }
+    }
+    // A read that failed or did not return says nothing, and what is wrong is wrong.
+    let mut crashed: Vec<Op> =
+        vec![Op::new("txn").value(append.1.clone()), Op::new("txn").value(append.1).kind(Type::Ok)];
+    crashed.push(Op::new("read").value(json!(["x", null])));
+    assert_eq!(verdict("append", &crashed.iter().cloned().collect()).valid, Valid::True);
+    let lost = ("txn", json!([["r", "x", []]]));
+    crashed.extend(
+        [Type::Invoke, Type::Ok]
+            .map(|kind| Op::new(lost.0).value(lost.1.clone()).kind(kind).process(Process::Client(1))),
+    );
+    crashed.push(Op::new("add").value(1).process(Process::Client(1)));
+    assert_eq!(verdict("append", &crashed.into_iter().collect()).valid, Valid::False);
+}
+
 /// The same transactions, each of a process of its own.
 fn without_sessions(txns: &[TinyTxn]) -> Vec<TinyTxn> {
     let of = |(process, txn): (u32, &TinyTxn)| TinyTxn { process, ..txn.clone() };

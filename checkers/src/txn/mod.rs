@@ -17,7 +17,7 @@ pub(crate) use reads::{Misread, Replay, Told};
 pub(crate) use teller::Teller;
 
 use crate::intern::Interner;
-use crate::{Budget, History, Lease};
+use crate::{Budget, History, Lease, Valid, Verdict};
 
 /// No transaction, no element, no position.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -127,6 +127,8 @@ pub(crate) struct Txns<'a> {
     pub(crate) values: Interner,
     /// Keys to which one value was written twice, with the two transactions and the value.
     pub(crate) twice: HashMap<u32, (u32, u32, u32)>,
+    /// How many operations are no transactions and say something all the same, and the event of the first.
+    left_out: (usize, usize),
     mops: Vec<Mop>,
     /// The elements of all lists that were read, and where each list starts and the last ends.
     reads: Vec<u32>,
@@ -135,11 +137,32 @@ pub(crate) struct Txns<'a> {
 }
 
 impl<'a> Txns<'a> {
-    /// Reads the transactions of the clients. Operations that are no transactions are left out. A transaction that is not
+    /// Reads the transactions of the clients. Operations that are no transactions are left out: see [`Txns::of_all`]. A transaction that is not
     /// acknowledged has only writes, but a cas has its read: if it took effect, that is what it saw. The error names the
     /// event that is malformed, or says that the budget is spent.
     pub(crate) fn parse(history: &'a History, shape: Shape, budget: &'a Budget) -> Result<Txns<'a>, String> {
         parse::parse(history, shape, budget)
+    }
+
+    /// A verdict as it is, unless it is valid and operations were left out that say something: then unknown.
+    pub(crate) fn of_all(&self, verdict: Verdict) -> Verdict {
+        let (count, first) = self.left_out;
+        if verdict.valid != Valid::True || count == 0 || self.list.is_empty() {
+            return verdict;
+        }
+        let first = self.history.get(first);
+        let what = if self.shape == Shape::Lists { "lists" } else { "registers" };
+        let (were, of) =
+            if count == 1 { ("operation was", "") } else { ("operations were", " the first of them") };
+        let reason = format!(
+            "{count} {were} left out,{of} event {} ({} {}), which is no transaction over {what}; nothing is wrong \
+             with the {} transactions that there are",
+            first.index(),
+            first.f(),
+            first.value(),
+            self.list.len()
+        );
+        Verdict { stats: verdict.stats, ..Verdict::unknown(verdict.checker, reason) }
     }
 
     /// What a transaction did, in order.

@@ -33,6 +33,7 @@ pub(super) fn parse<'a>(history: &'a History, shape: Shape, budget: &'a Budget) 
             keys: Interner::default(),
             values: Interner::default(),
             twice: Default::default(),
+            left_out: (0, 0),
             mops: Vec::new(),
             reads: Vec::new(),
             lists: vec![0],
@@ -80,7 +81,10 @@ impl Parser<'_> {
         };
         let Process::Client(process) = invoke.process() else { return Ok(()) };
         let session = self.session(process, outcome);
-        let Some(what) = self.what(invoke, complete) else { return Ok(()) };
+        let Some(what) = self.what(invoke, complete) else {
+            self.leave_out(invoke, complete, outcome);
+            return Ok(());
+        };
         let at = match (what, complete) {
             (What::Txn | What::Single(Kind::Read), Some(complete)) if outcome == Outcome::Ok => complete,
             _ => invoke,
@@ -110,6 +114,22 @@ impl Parser<'_> {
             self.open.remove(&process);
         }
         session
+    }
+
+    /// What carries no value says nothing, nor does what failed, nor a read that did not return.
+    fn leave_out(&mut self, invoke: OpRef, complete: Option<OpRef>, outcome: Outcome) {
+        let says = match outcome {
+            Outcome::Failed => false,
+            Outcome::Ok => [Some(invoke), complete].into_iter().flatten().any(|op| op.raw() != Raw::Null),
+            Outcome::Unknown => invoke.raw() != Raw::Null && Kind::of(invoke.f()) != Some(Kind::Read),
+        };
+        let (count, first) = &mut self.txns.left_out;
+        if says {
+            if *count == 0 {
+                *first = invoke.index();
+            }
+            *count += 1;
+        }
     }
 
     fn what(&self, invoke: OpRef, complete: Option<OpRef>) -> Option<What> {
