@@ -18,6 +18,9 @@ pub fn fitting(facts: &Facts) -> Result<&'static CheckerEntry, String> {
     })
 }
 
+/// What a look at the next value is called.
+const PEEKS: [&str; 5] = ["peek", "front", "top", "first", "head"];
+
 /// The first of these that there is.
 fn candidates(facts: &Facts) -> &'static [&'static str] {
     let has = |f: &str| facts.has(f);
@@ -57,6 +60,11 @@ fn candidates(facts: &Facts) -> &'static [&'static str] {
         &["linearizable-priority-queue"]
     } else if any(&["contains", "contains_true", "contains_false"]) || (has("add") && has("remove")) {
         &["linearizable-set"]
+    } else if has("insert") && !has("remove") {
+        &["linearizable-priority-queue"]
+    } else if !facts.fs.is_empty() && facts.fs.iter().all(|f| PEEKS.contains(&f.as_str())) {
+        // Where nothing is inserted and nothing removed, all that can be peeked at are alike.
+        &["linearizable-queue"]
     } else if any(&["get", "put"]) {
         &["linearizable-kv"]
     } else if has("generate") {
@@ -176,5 +184,21 @@ mod tests {
         assert_eq!(judged(&[add(json!(1)), add(json!(2)), read(json!([1, 2]))]), ("set-full", Valid::True));
         let sets = asked_and_told(&[add(json!(["k", 2])), read(json!(["k", [2]]))]);
         assert!(fitting(&Facts::of(&sets)).unwrap_err().contains("add, read"));
+    }
+
+    /// A witness may be one peek, and a priority queue may only be filled: for neither was there said to be a checker.
+    #[test]
+    fn a_peek_alone_and_inserts_alone_are_judged() {
+        let peek = |value: Value| ("peek", Value::Null, value);
+        let insert = |value: u32| ("insert", json!(value), json!(value));
+        assert_eq!(judged(&[peek(json!(1))]), ("linearizable-queue", Valid::False));
+        assert_eq!(judged(&[peek(Value::Null)]), ("linearizable-queue", Valid::True));
+        assert_eq!(judged(&[insert(1)]), ("linearizable-priority-queue", Valid::True));
+        assert_eq!(
+            judged(&[insert(2), insert(1), peek(json!(1))]),
+            ("linearizable-priority-queue", Valid::True)
+        );
+        let push = ("push", json!(1), json!(1));
+        assert_eq!(judged(&[push, peek(json!(1))]), ("linearizable-stack", Valid::True));
     }
 }
