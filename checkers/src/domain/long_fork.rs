@@ -9,7 +9,7 @@
 //!
 //! **Algorithm.** A group has no fork exactly if its reads, in the order of how many keys they have, each have all keys of the
 //! one before. So each read is compared with one other, where Jepsen compares all pairs. A key of which two values
-//! were written or read makes the verdict unknown, as in Jepsen.
+//! were written or read makes the verdict unknown, as in Jepsen, and so does a value that nobody wrote.
 
 use serde_json::Value;
 
@@ -95,7 +95,7 @@ fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
     }
     let (reads, groups, forks) = (reads.len(), txns.ends.len(), found.count("long-fork"));
     let summary = format!("{reads} reads of {groups} groups of keys, {forks} long forks");
-    let undecided = txns.twice.or_else(|| (reads == 0).then(|| "no read was acknowledged".to_owned()));
+    let undecided = txns.undecided(reads);
     let verdict = found.verdict(summary, undecided);
     Ok(verdict.stat("reads", reads).stat("groups", groups).stat("writes", txns.writes))
 }
@@ -260,6 +260,20 @@ impl Txns {
         self.twice.get_or_insert_with(why);
     }
 
+    /// Why the verdict is unknown where nothing was found.
+    fn undecided(&self, reads: usize) -> Option<String> {
+        let unwritten = |key: &Key| key.value != NONE && key.writer == NONE && key.failed == NONE;
+        let nowhere = || {
+            let at = self.keys.iter().position(unwritten)? as u32;
+            let (key, value) = (self.ids.value(at), self.values.value(self.keys[at as usize].value));
+            Some(format!(
+                "key {key} has the value {value}, which no transaction of one write is known to have written"
+            ))
+        };
+        let unread = || (reads == 0).then(|| "no read was acknowledged".to_owned());
+        self.twice.clone().or_else(nowhere).or_else(unread)
+    }
+
     /// Puts the row into its group.
     fn read(&mut self, at: u32) {
         self.row_keys.clear();
@@ -328,6 +342,7 @@ mod tests {
 
     use super::super::testing::{Choice, Whole, agree};
     use super::*;
+    use crate::{Op, Valid};
 
     fn naive(ops: &[Whole]) -> BTreeSet<&'static str> {
         let list = |value: &Value| value.as_array().unwrap().clone();
@@ -365,7 +380,11 @@ mod tests {
         }
         let twice =
             |key: &String| writes.iter().filter(|(op, to)| to == key && op.kind != Type::Fail).count() > 1;
-        if kinds.is_empty() && (reads.is_empty() || writes.iter().any(|(_, key)| twice(key))) {
+        let nowhere = reads
+            .iter()
+            .flat_map(|(_, read)| read)
+            .any(|(key, value)| !value.is_null() && writes.iter().all(|(_, to)| to != key));
+        if kinds.is_empty() && (reads.is_empty() || nowhere || writes.iter().any(|(_, key)| twice(key))) {
             kinds.insert("unknown");
         }
         kinds
@@ -386,6 +405,23 @@ mod tests {
         agree(&LongFork::new(), naive, &choices, [2, 100_000, 8]);
     }
 
+    /// A value that nobody had written was valid.
+    #[test]
+    fn a_value_from_nowhere_is_not_valid() {
+        let txn = |value: Value| {
+            [Type::Invoke, Type::Ok].map(|kind| Op::new("txn").value(value.clone()).kind(kind))
+        };
+        let [write, read, other] =
+            [json!([["w", 1, 1]]), json!([["r", 1, 1]]), json!([["r", 2, 1]])].map(txn);
+        let judge = |ops: &[&[Op; 2]]| {
+            let verdict = LongFork::new().check(&ops.iter().flat_map(|op| op.iter().cloned()).collect());
+            (verdict.valid, verdict.reason.unwrap_or_default())
+        };
+        assert_eq!(judge(&[&write, &read]).0, Valid::True);
+        let reason = "key 2 has the value 1, which no transaction of one write is known to have written";
+        assert_eq!(judge(&[&write, &read, &other]), (Valid::Unknown, reason.to_owned()));
+    }
+
     #[test]
     fn groups_may_be_wide() {
         let reads = |missing: usize| -> Value {
@@ -393,7 +429,7 @@ mod tests {
                 .map(|key| json!(["r", key, if key == missing { json!(null) } else { json!(1) }]))
                 .collect()
         };
-        let txn = |value: Value, kind| crate::Op::new("txn").value(value).kind(kind);
+        let txn = |value: Value, kind| Op::new("txn").value(value).kind(kind);
         let ops =
             [70, 99].into_iter().flat_map(|at| [txn(json!([]), Type::Invoke), txn(reads(at), Type::Ok)]);
         let verdict = LongFork::new().check(&ops.collect());
