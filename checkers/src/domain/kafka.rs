@@ -25,6 +25,9 @@
 //!   `int-poll-skip`: the same within one operation;
 //! - `nonmonotonic-send`, `int-nonmonotonic-send`: a process sent two messages, and the later one does not lie after.
 //!
+//! The last two end with an operation of unknown outcome: the process is then a new client. So do polls with one that
+//! failed, for nobody knows what it got and how far the consumer is.
+//!
 //! Only counted, as normal in such systems: `int_send_skip` (another's message lies between two of one operation),
 //! and what concerns the order of polls (`subscribed_polls`) where the process had subscribed, for then it may be
 //! moved to other keys and back. So is `unseen`, acknowledged messages that nobody polled, which for Jepsen are an

@@ -19,6 +19,8 @@ pub(super) struct Mops<'a> {
     at: At<'a>,
     /// Whether a message that was sent is `[offset, value]`: so in completions.
     told: bool,
+    /// Whether there was a poll so far, with messages or without.
+    pub(super) polls: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -47,7 +49,7 @@ const OFFSET: Malformed = Malformed("an offset is an integer, or null where it i
 
 impl<'a> Mops<'a> {
     pub(super) fn of(text: &'a [u8], told: bool) -> Mops<'a> {
-        Mops { scan: Scan::new(text), at: At::Start, told }
+        Mops { scan: Scan::new(text), at: At::Start, told, polls: false }
     }
 
     /// The next message; none at the end.
@@ -99,6 +101,7 @@ impl<'a> Mops<'a> {
         self.eat(b'[', LIST)?;
         let f = self.item(LIST)?.plain_str().ok_or(LIST)?;
         self.at = At::MopEnd;
+        self.polls |= f.ends_with("poll");
         match f.strip_prefix(':').unwrap_or(f) {
             "send" => {
                 self.eat(b',', SEND)?;

@@ -86,9 +86,10 @@ pub(super) struct Ops<'a> {
     pub(super) odd: bool,
     doubts: Vec<Doubt>,
     clients: HashMap<Process, Client, FastBuild>,
-    /// The messages that the operation at hand polled, and what to put back when it is done: it did not succeed.
+    /// The messages that the operation at hand polled, and what to put back when it is done, since it failed: the last
+    /// that was sent to a key.
     row: Vec<(u32, u32)>,
-    undo: Vec<(bool, u32, Option<Last>)>,
+    undo: Vec<(u32, Option<Last>)>,
     held: usize,
     tally_at: usize,
     known: usize,
@@ -119,6 +120,13 @@ impl<'a> Ops<'a> {
             "send" | "poll" | "txn" => self.transaction(call)?,
             "assign" | "subscribe" => self.assigned(call),
             _ => {}
+        }
+        // The session is over: what the process does next need not come after this, nor go on from where it was.
+        if call.kind() == Type::Info
+            && let Some(client) = self.clients.get_mut(&call.invoke.process())
+        {
+            client.polled.clear();
+            client.sent.clear();
         }
         // The logs are many: their bytes are added up when there is more of them.
         if self.known >= self.tally_at {
@@ -186,12 +194,16 @@ impl<'a> Ops<'a> {
             }
             self.mop(call, mop, &mut client);
         }
-        for (sends, key, last) in self.undo.drain(..) {
-            let lasts = if sends { &mut client.sent } else { &mut client.polled };
+        let polls = mops.polls;
+        for (key, last) in self.undo.drain(..) {
             match last {
-                Some(last) => lasts.insert(key, last),
-                None => lasts.remove(&key),
+                Some(last) => client.sent.insert(key, last),
+                None => client.sent.remove(&key),
             };
+        }
+        // What it got may be lost to the consumer, or be polled again: nobody told how far it came.
+        if polls && call.kind() == Type::Fail {
+            client.polled.clear();
         }
         self.clients.insert(process, client);
         if sends {
@@ -245,9 +257,9 @@ impl<'a> Ops<'a> {
         let lasts = if sends { &mut client.sent } else { &mut client.polled };
         let from = lasts.insert(key, to);
         let internal = from.is_some_and(|from| from.by == to.by);
-        // A poll that did not succeed commits no offsets; a send of unknown outcome may have been.
-        if !internal && kind != Type::Ok && !(sends && kind == Type::Info) {
-            self.undo.push((sends, key, from));
+        // A send that failed is none. What follows another outcome than an acknowledgement has no last message.
+        if !internal && sends && kind == Type::Fail {
+            self.undo.push((key, from));
         }
         let Some(from) = from.filter(|_| internal || !sends || kind != Type::Fail) else { return };
         let kind = match (sends, internal) {

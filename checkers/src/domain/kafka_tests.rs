@@ -205,7 +205,12 @@ impl Naive<'_> {
                     }
                 }
             }
-            let counts = earlier.ok() || mop.0 && earlier.kind == Type::Info;
+            let polls = earlier.asked.as_array().into_iter().flatten().any(|mop| mop[0] == "poll");
+            let lost = earlier.kind == Type::Info || !mop.0 && earlier.kind == Type::Fail && polls;
+            if earlier.process == op.process && lost {
+                return None;
+            }
+            let counts = earlier.ok();
             if earlier.process == op.process
                 && counts
                 && !(mop.0 && op.kind == Type::Fail)
@@ -309,6 +314,46 @@ fn a_subscriber_may_be_moved_and_another_may_not() {
         "key 0: poll by process 1 at 0.000 s polled 11 at offset 1 last, then poll by process 1 at 0.000 s 10 at offset 0"
     );
     assert_eq!((subscribed.valid, &subscribed.stats["subscribed_polls"]), (Valid::True, &json!(1)));
+}
+
+/// What was polled of unknown outcome, or by an operation that failed, was skipped: the next poll of the process went on behind
+/// it, and a process that goes on under its name was told to have lost messages.
+#[test]
+fn a_poll_that_did_not_succeed_may_have_got_what_the_next_one_lacks() {
+    let sends = (0..4).map(|at| send(json!(at), 10 + at));
+    let start = sends.map(|(f, asked, told)| (0, f, asked, told)).collect::<Vec<_>>();
+    let verdict = |between: &[(&'static str, Value, Type)], next: Value| {
+        let polls = |pairs: Value| {
+            let (f, asked, told) = poll(pairs);
+            history(&[(1, f, asked, told)]).iter().map(|op| op.to_op()).collect::<Vec<_>>()
+        };
+        let mut ops: Vec<Op> = history(&start).iter().map(|op| op.to_op()).collect();
+        ops.extend(polls(json!([[0, 10], [1, 11]])));
+        for (f, value, kind) in between {
+            let op = Op::new(*f).process(Process::Client(1)).value(value.clone());
+            ops.extend([op.clone(), op.kind(*kind)]);
+        }
+        ops.extend(polls(next));
+        Kafka::new().check(&ops.into_iter().collect::<History>())
+    };
+    let last = || json!([[3, 13]]);
+    let kinds = |verdict: crate::Verdict| -> Vec<String> {
+        verdict
+            .anomalies
+            .into_iter()
+            .map(|anomaly| anomaly.kind)
+            .filter(|kind| kind != "lost-write")
+            .collect()
+    };
+    let asked = json!([["poll"]]);
+    assert_eq!(kinds(verdict(&[], last())), ["poll-skip"]);
+    for kind in [Type::Info, Type::Fail] {
+        assert_eq!(kinds(verdict(&[("poll", asked.clone(), kind)], last())), [""; 0]);
+        assert_eq!(kinds(verdict(&[("poll", asked.clone(), kind)], json!([[0, 10]]))), [""; 0]);
+    }
+    let sent = json!([["send", 0, 99]]);
+    assert_eq!(kinds(verdict(&[("send", sent.clone(), Type::Fail)], last())), ["poll-skip"]);
+    assert_eq!(kinds(verdict(&[("send", sent, Type::Info)], last())), [""; 0], "a new client");
 }
 
 /// The verdict on a message that is sent to each of these keys, and a poll that has them under these names.

@@ -4,7 +4,8 @@
 //! the list of the changes that the process saw since its last watch: each is the value, or `[revision, value]` with
 //! a revision that grows. Jepsen's `{"revision": r, "log": [value, …]}` is read as its log. A write may return
 //! `[revision, value]` too. A process is a *watcher*: its log is what its acknowledged watches returned, one after
-//! the other, from the first change on. Other functions are left out.
+//! the other, from the first change on. Other functions are left out. An operation of unknown outcome is the last of a
+//! watcher: a process that goes on is another one, and may begin with any change, for nobody knows what it got meanwhile.
 //!
 //! Values may be pairs that begin with an integer. Where such are written, a change `[n, x]` is the value `[n, x]`,
 //! unless only `x` was written. The verdict is unknown if both were.
@@ -22,7 +23,7 @@
 //!
 //! etcd calls these promises *ordered*, *unique* and *reliable*. `lost-event` and `reordered-events` rest on real
 //! time and are looked for where there is one and the logs agree. The verdict is unknown where a watcher lacks the
-//! last changes that others saw or that were acknowledged, unless its last watch is of unknown outcome: then it is
+//! last changes that others saw or that were acknowledged, unless its last operation is of unknown outcome: then it is
 //! gone. So let all catch up at the end, as Jepsen's `final-watch` does. A value that was written twice makes it
 //! unknown, too.
 //!
@@ -135,7 +136,7 @@ struct Judge<'a> {
     revisions: Interner,
     values: Vec<(u32, u32)>,
     start: Option<Link>,
-    /// The watchers whose last watch is of unknown outcome, and the last change of each.
+    /// The watchers whose last operation is of unknown outcome, and the last change of each.
     gone: Vec<bool>,
     ends: Vec<u32>,
     seen: usize,
@@ -165,7 +166,8 @@ impl<'a> Judge<'a> {
                 shown.extend(ids.iter().filter_map(|&id| watches.written(id)));
             }
             shown.retain(|by| *by != NONE);
-            (sentence, shown)
+            let crashes: Vec<u32> = shown.iter().filter_map(|&by| watches.crash(calls, by)).collect();
+            (sentence, [shown, crashes].concat())
         });
     }
 
@@ -218,8 +220,9 @@ impl<'a> Judge<'a> {
     fn watcher(&mut self, number: u32, ops: &[(u32, u32)]) -> Result<(), Stop> {
         let calls = self.found.calls();
         let mut last: Option<Seen> = None;
-        // After what cannot be, or may be two changes, it is not known what is next.
-        let (mut chained, mut end) = (true, NONE);
+        // After what cannot be, or may be two changes, it is not known what is next; nor where a process resumes.
+        let resumed = self.watches.resumed[ops[0].0 as usize] != NONE;
+        let (mut chained, mut end) = (!resumed, NONE);
         for &(_, by) in ops {
             calls.budget.ask()?;
             let completion = calls.call(by).told().map(|(_, event)| event);

@@ -56,7 +56,12 @@ pub(super) struct Watches {
     pub(super) ids: Interner,
     pub(super) events: Vec<Event>,
     watchers: HashMap<Process, u32, FastBuild>,
-    /// The watcher, and its watch: by its invocation, acknowledged or of unknown outcome.
+    /// By watcher: the operation of unknown outcome after which its process went on, or `NONE`.
+    pub(super) resumed: Vec<u32>,
+    /// The last operation of unknown outcome of each process.
+    crashed: HashMap<Process, u32, FastBuild>,
+    /// The watcher, and its watch: by its invocation, acknowledged or of unknown outcome. Any operation of unknown outcome
+    /// is the last of a watcher.
     pub(super) ops: Vec<(u32, u32)>,
     /// Revisions that writes returned: the revision, the value, the write.
     pub(super) revisions: Vec<(i64, u32, u32)>,
@@ -68,14 +73,22 @@ pub(super) struct Watches {
 
 impl<'a> Pass<'a> for Watches {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        match call.f() {
-            "write" => self.write(call),
-            f if watches(f) && call.kind() != Type::Fail => {
-                let next = self.watchers.len() as u32;
-                let watcher = *self.watchers.entry(call.invoke.process()).or_insert(next);
+        let process = call.invoke.process();
+        if call.f() == "write" {
+            self.write(call);
+        } else if watches(call.f()) && call.kind() != Type::Fail {
+            let resumed = &mut self.resumed;
+            let watcher = *self.watchers.entry(process).or_insert_with(|| {
+                resumed.push(self.crashed.get(&process).copied().unwrap_or(NONE));
+                resumed.len() as u32 - 1
+            });
+            self.ops.push((watcher, call.at()));
+        }
+        if call.kind() == Type::Info {
+            self.crashed.insert(process, call.at());
+            if let Some(watcher) = self.watchers.remove(&process).filter(|_| !watches(call.f())) {
                 self.ops.push((watcher, call.at()));
             }
-            _ => {}
         }
         Ok(())
     }
@@ -83,7 +96,8 @@ impl<'a> Pass<'a> for Watches {
     fn bytes(&self) -> usize {
         self.ids.memory_bytes()
             + self.events.capacity() * size_of::<Event>()
-            + self.watchers.capacity() * size_of::<(Process, u32)>()
+            + (self.watchers.capacity() + self.crashed.capacity()) * size_of::<(Process, u32)>()
+            + self.resumed.capacity() * size_of::<u32>()
             + self.ops.capacity() * size_of::<(u32, u32)>()
             + self.revisions.capacity() * size_of::<(i64, u32, u32)>()
     }
@@ -149,10 +163,19 @@ impl Watches {
         [event.write, event.failed].into_iter().find(|&by| by != NONE)
     }
 
-    /// The first watch of the process of this one that has a change to a value.
+    /// The last operation of unknown outcome of the process of this one after which it watched again, if that was before.
+    pub(super) fn crash(&self, calls: &Calls<'_>, by: u32) -> Option<u32> {
+        let process = |at: u32| calls.call(at).invoke.process();
+        let before = self.resumed.iter().copied().filter(|&at| at != NONE && at < by);
+        before.filter(|&at| process(at) == process(by)).max()
+    }
+
+    /// The first watch of the watcher of this one that has a change to a value.
     pub(super) fn first(&mut self, calls: &Calls<'_>, watch: u32, id: u32) -> u32 {
         let process = calls.call(watch).invoke.process();
-        let mut mine = calls.iter().filter(|call| call.invoke.process() == process && watches(call.f()));
+        let crash = self.crash(calls, watch);
+        let alike = |call: &Call<'_>| call.invoke.process() == process && watches(call.f());
+        let mut mine = calls.iter().filter(|call| alike(call) && Some(call.at()) > crash);
         let mut has = |call: &Call<'_>| {
             let told = call.told().map(|(_, event)| event);
             let is = |change| self.parts(change).is_ok_and(|(_, value)| value == id);

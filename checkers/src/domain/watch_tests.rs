@@ -162,7 +162,8 @@ fn naive(ops: &[Whole]) -> BTreeSet<&'static str> {
     }
     if kinds.is_empty() {
         let alive = |process: Process| {
-            let mine = ops.iter().filter(|op| op.process == process && is_watch(op) && op.kind != Type::Fail);
+            let counts = |op: &&Whole| is_watch(op) && op.kind != Type::Fail || op.kind == Type::Info;
+            let mine = ops.iter().filter(|op| op.process == process).filter(counts);
             mine.max_by_key(|op| op.invoke).is_some_and(Whole::ok)
         };
         let behind = |(process, log): &(Process, Vec<Change>)| log.len() < longest.len() && alive(*process);
@@ -253,6 +254,40 @@ fn a_pair_that_was_written_is_seen_as_it_was_written() {
         both.reason.unwrap(),
         "the change [7,\"a\"] may be that value, or \"a\" at revision 7: both were written"
     );
+}
+
+/// A process that went on after a watch of unknown outcome was one watcher: what that watch had got, and nobody recorded, was
+/// missing, so that it diverged from those who saw all; and one that began anew saw all twice.
+#[test]
+fn a_process_that_goes_on_after_an_unknown_outcome_is_another_watcher() {
+    let op = |process: u32, f: &'static str, kind: Type, value: Value| {
+        let op = Op::new(f).process(Process::Client(process)).value(value);
+        [op.clone(), op.kind(kind)]
+    };
+    let watch = |process, seen: Value| op(process, "watch", Type::Ok, seen);
+    let judged = |crash: Option<[Op; 2]>, then: Value| {
+        let writes = [1, 2, 3].map(|value| op(0, "write", Type::Ok, json!(value)));
+        let ops = writes.into_iter().chain([watch(1, json!([1]))]).chain(crash);
+        let ops = ops.chain([watch(1, then), watch(2, json!([1, 2, 3]))]);
+        Watch::new().check(&ops.flatten().collect::<History>())
+    };
+    let kinds = |verdict: &crate::Verdict| {
+        verdict.anomalies.iter().map(|anomaly| anomaly.kind.clone()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(kinds(&judged(None, json!([3]))), "divergence");
+    let info = |f: &'static str| Some(op(1, f, Type::Info, json!(null)));
+    for f in ["watch", "compact"] {
+        for then in [json!([2, 3]), json!([3]), json!([1, 2, 3])] {
+            let verdict = judged(info(f), then);
+            assert_eq!((verdict.valid, &verdict.stats["watchers"]), (Valid::True, &json!(3)), "{verdict:?}");
+        }
+        assert_eq!(judged(info(f), json!([])).valid, Valid::Unknown, "it lacks what others saw");
+        let wrong = judged(info(f), json!([1, 3]));
+        assert_eq!(kinds(&wrong), "divergence");
+        let twice = judged(info(f), json!([2, 3, 3]));
+        assert_eq!(kinds(&twice), "duplicate");
+        assert_eq!(twice.anomalies[0].witness.len(), 2);
+    }
 }
 
 #[test]
