@@ -7,8 +7,8 @@ use super::{CheckerEntry, Facts, all};
 /// # Errors
 /// If none does: says which operations it has and how to name a checker.
 pub fn fitting(facts: &Facts) -> Result<&'static CheckerEntry, String> {
-    let known = |names: &[&str]| names.iter().find_map(|name| all().find(|entry| entry.name == *name));
-    known(candidates(facts)).ok_or_else(|| {
+    let known = |name: &str| all().find(|entry| entry.name == name);
+    name_of_fitting(facts).and_then(known).ok_or_else(|| {
         let fs: Vec<&str> = facts.fs.iter().map(String::as_str).collect();
         format!(
             "no checker is known to fit the operations {}: name one with -c (see squall list checkers), or a model with \
@@ -21,66 +21,64 @@ pub fn fitting(facts: &Facts) -> Result<&'static CheckerEntry, String> {
 /// What a look at the next value is called.
 const PEEKS: [&str; 5] = ["peek", "front", "top", "first", "head"];
 
-/// The first of these that there is.
-fn candidates(facts: &Facts) -> &'static [&'static str] {
+fn name_of_fitting(facts: &Facts) -> Option<&'static str> {
     let has = |f: &str| facts.has(f);
     let any = |fs: &[&str]| fs.iter().any(|f| has(f));
     match facts.object.as_deref() {
-        Some("queue") => return &["linearizable-queue"],
-        Some("stack") => return &["linearizable-stack"],
+        Some("queue") => return Some("linearizable-queue"),
+        Some("stack") => return Some("linearizable-stack"),
         // fastlin polls the largest.
-        Some("priorityqueue") => return &["linearizable-max-priority-queue"],
-        Some("set") => return &["linearizable-set"],
+        Some("priorityqueue") => return Some("linearizable-max-priority-queue"),
+        Some("set") => return Some("linearizable-set"),
         _ => {}
     }
-    if facts.logs {
-        &["kafka"]
+    Some(if facts.logs {
+        "kafka"
     } else if any(&["watch", "final-watch", "final_watch"]) {
-        &["watch"]
+        "watch"
     } else if has("transfer") || (facts.reads_maps && facts.fs.len() == 1) {
-        &["bank"]
+        "bank"
     } else if facts.registers && !facts.lists {
         // The strongest that can be told without times is serializability.
-        if facts.real_time {
-            &["rw-register", "txn-serializable"]
-        } else {
-            &["txn-serializable", "txn-causal"]
-        }
+        if facts.real_time { "rw-register" } else { "txn-serializable" }
     } else if facts.transactions() {
-        if facts.real_time { &["append"] } else { &["append-strong-session-serializable"] }
+        if facts.real_time { "append" } else { "append-strong-session-serializable" }
     } else if any(&["acquire", "release"]) {
-        &["linearizable-mutex"]
+        "linearizable-mutex"
     } else if has("drain") {
-        &["total-queue"]
+        "total-queue"
     } else if any(&["enqueue", "dequeue", "enq", "deq"]) {
-        &["linearizable-queue"]
+        "linearizable-queue"
     } else if any(&["push", "pop"]) {
-        &["linearizable-stack"]
+        "linearizable-stack"
     } else if has("poll") {
-        &["linearizable-priority-queue"]
+        "linearizable-priority-queue"
     } else if any(&["contains", "contains_true", "contains_false"]) || (has("add") && has("remove")) {
-        &["linearizable-set"]
+        "linearizable-set"
     } else if has("insert") && !has("remove") {
-        &["linearizable-priority-queue"]
+        "linearizable-priority-queue"
     } else if !facts.fs.is_empty() && facts.fs.iter().all(|f| PEEKS.contains(&f.as_str())) {
         // Where nothing is inserted and nothing removed, all that can be peeked at are alike.
-        &["linearizable-queue"]
+        "linearizable-queue"
     } else if any(&["get", "put"]) {
-        &["linearizable-kv"]
+        "linearizable-kv"
     } else if has("generate") {
-        &["unique-ids"]
+        "unique-ids"
     } else if has("add") && facts.reads_lists {
         // No checker of sets minds keys.
-        if facts.keyed { &[] } else { &["set-full", "set"] }
+        if facts.keyed {
+            return None;
+        }
+        "set-full"
     } else if has("add") {
-        &["linearizable-counter"]
+        "linearizable-counter"
     } else if facts.maps && facts.asks_maps && !has("cas") {
-        &["linearizable-multi-register"]
+        "linearizable-multi-register"
     } else if any(&["read", "write", "cas"]) {
-        if facts.keyed { &["linearizable-registers"] } else { &["linearizable-register"] }
+        if facts.keyed { "linearizable-registers" } else { "linearizable-register" }
     } else {
-        &[]
-    }
+        return None;
+    })
 }
 
 /// The checker that a history gets in place of the named one, where that is of one object and the values name several.
