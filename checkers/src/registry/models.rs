@@ -228,11 +228,6 @@ impl ModelEntry {
             )
         })
     }
-
-    /// Whether some checker decides it.
-    pub fn is_decided(&self) -> bool {
-        self.checkers.iter().any(|name| all().any(|entry| entry.name == *name))
-    }
 }
 
 /// Whether a checker of that name takes the operations of a history: those of transactions want the right kind of object.

@@ -19,9 +19,7 @@ pub(super) fn list(squall: &Squall, what: Listed, json: bool) -> Result<Exit> {
         }
         Listed::Nemeses => squall.nemeses.iter().map(|n| (n.name.to_owned(), n.about.to_owned())).collect(),
         Listed::Checkers => squall.checkers.iter().map(|c| (c.name.to_owned(), c.about.to_owned())).collect(),
-        Listed::Models => {
-            MODELS.iter().filter(|model| model.is_decided()).map(|m| (m.name.to_owned(), about(m))).collect()
-        }
+        Listed::Models => MODELS.iter().map(|m| (m.name.to_owned(), about(m))).collect(),
         Listed::Bugs => BUGS.iter().map(|bug| (bug.name.to_owned(), bug.breaks.to_owned())).collect(),
     };
     if json {
