@@ -3,7 +3,7 @@
 use super::cycles::Cycle;
 use super::deps::{PROCESS, REALTIME, RW, RWI, WR, WW};
 use super::fault::Fault;
-use super::lists::Orders;
+use super::lists::{External, Orders};
 use super::registers::Registers;
 use crate::graph::Arc;
 use crate::txn::{NONE, Txns};
@@ -138,7 +138,7 @@ impl Teller<'_> {
                     self.name(txn),
                     self.wrote()
                 );
-                self.anomaly("lost-update", key, sentence, &[txn, other])
+                self.anomaly("lost-update", key, sentence, &self.lost_update(key, txn, other))
             }
             Fault::Lost { element, reader } => {
                 let writer = self.writer(element);
@@ -175,6 +175,28 @@ impl Teller<'_> {
     }
 
     /// The anomaly that a cycle is.
+    /// Those who show that an update was lost: of lists also who tells the order, unless both read one version.
+    fn lost_update(&self, key: u32, txn: u32, other: u32) -> Vec<u32> {
+        let mut shown = vec![txn, other];
+        if let Known::Lists(orders) = self.known {
+            let placed = self.txns.written(txn, key).any(|element| orders.position[element as usize] != NONE);
+            let same =
+                |read: &External| orders.reads_of(other, key).any(|overwritten| overwritten.len == read.len);
+            if placed && !orders.reads_of(txn, key).any(same) {
+                shown.push(orders.keys[key as usize].reader);
+            }
+        }
+        self.committed(shown)
+    }
+
+    /// These, and whose reads show that those of unknown outcome committed.
+    fn committed(&self, mut txns: Vec<u32>) -> Vec<u32> {
+        txns.retain(|&txn| txn != NONE);
+        txns.sort_unstable();
+        txns.dedup();
+        if matches!(self.known, Known::Lists(_)) { self.txns.with_readers(&txns) } else { txns }
+    }
+
     pub(super) fn cycle(&self, cycle: &Cycle) -> Anomaly {
         let mut txns: Vec<u32> = cycle.arcs.iter().map(|arc| arc.from).collect();
         if let Known::Lists(orders) = self.known {
@@ -190,7 +212,7 @@ impl Teller<'_> {
         };
         let sentence = format!("{}: {told}{more}; so each comes before itself", cycle.name);
         let via = cycle.arcs.iter().map(|arc| arc.via).find(|&via| via != NONE).unwrap_or(NONE);
-        let mut anomaly = self.anomaly(&cycle.name, via, sentence, &txns);
+        let mut anomaly = self.anomaly(&cycle.name, via, sentence, &self.committed(txns));
         anomaly.steps = steps;
         for arc in &cycle.arcs {
             let kind = match arc.label {

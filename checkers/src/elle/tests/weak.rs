@@ -192,6 +192,46 @@ fn larger_histories_agree() {
     compare(&models, 25, 10_000, 5, false);
 }
 
+/// A lost update was told as its two transactions, of which one had only appended: nobody in it told that its element came
+/// before the other's, so that the witness was valid by itself. So it was where only others showed that one committed.
+#[test]
+fn witnesses_of_lists_fail_by_themselves() {
+    let history = one_by_one(&[
+        serde_json::json!([["append", 0, 1]]),
+        serde_json::json!([["r", 0, []], ["append", 0, 2]]),
+        serde_json::json!([["append", 0, 3], ["r", 0, [1, 2, 3]]]),
+    ]);
+    let verdict = Append::new(Consistency::SnapshotIsolation).check(&history);
+    assert_eq!(
+        (&*verdict.anomalies[0].kind, &verdict.anomalies[0].witness[..]),
+        ("lost-update", &[1, 3, 5][..])
+    );
+    let mut rng = Random(34);
+    let mut alone: BTreeMap<String, usize> = BTreeMap::new();
+    let mut wrong: BTreeMap<String, usize> = BTreeMap::new();
+    for round in 0..6_000 {
+        let txns = if round % 2 == 0 { random(&mut rng, 5) } else { random_updates(&mut rng, 5) };
+        let history = oracle::record(&txns, Store::Lists);
+        for model in [
+            Consistency::SnapshotIsolation,
+            Consistency::ParallelSnapshotIsolation,
+            Consistency::StrictSerializable,
+        ] {
+            let checker = Append::new(model);
+            for anomaly in checker.check(&history).anomalies {
+                let valid = checker.check(&history.witness(&anomaly.witness)).valid;
+                if valid != Valid::False {
+                    println!("{model} {anomaly:#?} {txns:#?}");
+                    *wrong.entry(anomaly.kind.clone()).or_default() += 1;
+                }
+                *alone.entry(anomaly.kind).or_default() += 1;
+            }
+        }
+    }
+    println!("judged alone: {alone:?} {wrong:?}");
+    assert!(wrong.is_empty() && alone["lost-update"] > 100 && alone.len() > 10, "{wrong:?} {alone:?}");
+}
+
 #[test]
 fn each_checker_fails_when_its_model_is_broken() {
     let mut rng = Random(26);
