@@ -323,6 +323,13 @@ impl<'a> Orders<'a> {
         lost
     }
 
+    /// A key to which several transactions made appends that nobody read, if there is any: their order is open.
+    pub(super) fn open_key(&self) -> Option<u32> {
+        let mut keys = self.unread.chunk_by(|a, b| a.key == b.key);
+        let open = keys.find(|unread| unread.iter().any(|other| other.txn != unread[0].txn));
+        open.map(|unread| unread[0].key)
+    }
+
     /// The external reads of `key` by `txn`: one, unless they disagree.
     pub(super) fn reads_of(&self, txn: u32, key: u32) -> impl Iterator<Item = &External> {
         let first = self.external.partition_point(|external| external.txn < txn);

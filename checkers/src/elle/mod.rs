@@ -23,7 +23,8 @@
 //! | read-committed, read-uncommitted, strong-session-, strong- | the same | sound |
 //! | the others | sound: as the strongest weaker model above | sound |
 //!
-//! *Sound* means that `true` only says that nothing was found. Registers forget: their version order is known in part. Where
+//! *Sound* means that `true` only says that nothing was found. Where that is for want of reads of lists, the verdict's
+//! number `not complete` says so, and of which key. Registers forget: their version order is known in part. Where
 //! nothing is wrong with that part and the table says *exact*, a search over all orders decides.
 //!
 //! Only the models that are called strong-session, strong or strict ask for the order of transactions in a process. Its
@@ -52,7 +53,7 @@ pub(crate) use entries::CHECKERS;
 
 use crate::checker::without_real_time;
 use crate::txn::{Shape, Txns};
-use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
+use crate::{Anomaly, Budget, Checker, History, Spent, Valid, Verdict};
 use judge::Judge;
 use lists::Orders;
 use registers::{Assumptions, Registers};
@@ -113,7 +114,22 @@ impl Append {
         let found = cycles::search(&deps, txns, &lost, self.work_cap, budget)?;
         let judge =
             Judge { name: &self.name, model: self.model, txns, known: explain::Known::Lists(&orders) };
-        Ok(judge.verdict(&orders.faults, &found, deps.graph.edges()))
+        let verdict = judge.verdict(&orders.faults, &found, deps.graph.edges());
+        // The serial models are exact all the same: see the table above.
+        let open = orders
+            .open_key()
+            .filter(|_| verdict.valid == Valid::True && !self.model.implies(Consistency::RepeatableRead));
+        Ok(match open {
+            Some(key) => verdict.stat(
+                "not complete",
+                format!(
+                    "nobody read what several transactions appended to key {}, so that their order is not known: nothing \
+                     was found that is wrong in all of them",
+                    txns.keys.value(key)
+                ),
+            ),
+            None => verdict,
+        })
     }
 }
 

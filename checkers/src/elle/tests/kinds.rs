@@ -125,6 +125,28 @@ fn an_operation_of_unknown_outcome_ends_its_session() {
     assert_eq!(Append::new(model).check(&history(&seen)).valid, Valid::True);
 }
 
+/// No execution of snapshot isolation explains these, whatever the order of the two appends that nobody read, and yet nothing is
+/// found: the verdict was valid without a word that this is not the whole truth.
+#[test]
+fn a_verdict_that_is_not_complete_says_so() {
+    let txns = [
+        json!([["append", "a", 1], ["r", "b", []], ["append", "b", 2]]),
+        json!([["r", "a", [1]], ["append", "a", 3]]),
+        json!([["append", "b", 4], ["r", "a", []]]),
+    ];
+    let says = |model, txns: &[Value]| {
+        let verdict = Append::new(model).check(&at_once(txns));
+        assert_eq!(verdict.valid, Valid::True, "{verdict:#?}");
+        verdict.stats.get("not complete").map(|told| told.as_str().unwrap().to_owned())
+    };
+    let told = says(Consistency::SnapshotIsolation, &txns).unwrap();
+    assert!(told.starts_with("nobody read what several transactions appended to key \"b\""), "{told}");
+    assert!(says(Consistency::ParallelSnapshotIsolation, &txns).is_some());
+    assert_eq!(says(Consistency::SnapshotIsolation, &txns[..2]), None, "one unread append for each key");
+    let blind = [json!([["append", "a", 1]]), json!([["append", "a", 2]])];
+    assert_eq!(says(Consistency::Serializable, &blind), None, "exact");
+}
+
 #[test]
 fn an_aborted_append_is_dirty_when_another_builds_upon_it() {
     let (first, second, read) =
