@@ -91,14 +91,7 @@ impl Judge<'_> {
             let summary = format!("not {model}{weaker}: {}", first.sentence);
             return Verdict::invalid(self.name, summary, against);
         }
-        if let Some((key, &(first, second, value))) = txns.twice.iter().min() {
-            let reason = format!(
-                "events {} and {} both write {} to key {}; write each value to a key once",
-                txns.list[first as usize].invoke,
-                txns.list[second as usize].invoke,
-                txns.values.value(value),
-                txns.keys.value(*key)
-            );
+        if let Some(reason) = txns.written_twice() {
             return Verdict::unknown(self.name, reason);
         }
         let mut single = Phenomena::default();

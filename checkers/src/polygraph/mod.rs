@@ -276,14 +276,7 @@ impl Polygraph {
 
     /// There is an order, unless a value that was written twice hides that there is none.
     fn holds(&self, txns: &Txns, problem: &Problem) -> Verdict {
-        if let Some((key, &(first, second, value))) = txns.twice.iter().min() {
-            let reason = format!(
-                "events {} and {} both write {} to key {}; write each value to a key once",
-                txns.list[first as usize].invoke,
-                txns.list[second as usize].invoke,
-                txns.values.value(value),
-                txns.keys.value(*key)
-            );
+        if let Some(reason) = txns.written_twice() {
             return Verdict::unknown(self.name(), reason);
         }
         let size = format!("{} transactions on {} keys", problem.len() - 1, txns.keys.len());

@@ -260,6 +260,18 @@ impl<'a> Txns<'a> {
         scratch.chunk_by(|a, b| a.key() == b.key())
     }
 
+    /// Which value was written to a key twice, if any was: whose it is that is read nobody knows.
+    pub(crate) fn written_twice(&self) -> Option<String> {
+        let (key, &(first, second, value)) = self.twice.iter().min()?;
+        Some(format!(
+            "events {} and {} both write {} to key {}; write each value to a key once",
+            self.list[first as usize].invoke,
+            self.list[second as usize].invoke,
+            self.values.value(value),
+            self.keys.value(*key)
+        ))
+    }
+
     /// The elements that `txn` wrote to `key`, in order.
     pub(crate) fn written(&self, txn: u32, key: u32) -> impl Iterator<Item = u32> + '_ {
         self.mops(txn).iter().filter_map(move |mop| match *mop {
