@@ -308,7 +308,7 @@ mod tests {
             let ops = histories.remove(model.name).map(|ops| vec![ops]).unwrap_or_else(|| match model.name {
                 "long-fork" => vec![txns()],
                 "rw-register" => vec![txns(), keyed()],
-                _ if model.checkers.iter().any(|name| of_txns(name)) => vec![lists(), txns(), keyed()],
+                _ if model.checkers.iter().any(of_txns) => vec![lists(), txns(), keyed()],
                 _ => vec![registers(), keyed()],
             });
             for ops in ops {
