@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use squall_checkers::history::faults;
 use squall_checkers::{FaultEvent, Phase};
 use squall_nemeses::{journal, registry};
 
@@ -62,10 +63,7 @@ fn measured(nemesis: &str) -> Result<String, String> {
     }
     let events = events(folder.path()).ok_or("no journal")?;
     let injected: Vec<&FaultEvent> = events.iter().filter(|event| event.phase == Phase::Injected).collect();
-    let bit = injected
-        .iter()
-        .filter(|event| confirmed(event) || healed(&events, event).is_some_and(confirmed))
-        .count();
+    let bit = faults(&events, 0).iter().filter(|fault| fault.confirmed).count();
     if bit == 0 {
         return Err(format!("none of {} bit", injected.len()));
     }
@@ -79,14 +77,6 @@ fn measured(nemesis: &str) -> Result<String, String> {
 fn events(results: &Path) -> Option<Vec<FaultEvent>> {
     let runs = fs::read_dir(results).ok()?.filter_map(|entry| Some(entry.ok()?.path().join("faults.jsonl")));
     runs.filter(|path| path.is_file()).find_map(|path| journal::read(&path).ok())
-}
-
-fn confirmed(event: &FaultEvent) -> bool {
-    event.receipt.as_ref().is_some_and(|receipt| receipt.confirmed)
-}
-
-fn healed<'a>(events: &'a [FaultEvent], fault: &FaultEvent) -> Option<&'a FaultEvent> {
-    events.iter().find(|event| event.id == fault.id && event.phase == Phase::Healed)
 }
 
 fn median(mut ns: Vec<u64>) -> String {

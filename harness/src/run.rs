@@ -96,10 +96,8 @@ pub(crate) async fn run(mut plan: Plan, run: &Run, stop: watch::Receiver<bool>) 
     cluster.close().await;
     display.finish();
     let recorded = recorder.finish()?;
-    if let Err(error) = recorded.on_disk {
-        eprintln!("warning  {error:#}");
-    }
-    let broken = ended.err();
+    // A verdict on what nobody can look at again is worth little.
+    let broken = ended.err().or(recorded.on_disk.err());
     let Stage { faults, notes, lacking } = stage;
     Ok(Ran { history: recorded.history, faults, notes, lacking, broken })
 }

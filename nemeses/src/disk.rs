@@ -98,7 +98,7 @@ impl Nemesis for Disk {
         let confirmed = receipt.measured.values().any(bit);
         let again =
             if started.is_empty() { String::new() } else { format!("; {} started again", started.join(",")) };
-        Ok(Receipt { confirmed, evidence: receipt.evidence + &again, measured: receipt.measured })
+        Ok(Receipt { confirmed, evidence: receipt.evidence + &again, ..receipt })
     }
 }
 

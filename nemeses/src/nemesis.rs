@@ -220,9 +220,11 @@ pub(crate) fn joined(names: &[String], receipts: Vec<Receipt>) -> Receipt {
     let evidence: Vec<String> =
         names.iter().zip(&receipts).map(|(name, receipt)| format!("{name}: {}", receipt.evidence)).collect();
     let confirmed = !receipts.is_empty() && receipts.iter().all(|receipt| receipt.confirmed);
+    let pending = receipts.iter().any(|receipt| receipt.pending);
     let measured = names.iter().zip(receipts).filter(|(_, receipt)| !receipt.measured.is_empty());
     Receipt {
         confirmed,
+        pending,
         evidence: if evidence.is_empty() { "no process lived there".to_owned() } else { evidence.join("; ") },
         measured: measured.map(|(name, receipt)| (name.clone(), Value::Object(receipt.measured))).collect(),
     }

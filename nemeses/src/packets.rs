@@ -219,7 +219,7 @@ fn summed(receipt: Receipt) -> Receipt {
     let busy: Vec<&str> =
         receipt.evidence.split("; ").filter(|node| !node.ends_with("no packet was touched")).collect();
     let evidence = if busy.is_empty() { "no packet was touched".to_owned() } else { busy.join("; ") };
-    Receipt { confirmed, evidence, measured: receipt.measured }
+    Receipt { confirmed, evidence, ..receipt }
 }
 
 fn named(asked: &BTreeMap<String, BTreeMap<String, String>>, on: &Scene<'_>) -> Result<Flows> {

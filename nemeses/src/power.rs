@@ -87,7 +87,8 @@ impl Nemesis for Power {
             }
         }
         let confirmed = killed.confirmed && lost.confirmed;
-        Ok(Receipt { confirmed, evidence: format!("{}; {}", killed.evidence, lost.evidence), measured })
+        let evidence = format!("{}; {}", killed.evidence, lost.evidence);
+        Ok(Receipt { confirmed, measured, ..Receipt::confirmed(evidence) })
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {

@@ -6,6 +6,10 @@ use serde_json::{Map, Value};
 pub struct Receipt {
     /// Whether the measurement shows an effect. A fault that never bit makes a pass an empty pass.
     pub confirmed: bool,
+    /// That it shows none says nothing yet: what the fault did is only known when it is over, and the receipt of its healing
+    /// decides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
     /// The measurement in words: `1,204 packets dropped`, `pid 17 in state T`.
     pub evidence: String,
     /// The same in numbers.
@@ -21,12 +25,17 @@ impl Receipt {
 
     /// A measurement that shows an effect.
     pub fn confirmed(evidence: impl Into<String>) -> Receipt {
-        Receipt { confirmed: true, evidence: evidence.into(), measured: Map::new() }
+        Receipt { confirmed: true, pending: false, evidence: evidence.into(), measured: Map::new() }
     }
 
     /// A measurement that shows none, or none yet.
     pub fn unconfirmed(evidence: impl Into<String>) -> Receipt {
         Receipt { confirmed: false, ..Receipt::confirmed(evidence) }
+    }
+
+    /// A measurement that may show an effect when the fault is over.
+    pub fn pending(evidence: impl Into<String>) -> Receipt {
+        Receipt { pending: true, ..Receipt::unconfirmed(evidence) }
     }
 
     /// The same receipt with one more number.

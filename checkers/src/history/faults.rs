@@ -23,8 +23,12 @@ pub struct Fault {
     pub start_ns: u64,
     /// When it was healed or failed, or the end of the run.
     pub end_ns: u64,
-    /// Whether every receipt proves that it was in force: when it was injected and, once it is healed, until then.
+    /// Whether every receipt proves that it was in force: when it was injected, unless that was not yet to be seen, and, once
+    /// it is healed, until then.
     pub confirmed: bool,
+    /// Whether what it did was not yet to be seen when it was injected.
+    #[serde(skip)]
+    pub pending: bool,
     /// Whether it could not be injected.
     pub failed: bool,
     /// Whether the journal saw it healed.
@@ -53,6 +57,7 @@ impl Fault {
             start_ns: event.time_ns,
             end_ns: end_ns.max(event.time_ns),
             confirmed: false,
+            pending: false,
             failed: false,
             healed: false,
             receipts: Vec::new(),
@@ -68,6 +73,7 @@ impl Fault {
                 // A crash may lose the end of a history, which is then older than the last fault.
                 self.end_ns = self.end_ns.max(self.start_ns);
                 self.confirmed = confirmed;
+                self.pending = event.receipt.as_ref().is_some_and(|receipt| receipt.pending);
             }
             Phase::Failed => {
                 self.failed = true;
@@ -76,7 +82,7 @@ impl Fault {
             }
             Phase::Healed => {
                 self.healed = true;
-                self.confirmed &= confirmed;
+                self.confirmed = (self.confirmed || self.pending) && confirmed;
                 self.end_ns = event.time_ns.max(self.start_ns);
             }
         }

@@ -1,6 +1,6 @@
 //! Every nemesis that `squall list nemeses` prints, alone, on a correct store.
 
-use squall_checkers::{FaultEvent, Phase};
+use squall_checkers::history::faults;
 use squall_nemeses::registry;
 
 use super::leftovers::{MARKER, Machine};
@@ -23,13 +23,7 @@ fn bites(nemesis: &str, seed: u64) -> usize {
     // A file that is damaged stays so, and its node may be right to refuse it.
     let recovered = said.stdout.contains("recovered in") && !said.stdout.contains("not recovered");
     assert!(recovered || nemesis == "files", "{nemesis}: {said:#?}");
-    let confirmed = |event: &FaultEvent| event.receipt.as_ref().is_some_and(|receipt| receipt.confirmed);
-    let faults = run.faults();
-    let bit = |id: u64| {
-        let mut events = faults.iter().filter(|event| event.id == id && confirmed(event));
-        events.any(|event| matches!(event.phase, Phase::Injected | Phase::Healed))
-    };
-    faults.iter().filter(|event| event.phase == Phase::Intent && bit(event.id)).count()
+    faults(&run.faults(), 0).iter().filter(|fault| fault.confirmed).count()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_checkers::Receipt;
-use squall_targets::agent::NodeFault;
+use squall_targets::agent::{NodeFault, target_pids};
 
 use super::processes::{named, on_a_process, state};
 use crate::sys;
@@ -77,14 +77,39 @@ impl Memory {
 
     fn lift(&mut self) -> Result<()> {
         self.headroom = None;
-        for (pid, limit) in std::mem::take(&mut self.limited) {
-            match sys::limit_data(pid, limit.before) {
-                Ok(_) => {}
-                Err(_) if state(pid).is_none() => {}
-                Err(error) => return Err(error).with_context(|| format!("lifting the limit of pid {pid}")),
+        let mut lifted = BTreeMap::new();
+        // Children have the limit of their parents, and may be made while it is lifted from these.
+        loop {
+            self.find_heirs();
+            let limited = std::mem::take(&mut self.limited);
+            let left: Vec<_> = limited.into_iter().filter(|(pid, _)| !lifted.contains_key(pid)).collect();
+            if left.is_empty() {
+                return Ok(());
+            }
+            for (pid, limit) in left {
+                match sys::limit_data(pid, limit.before) {
+                    Ok(_) => {}
+                    Err(_) if state(pid).is_none() => {}
+                    Err(error) => {
+                        return Err(error).with_context(|| format!("lifting the limit of pid {pid}"));
+                    }
+                }
+                lifted.insert(pid, limit);
+            }
+            // Where to look for those that they made meanwhile.
+            self.limited.clone_from(&lifted);
+        }
+    }
+
+    /// Those that have one of our limits and were not given it: they inherited it.
+    fn find_heirs(&mut self) {
+        for pid in target_pids() {
+            let Some(has) = read_back(pid).filter(|_| !self.limited.contains_key(&pid)) else { continue };
+            if let Some(limit) = self.limited.values().find(|limit| limit.bytes == has && limit.before != has)
+            {
+                self.limited.insert(pid, *limit);
             }
         }
-        Ok(())
     }
 }
 
@@ -138,6 +163,7 @@ impl NodeFault for Memory {
         if self.headroom.is_none() {
             return Ok(Receipt::unconfirmed("no memory was limited"));
         }
+        self.find_heirs();
         let limited = self.limited.clone();
         let ended: Vec<i32> = limited.keys().copied().filter(|&pid| state(pid).is_none()).collect();
         let live = || limited.iter().filter(|(pid, _)| !ended.contains(pid));
@@ -193,6 +219,7 @@ mod tests {
     use std::process::{Child, ChildStdout, Command, Stdio};
 
     use super::*;
+    use crate::faults::testnet::in_namespaces;
 
     const TAKER: &str = "faults::memory::tests::a_process_that_takes_memory";
 
@@ -285,6 +312,40 @@ mod tests {
         let healed = memory.heal(&[late.0.id() as i32]).unwrap();
         assert!(healed.confirmed && healed.evidence.contains(&format!("pid {pid} ended")), "{healed:?}");
         assert_eq!(late.takes(20), 20, "it gets all again");
+    }
+
+    /// A child has the limits of its parent, and kept them for as long as it lived, after a healing that was confirmed.
+    #[test]
+    fn children_that_inherited_the_limit_are_rid_of_it() {
+        let name = "faults::memory::tests::children_that_inherited_the_limit_are_rid_of_it";
+        in_namespaces(name, || {
+            let script = "while read -r line; do sleep 60 & echo $!; done";
+            let mut parent = Command::new("setsid");
+            let mut parent = parent
+                .args(["sh", "-c", script])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+            let mut memory = Memory::default();
+            let args = serde_json::to_value("8M".parse::<Headroom>().unwrap()).unwrap();
+            let pid = parent.id() as i32;
+            let before = read_back(pid);
+            memory.inject(&args, &[pid]).unwrap();
+            parent.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+            let child: i32 = lines.next().unwrap().unwrap().parse().unwrap();
+            assert_eq!(read_back(child), read_back(pid));
+            let healed = memory.heal(&[pid, child]).unwrap();
+            let after = [read_back(pid), read_back(child)];
+            for pid in [child, pid] {
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                    .unwrap();
+            }
+            parent.wait().unwrap();
+            assert!(healed.confirmed, "{healed:?}");
+            assert_eq!(after, [before; 2]);
+        });
     }
 
     #[test]

@@ -227,8 +227,7 @@ impl NodeFault for Throttle {
         thread::sleep(FIRST);
         let receipt = shared.receipt(pids);
         // That it was never stopped may mean that it had nothing to do so far: the last receipt tells.
-        let waits = self.when == When::Used && !pids.is_empty();
-        Ok(Receipt { confirmed: receipt.confirmed || waits, ..receipt })
+        Ok(Receipt { pending: !receipt.confirmed && self.when == When::Used && !pids.is_empty(), ..receipt })
     }
 
     fn heal(&mut self, pids: &[i32]) -> Result<Receipt> {

@@ -15,6 +15,9 @@ use crate::registry::Entry;
 /// How long a phase waits for recovery if it does not say.
 const WITHIN: Duration = Duration::from_secs(30);
 
+/// Shorter phases would do nothing but follow each other.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// What a phase may say, and a file without phases too.
 const ACTS: [&str; 4] = ["interval", "mix", "swarm", "step"];
 
@@ -97,6 +100,10 @@ impl Reader<'_> {
         }
         table.without(&["within"], "goes with until = \"recovered\"")?;
         let length = match table.time("for", false)? {
+            Some(At { value, span }) if value < SHORTEST => {
+                let what = format_args!("for: a phase lasts {} ms or more", SHORTEST.as_millis());
+                return Err(table.error_at(span, what));
+            }
             Some(length) => Length::For(length.value),
             None if may_be_endless => Length::Endless,
             None => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use squall_checkers::{FaultEvent, Phase};
 
 use super::cast::Cast;
@@ -11,6 +11,7 @@ use super::{Length, Schedule, Step};
 use crate::nemesis::Plan;
 use crate::package::Setting;
 use crate::registry::Entry;
+use crate::words::count;
 
 impl Schedule {
     /// The schedule that does exactly what a journal says: at the same times the same faults, on the same nodes, with the
@@ -27,6 +28,14 @@ impl Schedule {
         let mut steps = Vec::new();
         for event in events.iter().filter(|event| event.phase == Phase::Intent) {
             let FaultEvent { what, nodes, args, .. } = event.clone();
+            let there = 1..=setting.nodes;
+            if let Some(node) = nodes.iter().find(|node| !there.clone().any(|n| **node == format!("n{n}"))) {
+                bail!(
+                    "the journal has a {} at {node}, and there are {}: replay it with as many nodes as that run had",
+                    event.fault,
+                    count(setting.nodes as u64, "node")
+                );
+            }
             let lasts = over_ns.get(&event.id).map(|over_ns| over_ns.saturating_sub(event.time_ns));
             steps.push(Step {
                 at: Duration::from_nanos(event.time_ns),

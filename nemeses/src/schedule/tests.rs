@@ -397,6 +397,10 @@ fn mistakes_in_a_file_are_told_with_their_place() {
         ),
         ("mix = [\"kill\"]\n[[phase]]\nfor = \"5s\"", "1:1: there is no key `mix`"),
         (
+            "repeat = true\n[[phase]]\nfor = \"1us\"\nmix = [\"kill\"]",
+            "3:7: for: a phase lasts 10 ms or more",
+        ),
+        (
             "[[phase]]\nswarm = true\nfor = \"5s\"",
             "1:1: swarm = true is the swarm above the phases, and there is none",
         ),
@@ -450,4 +454,11 @@ fn a_journal_is_done_again_with_its_plans_at_its_times() {
     let strange = [event(1, 0, Progress::Intent, "flood", None)];
     let error = Schedule::of_journal(&strange, &SETTING, &registry::ALL).err().unwrap();
     assert_eq!(error.to_string(), "there was a flood, for which there is no nemesis here");
+
+    // On fewer nodes some of its faults failed one by one, and the run passed.
+    let small = Setting { nodes: 3, ..SETTING };
+    let far = [FaultEvent { nodes: vec!["n4".to_owned()], ..event(1, 0, Progress::Intent, "kill", None) }];
+    assert!(Schedule::of_journal(&far, &SETTING, &registry::ALL).is_ok());
+    let error = Schedule::of_journal(&far, &small, &registry::ALL).err().unwrap().to_string();
+    assert!(error.starts_with("the journal has a kill at n4, and there are 3 nodes: replay it"), "{error}");
 }

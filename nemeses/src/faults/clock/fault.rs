@@ -32,6 +32,9 @@ const RENEWAL: Duration = Duration::from_secs(3);
 /// How often it looks for processes that were started by others: an `exec` brings a genuine clock.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How often it looks whether a clock is wrong by now.
+const SIGHT: Duration = Duration::from_millis(150);
+
 /// How far what is read back may be from what was asked, besides the time that reading takes.
 const TOLERANCE: Duration = Duration::from_millis(2);
 
@@ -53,7 +56,6 @@ pub struct Clock {
 struct Acting {
     shared: Arc<Shared>,
     keeper: JoinHandle<()>,
-    read_back: bool,
 }
 
 /// What the fault and its keeper share.
@@ -63,6 +65,8 @@ struct Shared {
     /// When it began, by the true clocks.
     since: [i64; 2],
     stop: AtomicBool,
+    /// Whether a process was seen to have a wrong time, and that which it shall have.
+    bit: AtomicBool,
     /// Processes that were skewed.
     skewed: Mutex<BTreeSet<i32>>,
 }
@@ -87,7 +91,7 @@ impl Shared {
 
     /// Renews the lease, and skews what was started meanwhile.
     fn keep(&self) {
-        let mut renewed = Instant::now();
+        let (mut renewed, mut looked) = (Instant::now(), Instant::now());
         while !self.stop.load(Ordering::Acquire) {
             thread::sleep(LOOK);
             let renews = renewed.elapsed() > RENEWAL;
@@ -100,14 +104,27 @@ impl Shared {
             if let Err(error) = self.skew(&pids, false) {
                 eprintln!("skewing clocks: {error:#}");
             }
+            // One that drifts or jumps is wrong later, and may be right again at the end.
+            if !self.bit.load(Ordering::Acquire) && looked.elapsed() > SIGHT {
+                looked = Instant::now();
+                let _ = target_pids().first().map(|&pid| self.read_back(pid));
+            }
         }
     }
 
     /// How far a process' clock is from the true one, by what it sees itself, and how far it should be.
-    fn read_back(&self, pid: i32) -> Result<(i64, i64, Duration)> {
+    fn read_back(&self, pid: i32) -> Result<(i64, i64)> {
         let clock = usize::from(!self.skew.clocks.each()[0]);
         let (error_ns, true_ns, took) = read::offset(pid, &self.vdso, clock)?;
-        Ok((error_ns, self.skew.error_ns(true_ns - self.since[clock]), took))
+        let asked_ns = self.skew.error_ns(true_ns - self.since[clock]);
+        // A strobe may have changed sides meanwhile.
+        let (off_ns, strobe_ns) = (error_ns.abs_diff(asked_ns), self.skew.strobe_ns.unsigned_abs());
+        let is_asked = off_ns.min(off_ns.abs_diff(strobe_ns)) <= (TOLERANCE + took).as_nanos() as u64;
+        // Less than it takes to read says nothing.
+        if is_asked && u128::from(error_ns.unsigned_abs()) > took.as_nanos() {
+            self.bit.store(true, Ordering::Release);
+        }
+        Ok((error_ns, asked_ns))
     }
 }
 
@@ -142,9 +159,9 @@ impl NodeFault for Clock {
         let skew = Skew::deserialize(args).context("the arguments of a clock fault")?;
         self.end()?;
         let vdso = Vdso::own().map_err(|error| unavailable(&error))?;
-        let (stop, skewed) = Default::default();
+        let (stop, bit, skewed) = Default::default();
         let since = now();
-        let shared = Arc::new(Shared { vdso, skew, since, stop, skewed });
+        let shared = Arc::new(Shared { vdso, skew, since, stop, bit, skewed });
         if let Some(calls) = &self.calls {
             calls.skew(Some((skew, since)));
         }
@@ -153,9 +170,8 @@ impl NodeFault for Clock {
             let shared = shared.clone();
             thread::Builder::new().name("clock".into()).spawn(move || shared.keep())?
         };
-        let mut acting = Acting { shared, keeper, read_back: false };
-        let receipt = acting.receipt(&done);
-        self.acting = Some(acting);
+        let receipt = shared.receipt(&done);
+        self.acting = Some(Acting { shared, keeper });
         let mut receipt = receipt?.with("raw_calls", self.calls.is_some());
         if let Some(why) = &self.uncovered {
             receipt.evidence += &format!(", but not to system calls of its own: {why}");
@@ -168,15 +184,24 @@ impl NodeFault for Clock {
             return Ok(Receipt::unconfirmed("no clock was skewed"));
         };
         let lasted = acting.shared.clone();
-        let confirmed = acting.read_back;
         let last = pids.iter().find_map(|&pid| lasted.read_back(pid).ok());
         let restored = self.end()?;
+        let clock = usize::from(!lasted.skew.clocks.each()[0]);
+        let after = pids.iter().find_map(|&pid| read::offset(pid, &lasted.vdso, clock).ok());
+        let is_right = after.is_none_or(|(off_ns, _, took)| {
+            u128::from(off_ns.unsigned_abs()) <= (TOLERANCE + took).as_nanos()
+        });
+        let confirmed = lasted.bit.load(Ordering::Acquire) && is_right;
         let counts = self.calls.as_ref().map(|calls| calls.counts()).unwrap_or_default();
         let evidence = match last {
             Some((error_ns, ..)) => {
                 format!("{} at last, {} right again", ahead(error_ns), count(restored as u64, "clock"))
             }
             None => format!("{} right again", count(restored as u64, "clock")),
+        };
+        let evidence = match after {
+            Some((off_ns, ..)) if !is_right => format!("{evidence}; but one is {}", ahead(off_ns)),
+            _ => evidence,
         };
         let receipt = Receipt { confirmed, ..Receipt::confirmed(evidence + &counts.to_string()) }
             .with("processes", restored)
@@ -218,18 +243,15 @@ impl NodeFault for Clock {
     }
 }
 
-impl Acting {
-    fn receipt(&mut self, done: &[i32]) -> Result<Receipt> {
+impl Shared {
+    fn receipt(&self, done: &[i32]) -> Result<Receipt> {
         let Some(&pid) = done.first() else {
-            return Ok(Receipt::unconfirmed("no process lived there"));
+            return Ok(Receipt::pending("no process lived there"));
         };
-        let (error_ns, asked_ns, took) = self.shared.read_back(pid)?;
-        // A strobe may have changed sides meanwhile.
-        let strobe_ns = self.shared.skew.strobe_ns.unsigned_abs();
-        let off_ns = error_ns.abs_diff(asked_ns);
-        self.read_back = off_ns.min(off_ns.abs_diff(strobe_ns)) <= (TOLERANCE + took).as_nanos() as u64;
+        let (error_ns, asked_ns) = self.read_back(pid)?;
+        let bit = self.bit.load(Ordering::Acquire);
         let evidence = format!("pid {pid} is {}", ahead(error_ns));
-        Ok(Receipt { confirmed: self.read_back, ..Receipt::confirmed(evidence) }
+        Ok(Receipt { confirmed: bit, pending: !bit, ..Receipt::confirmed(evidence) }
             .with("offset_ns", error_ns)
             .with("asked_ns", asked_ns)
             .with("pids", done))
@@ -406,16 +428,16 @@ mod tests {
             assert!(!clock.heal(&[one.pid()]).unwrap().confirmed, "healed is healed");
 
             // A clock that stands still, one that is twice as fast, and one that jumps.
-            assert!(clock.inject(&skew("drift=-1000000ppm"), &[one.pid()]).unwrap().confirmed);
+            clock.inject(&skew("drift=-1000000ppm"), &[one.pid()]).unwrap();
             let first = one.ahead_ms()[0];
             thread::sleep(Duration::from_secs(1));
             near(one.ahead_ms()[0] - first, -1000.0, 500.0);
-            assert!(clock.inject(&skew("drift=1000000ppm"), &[one.pid()]).unwrap().confirmed);
+            clock.inject(&skew("drift=1000000ppm"), &[one.pid()]).unwrap();
             let first = one.ahead_ms()[0];
             thread::sleep(Duration::from_secs(1));
             near(sampled(&mut clock, one.pid())[0] - first, 1000.0, 500.0);
             near(one.ahead_ms()[0] - first, 1000.0, 500.0);
-            assert!(clock.inject(&skew("strobe=10s/50ms"), &[one.pid()]).unwrap().confirmed);
+            clock.inject(&skew("strobe=10s/50ms"), &[one.pid()]).unwrap();
             let jumps = (0..60).filter(|_| {
                 thread::sleep(Duration::from_millis(7));
                 one.ahead_ms()[0] > 5e3
@@ -436,6 +458,36 @@ mod tests {
             for reader in [&mut one, &mut other, &mut late] {
                 near(reader.ahead_ms()[0], 0.0, 500.0);
             }
+        });
+    }
+
+    /// A clock that had not begun to drift or jump was where it should be, and so confirmed, whatever came later; and one that
+    /// was skewed in a process that started later was not.
+    #[test]
+    fn a_skew_is_confirmed_once_it_was_seen() {
+        in_namespaces("faults::clock::fault::tests::a_skew_is_confirmed_once_it_was_seen", || {
+            let mut clock = Clock::default();
+            let reader = Reader::start();
+            for (text, bites) in
+                [("strobe=1h/1h", false), ("drift=500000ppm", true), ("strobe=1h/300ms", true)]
+            {
+                let injected = clock.inject(&skew(text), &[reader.pid()]).unwrap();
+                thread::sleep(Duration::from_millis(800));
+                let healed = clock.heal(&[reader.pid()]).unwrap();
+                println!("{text}: {injected:?}; {healed:?}");
+                assert!(
+                    injected.pending != injected.confirmed && (bites || injected.pending),
+                    "{injected:?}"
+                );
+                assert_eq!(healed.confirmed, bites, "{text}: {healed:?}");
+            }
+            drop(reader);
+            let injected = clock.inject(&skew("offset=1h"), &[]).unwrap();
+            assert!(injected.pending, "{injected:?}");
+            let late = Reader::start();
+            thread::sleep(Duration::from_millis(800));
+            let healed = clock.heal(&[late.pid()]).unwrap();
+            assert!(healed.confirmed, "{healed:?}");
         });
     }
 

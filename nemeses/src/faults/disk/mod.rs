@@ -153,7 +153,7 @@ impl NodeFault for Disk {
                     Some(Means::Calls(_, lacks)) => format!(", by its system calls ({})", lacks.what),
                     _ => String::new(),
                 };
-                Ok(Receipt::confirmed(format!("{profile} on {}{by}", self.data.display())))
+                Ok(Receipt::pending(format!("{profile} on {}{by}", self.data.display())))
             }
             DiskArgs::Lose { tearing } => self.lose(tearing, pids),
         }

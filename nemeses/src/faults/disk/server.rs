@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use fuser::{BackgroundSession, Config, Session, SessionACL};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{major, minor};
 use serde::{Deserialize, Serialize};
 use squall_targets::Unavailable;
 use squall_targets::agent::helper;
@@ -31,6 +32,8 @@ use super::tree::Attributes;
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Calls that it works on at a time.
 const THREADS: usize = 2;
+/// The number of its device, by the kernel's list of them.
+const FUSE: (u64, u64) = (10, 229);
 const REMEDY: &str = "load the module (sudo modprobe fuse) and let this user open the device (sudo chmod 666 /dev/fuse); in a \
                       container, start it with --device /dev/fuse --cap-add SYS_ADMIN";
 
@@ -160,6 +163,12 @@ impl Mounted {
         let device = OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(|error| {
             Unavailable::new(format!("there is no FUSE here: opening /dev/fuse: {error}"), REMEDY)
         })?;
+        // Containers may have /dev/null there.
+        let number = device.metadata().context("looking at /dev/fuse")?.rdev();
+        if (major(number), minor(number)) != FUSE {
+            let what = "there is no FUSE here: /dev/fuse is not its device";
+            return Err(Unavailable::new(what, REMEDY).into());
+        }
         let options = format!(
             "fd={},rootmode=40000,user_id={},group_id={},allow_other,default_permissions",
             device.as_raw_fd(),
