@@ -186,7 +186,7 @@ impl Stage<'_> {
         self.progress("n3").await
     }
 
-    /// Performs an operation and returns its receipt; an injection must be confirmed.
+    /// Performs an operation and returns its receipt; an injection must be confirmed, or wait for its end.
     async fn perform(&self, f: &'static str, value: &str) -> Result<Receipt> {
         let start = Instant::now();
         let completion = self.chaos.perform(&Op::new(f).value(value)).await;
@@ -196,7 +196,7 @@ impl Stage<'_> {
         let last = read(&self.logs.join("faults.jsonl"))?.pop().context("the journal is empty")?;
         let receipt = last.receipt.context("no receipt")?;
         println!("{f} {value} in {:?}: {}", start.elapsed(), receipt.evidence);
-        ensure!(receipt.confirmed || f.starts_with("stop"), "{f} {value}: {receipt:?}");
+        ensure!(receipt.confirmed || receipt.pending || f.starts_with("stop"), "{f} {value}: {receipt:?}");
         Ok(receipt)
     }
 
