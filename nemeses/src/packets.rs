@@ -90,6 +90,11 @@ impl Asked {
             Between::Two { from, to, .. } => vec![Some(from.clone()), to.clone()],
         };
         specs.into_iter().flatten().try_for_each(|spec| spec.checked(n).map(drop))?;
+        if let Between::Two { from: NodeSpec::Nodes(from), to: Some(NodeSpec::Nodes(to)), .. } = &self.between
+        {
+            let between = from.iter().any(|from| to.iter().any(|to| from != to));
+            ensure!(between, "from {} to {} there are no packets", from.join("+"), to.join("+"));
+        }
         Ok(self)
     }
 

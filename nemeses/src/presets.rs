@@ -76,6 +76,9 @@ mod tests {
         );
         let presets = &crate::packets::PRESETS;
         assert_eq!(presets.parse::<Profile>("loss=2%").unwrap().loss, 0.02);
+        // The last one counted, and the others were passed over.
+        let twice = presets.parse::<Profile>("delay=100ms+loss=1%+delay=200ms").unwrap_err();
+        assert_eq!(twice.to_string(), "delay=200ms: delay is there twice");
         assert_eq!(
             presets.parse::<Profile>("lost").unwrap_err().to_string(),
             "there is no profile `lost`, did you mean `loss`? There are: delay, jitter, loss, burst, gilbert, duplicate, \

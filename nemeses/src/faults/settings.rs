@@ -9,17 +9,21 @@ use crate::registry::Named;
 /// its value means.
 ///
 /// # Errors
-/// Those of `set`, and about what is no `NAME=VALUE` or has an unknown name; each with the setting that is wrong.
+/// Those of `set`, and about what is no `NAME=VALUE`, has an unknown name or is there twice; each with the setting that is
+/// wrong.
 pub(crate) fn each(
     text: &str,
     known: &[Named],
     mut set: impl FnMut(&'static str, &str) -> Result<()>,
 ) -> Result<()> {
+    let mut seen = Vec::new();
     for item in text.split('+') {
         let (name, value) = item.split_once('=').with_context(|| format!("{item}: expected NAME=VALUE"))?;
         let Some((name, meaning)) = known.iter().find(|(known, _)| *known == name) else {
             bail!("{item}: {}", Unknown::new("setting", name, known.iter().map(|(name, _)| *name)));
         };
+        ensure!(!seen.contains(name), "{item}: {name} is there twice");
+        seen.push(*name);
         set(name, value).with_context(|| format!("{item}: {meaning}"))?;
     }
     Ok(())

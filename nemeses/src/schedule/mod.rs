@@ -133,6 +133,11 @@ impl Schedule {
         }
         let mut faults: Vec<usize> = Vec::new();
         for item in registry::items(text) {
+            if item == "swarm" {
+                bail!(
+                    "swarm is all by itself: a file can have it beside others (swarm = \"all\", mix = [\"kill\"])"
+                );
+            }
             let Some(fault) = cast.fault(item, setting.interval)? else { continue };
             if faults.iter().any(|&other| cast.kind(other) == cast.kind(fault)) {
                 bail!("{} is there twice", cast.kind(fault));

@@ -274,6 +274,11 @@ fn a_list_called_swarm_is_a_swarm_of_all_that_suits() {
     }
     assert!(struck["kill"] > 20 && struck["kill"] < 80, "{struck:?}");
     assert!(!struck.contains_key("partition") && !struck.contains_key("membership"), "{struck:?}");
+    let error = Schedule::of_list("swarm,kill", &SETTING, &registry::ALL).err().unwrap().to_string();
+    assert!(error.starts_with("swarm is all by itself"), "{error}");
+    // Nobody sends to itself: such a run had no fault at all.
+    let error = Schedule::of_list("packets:loss=5%@n1>n1", &SETTING, &registry::ALL).err().unwrap();
+    assert!(format!("{error:#}").contains("from n1 to n1 there are no packets"), "{error:#}");
     let list = Schedule::of_list("swarm", &SETTING, &registry::ALL).unwrap();
     assert_eq!(played(list, 3), played(file(r#"swarm = "all""#), 3));
 }
