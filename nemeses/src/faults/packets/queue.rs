@@ -67,8 +67,11 @@ impl Queue {
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)
             .context("opening a netfilter socket")?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).context("binding a netfilter socket")?;
-        // In an old kernel only root outside of namespaces may; then bursts pass sooner.
-        let _ = setsockopt(&socket, sockopt::RcvBufForce, &UNREAD_MAX);
+        // Only root outside of namespaces may have so much. The most that others may have is some hundred packets: of a burst
+        // that comes while the machine is too busy to read them, the rest passes.
+        if setsockopt(&socket, sockopt::RcvBufForce, &UNREAD_MAX).is_err() {
+            setsockopt(&socket, sockopt::RcvBuf, &UNREAD_MAX).context("asking for room for packets")?;
+        }
         let mut queue = Queue { socket, number, buffer: vec![0; MESSAGE_MAX] };
         queue.configure(CONFIG_COMMAND, &[BIND, 0, 0, 0]).context("the kernel makes no netfilter queue")?;
         let whole = [&u32::from(u16::MAX).to_be_bytes()[..], &[COPY_PACKET]].concat();
