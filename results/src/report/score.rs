@@ -230,6 +230,7 @@ mod tests {
             start_ns,
             end_ns,
             confirmed: true,
+            pending: false,
             failed: false,
             healed: true,
             receipts: vec![],
