@@ -4,13 +4,17 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 
-use squall_checkers::Phase;
 use squall_checkers::history::faults;
+use squall_checkers::{FaultEvent, Phase};
 
 use super::squall::{Folder, RunDir, SQUALL, Said, ended};
 
-/// Asserts that faults of one kind were injected, some with proof. (One may meet a node where nothing runs.)
+/// Asserts that faults of one kind were injected, the first with proof or to be proven at its end, and some proven to their
+/// end. (A later one may meet a node where nothing runs.)
 fn injected(run: &RunDir, fault: &str) {
+    let of_kind = |event: &FaultEvent| event.fault == fault && event.phase == Phase::Injected;
+    let first = run.faults().into_iter().find(of_kind).unwrap_or_else(|| panic!("no {fault} was injected"));
+    assert!(first.receipt.as_ref().is_some_and(|one| one.confirmed || one.pending), "{first:?}");
     let faults = faults(&run.faults(), 0);
     assert!(faults.iter().any(|one| one.fault == fault && one.confirmed), "no {fault} bit: {faults:#?}");
 }

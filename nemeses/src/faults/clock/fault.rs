@@ -390,6 +390,11 @@ mod tests {
         serde_json::to_value(text.parse::<Skew>().unwrap()).unwrap()
     }
 
+    /// It is seen already, or said to be seen later.
+    fn begins(receipt: Receipt) {
+        assert!(receipt.confirmed != receipt.pending, "{receipt:?}");
+    }
+
     fn near(got_ms: f64, asked_ms: f64, tolerance_ms: f64) {
         assert!((got_ms - asked_ms).abs() <= tolerance_ms, "{got_ms} ms instead of {asked_ms} ms");
     }
@@ -428,16 +433,16 @@ mod tests {
             assert!(!clock.heal(&[one.pid()]).unwrap().confirmed, "healed is healed");
 
             // A clock that stands still, one that is twice as fast, and one that jumps.
-            clock.inject(&skew("drift=-1000000ppm"), &[one.pid()]).unwrap();
+            begins(clock.inject(&skew("drift=-1000000ppm"), &[one.pid()]).unwrap());
             let first = one.ahead_ms()[0];
             thread::sleep(Duration::from_secs(1));
             near(one.ahead_ms()[0] - first, -1000.0, 500.0);
-            clock.inject(&skew("drift=1000000ppm"), &[one.pid()]).unwrap();
+            begins(clock.inject(&skew("drift=1000000ppm"), &[one.pid()]).unwrap());
             let first = one.ahead_ms()[0];
             thread::sleep(Duration::from_secs(1));
             near(sampled(&mut clock, one.pid())[0] - first, 1000.0, 500.0);
             near(one.ahead_ms()[0] - first, 1000.0, 500.0);
-            clock.inject(&skew("strobe=10s/50ms"), &[one.pid()]).unwrap();
+            begins(clock.inject(&skew("strobe=10s/50ms"), &[one.pid()]).unwrap());
             let jumps = (0..60).filter(|_| {
                 thread::sleep(Duration::from_millis(7));
                 one.ahead_ms()[0] > 5e3
