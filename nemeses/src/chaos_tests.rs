@@ -12,7 +12,7 @@ use super::*;
 use crate::journal::{open_faults, read};
 use crate::nemesis::Plan;
 use crate::testing::{Calls, FakeTarget, cluster, take};
-use crate::{Kill, Membership, Noop, Partition, Pause};
+use crate::{Kill, Lack, Membership, Noop, Partition, Pause, Restart, Throttle};
 
 struct Stage {
     chaos: Chaos,
@@ -290,19 +290,46 @@ async fn pauses_are_resumed_where_they_were_made() {
     );
 }
 
+/// A pause of two nodes of which one was dead counted like a pause of both.
+#[tokio::test]
+async fn a_fault_that_bit_on_some_of_its_nodes_does_not_count_and_names_the_others() {
+    let nemeses: Vec<Box<dyn Nemesis>> = vec![
+        Box::new(Pause::default()),
+        Box::new(Throttle::new(Lack::Memory)),
+        Box::new(Restart::at_once()),
+        Box::new(Restart::rolling()),
+        Box::new(Kill::default()),
+    ];
+    let stage = stage(3, true, nemeses);
+    stage.target.end("n2");
+    for (f, value) in [
+        ("pause", "n1+n2"),
+        ("start-memory", "8M@n1+n2"),
+        ("restart", "n1+n2"),
+        ("roll", "n1+n2"),
+        ("kill", "n1+n2"),
+    ] {
+        let value = stage.op(f, value).await.value.unwrap();
+        assert_eq!(value["confirmed"], false, "{f}: {value}");
+        let evidence = value["receipt"].as_str().unwrap();
+        assert!(evidence.starts_with("it did not bite on n2; n1: "), "{f}: {evidence}");
+        assert!(evidence.ends_with("; n2: no process lived there"), "{f}: {evidence}");
+    }
+}
+
 #[tokio::test]
 async fn nodes_leave_at_once_through_different_nodes_and_join_again() {
     let stage = everything(5, true);
     *stage.target.refusals.lock().unwrap() = 1;
     let value = stage.ok("leave", "n1+n2").await;
-    assert!(value.contains("n1 stays: another change is under way; n2 left"), "{value}");
+    assert!(value.contains("n1: stays: another change is under way; n2: left"), "{value}");
     assert_eq!(take(&stage.calls), ["n3: remove n1", "n4: remove n2"]);
     let value = stage.ok("join", Value::Null).await;
     assert!(value.contains("n1,n2 joined: members n1,n2,n3,n4,n5"), "{value}");
     assert_eq!(take(&stage.calls), ["n3: add n2"]);
     let error = stage.op("leave", "all").await.error.unwrap();
     assert_eq!(error, "not all nodes can leave");
-    assert_eq!(stage.chaos.summary().await.to_string(), "1 membership change, all confirmed");
+    assert_eq!(stage.chaos.summary().await.to_string(), "1 membership change (1 unconfirmed)");
 }
 
 #[tokio::test]

@@ -31,8 +31,8 @@ pub(crate) const PRESETS: Presets = Presets {
 /// Damages a file on some nodes, whether or not the target has it open.
 ///
 /// `start-files` takes a preset or a [`Damage`] as text, and perhaps a [`NodeSpec`], as in `flip=1+file=wal*@all`. Unless
-/// more are asked for it keeps to a minority of the nodes, and in all its injections to the same: otherwise each node would
-/// be damaged in the end, which no system bears. `stop-files` puts back what was to be restored; all other damage stays, as
+/// more are asked for it keeps to a minority of the nodes, and of those that are members now, and in all its injections to
+/// the same: otherwise each node would be damaged in the end, which no system bears. `stop-files` puts back what was to be restored; all other damage stays, as
 /// with Jepsen's bitflip and truncate nemeses. A target that finds it when it starts may refuse to.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
@@ -41,8 +41,14 @@ pub struct Files {
 }
 
 impl Files {
-    /// A minority, the same every time.
-    fn few(&mut self, spec: Option<&NodeSpec>, names: &[String], rng: &mut ChaCha8Rng) -> Result<Plan> {
+    /// A minority of all and of the members, the same every time.
+    fn few(
+        &mut self,
+        spec: Option<&NodeSpec>,
+        names: &[String],
+        members: &[String],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Plan> {
         let most = minority(names.len());
         ensure!(most > 0, "of {} nodes none is a minority: say which to damage, such as @all", names.len());
         let count = match spec {
@@ -52,12 +58,15 @@ impl Files {
             _ => random_minority(names.len(), rng),
         };
         ensure!(count > 0, "fewer than a third of {} nodes is no node at all", names.len());
-        while self.victims.len() < count {
+        let damaged =
+            |victims: &BTreeSet<String>| members.iter().filter(|name| victims.contains(*name)).count();
+        while self.victims.len() < count && damaged(&self.victims) < minority(members.len()) {
             let others: Vec<String> =
-                names.iter().filter(|name| !self.victims.contains(*name)).cloned().collect();
+                members.iter().filter(|name| !self.victims.contains(*name)).cloned().collect();
             self.victims.extend(sample(&others, 1, rng));
         }
         let victims: Vec<String> = self.victims.iter().cloned().collect();
+        ensure!(!victims.is_empty(), "of {} members none is a minority", members.len());
         Ok(Plan::on(known(&sample(&victims, count, rng), names)?))
     }
 }
@@ -78,7 +87,12 @@ impl Nemesis for Files {
         let spec = nodes.as_str().map(str::parse::<NodeSpec>).transpose()?;
         let plan = match &spec {
             None | Some(NodeSpec::One | NodeSpec::Minority | NodeSpec::MinorityThird) => {
-                self.few(spec.as_ref(), &on.cluster.names(), rng)?
+                let names = on.cluster.names();
+                let mut members = names.clone();
+                if let Some(seen) = crate::membership::members(on).await {
+                    members.retain(|name| seen.contains(name));
+                }
+                self.few(spec.as_ref(), &names, &members, rng)?
             }
             Some(_) => nodes_of(&nodes, &[], on, rng).await?,
         };
@@ -106,6 +120,31 @@ mod tests {
 
     use super::*;
     use crate::testing::cluster;
+
+    /// Two of five were damaged whatever the members were, so of three that were left two could be.
+    #[tokio::test]
+    async fn a_majority_of_the_members_stays_sound_and_of_all_when_they_are_back() {
+        let (five, target, _) = cluster(5, true);
+        let on = Scene { cluster: &five, target: target.as_ref() };
+        let everybody = target.members.lock().unwrap().clone();
+        for seed in 0..20 {
+            let (mut rng, mut files) = (ChaCha8Rng::seed_from_u64(seed), Files::default());
+            target.members.lock().unwrap().retain(|name| !["n4", "n5"].contains(&name.as_str()));
+            for _ in 0..5 {
+                files.plan(&"bitflip@minority".into(), &on, &mut rng).await.unwrap();
+            }
+            assert!(files.victims.len() == 1 && !files.victims.contains("n4"), "{:?}", files.victims);
+            // The one that is damaged leaves, and another two are in: it comes back some time.
+            let first = files.victims.first().cloned().unwrap();
+            *target.members.lock().unwrap() = everybody.clone();
+            target.members.lock().unwrap().remove(&first);
+            for _ in 0..5 {
+                files.plan(&"bitflip@minority".into(), &on, &mut rng).await.unwrap();
+            }
+            assert!(files.victims.len() == 2 && files.victims.contains(&first), "{:?}", files.victims);
+            *target.members.lock().unwrap() = everybody.clone();
+        }
+    }
 
     #[tokio::test]
     async fn a_majority_stays_sound_unless_more_is_asked_for() {

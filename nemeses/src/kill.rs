@@ -47,8 +47,7 @@ impl Nemesis for Kill {
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         self.killed.extend(plan.nodes.iter().cloned());
-        let live = on.live(&plan.nodes).await?;
-        on.each(&live, |node| node.kill()).await
+        on.each_live(&plan.nodes, &mut self.killed, |node| node.kill()).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
@@ -117,8 +116,7 @@ impl Nemesis for Term {
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         let grace = Duration::from_millis(plan.args.as_u64().context("a grace time")?);
         self.ended.extend(plan.nodes.iter().cloned());
-        let live = on.live(&plan.nodes).await?;
-        on.each(&live, |node| node.terminate(grace)).await
+        on.each_live(&plan.nodes, &mut self.ended, |node| node.terminate(grace)).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
@@ -143,10 +141,10 @@ pub(crate) async fn start_again(down: &mut BTreeSet<String>, on: &Scene<'_>) -> 
             [pid] => format!("pid {pid} runs"),
             pids => format!("{} processes run", pids.len()),
         };
-        all.push(Receipt::confirmed(evidence));
+        all.push((name.clone(), Receipt::confirmed(evidence)));
     }
     down.clear();
-    let receipt = joined(&names, all);
+    let receipt = joined(all);
     let evidence = match started {
         0 => receipt.evidence,
         n => format!("{} started: {}", count(n as u64, "node"), receipt.evidence),

@@ -10,15 +10,17 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_targets::{self as targets, NodeHandle};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::nemesis::{Nemesis, Ops, Plan, Scene};
+use crate::nemesis::{Nemesis, Ops, Plan, Scene, joined};
 use crate::nodes::{NodeSpec, nodes_of};
 
 /// How long a change may take. Other nemeses wait meanwhile, and one of them may be what it waits for; what has not joined
 /// by then is tried again with the next healing.
 const SETTLE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(100);
+/// How long a node may take to list the members where another may be asked instead.
+const ANSWERS_MAX: Duration = Duration::from_millis(250);
 
 /// `leave` takes a [`NodeSpec`] as text, or nothing for a random one, and removes those nodes at once, each by asking
 /// another of those that stay: two changes at a time are what a membership protocol must be careful about. `join` adds
@@ -64,22 +66,16 @@ impl Nemesis for Membership {
         })
         .await;
         // A refusal may be right: only one change at a time is safe in some protocols.
-        let mut phrases = Vec::new();
-        let mut left = 0;
-        for (node, outcome) in &outcomes {
-            let gone = seen.as_ref().is_ok_and(|seen| !seen.iter().any(|name| name == node.name()));
-            left += usize::from(gone);
-            phrases.push(match outcome {
-                _ if gone => format!("{} left", node.name()),
-                Ok(()) => format!("{} is still a member", node.name()),
-                Err(error) => format!("{} stays: {error:#}", node.name()),
-            });
-        }
-        if let Err(error) = seen {
-            phrases.push(format!("nobody lists the members: {error:#}"));
-        }
-        let receipt = Receipt { confirmed: left > 0, ..Receipt::confirmed(phrases.join("; ")) };
-        Ok(receipt.with("left", left))
+        let told = |(node, outcome): (&NodeHandle, Result<()>)| {
+            let receipt = match (&seen, outcome) {
+                (Ok(seen), _) if !seen.iter().any(|name| name == node.name()) => Receipt::confirmed("left"),
+                (_, Err(error)) => Receipt::unconfirmed(format!("stays: {error:#}")),
+                (Ok(_), Ok(())) => Receipt::unconfirmed("is still a member"),
+                (Err(error), Ok(())) => Receipt::unconfirmed(format!("nobody lists the members: {error:#}")),
+            };
+            (node.name().to_owned(), receipt)
+        };
+        Ok(joined(outcomes.into_iter().map(told).collect()))
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
@@ -160,6 +156,20 @@ pub(crate) async fn list(members: &dyn targets::Membership, via: &[&NodeHandle])
         }
     }
     Err(error)
+}
+
+/// The members now, as the first of them says that answers soon; nothing if the target or nobody there can tell. A node that
+/// has left may not know what came after.
+pub(crate) async fn members(on: &Scene<'_>) -> Option<Vec<String>> {
+    let members = on.target.membership()?;
+    for node in &on.cluster.nodes {
+        if let Ok(Ok(seen)) = timeout(ANSWERS_MAX, members.members(node)).await
+            && seen.iter().any(|name| name == node.name())
+        {
+            return Some(seen);
+        }
+    }
+    None
 }
 
 /// Lists the members until they are as wished, or for as long as that may take, and returns the last list.

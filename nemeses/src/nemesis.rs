@@ -1,5 +1,6 @@
 //! The nemesis trait.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -16,6 +17,9 @@ use crate::nodes::{CHOICES, nodes_of};
 
 /// How long a node may take to say whether it answers clients, before an injection and after healing.
 const HEALTH_MAX: Duration = Duration::from_millis(250);
+
+/// What a receipt says of a node where there was nothing to break.
+pub(crate) const NOBODY: &str = "no process lived there";
 
 /// Injects and heals one kind of fault across a cluster.
 ///
@@ -157,9 +161,42 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Does something on these nodes at once. The receipt is confirmed if each node's is: `n1: pid 17 gone; n2: pid 12
-    /// gone`; measurements are kept by node. An error on one does not keep the others from ending.
+    /// Does something on these nodes at once, and joins their receipts: it is confirmed if it bit on each. An error on one
+    /// does not keep the others from ending.
     pub async fn each<F>(&self, names: &[String], act: impl Fn(&'a NodeHandle) -> F) -> Result<Receipt>
+    where
+        F: Future<Output = Result<Receipt>>,
+    {
+        Ok(joined(self.receipts(names, act).await?))
+    }
+
+    /// The same where a process lives; there is nothing to break on the others, so it did not bite there. `touched` has
+    /// those where one does before anything is done.
+    pub(crate) async fn each_live<F>(
+        &self,
+        names: &[String],
+        touched: &mut BTreeSet<String>,
+        act: impl Fn(&'a NodeHandle) -> F,
+    ) -> Result<Receipt>
+    where
+        F: Future<Output = Result<Receipt>>,
+    {
+        let live = self.live(names).await?;
+        touched.extend(live.iter().cloned());
+        let mut receipts = self.receipts(&live, act).await?.into_iter().peekable();
+        let of = |name: &String| match receipts.next_if(|(live, _)| live == name) {
+            Some(bitten) => bitten,
+            None => (name.clone(), Receipt::unconfirmed(NOBODY)),
+        };
+        Ok(joined(names.iter().map(of).collect()))
+    }
+
+    /// Does something on these nodes at once, and tells each one's receipt.
+    pub(crate) async fn receipts<F>(
+        &self,
+        names: &[String],
+        act: impl Fn(&'a NodeHandle) -> F,
+    ) -> Result<Vec<(String, Receipt)>>
     where
         F: Future<Output = Result<Receipt>>,
     {
@@ -167,9 +204,8 @@ impl<'a> Scene<'a> {
         for name in names {
             nodes.push(self.cluster.node(name).with_context(|| format!("there is no node {name}"))?);
         }
-        let receipts: Vec<Receipt> =
-            join_all(nodes.into_iter().map(act)).await.into_iter().collect::<Result<_>>()?;
-        Ok(joined(names, receipts))
+        let done = join_all(nodes.into_iter().map(act)).await;
+        names.iter().cloned().zip(done).map(|(name, receipt)| Ok((name, receipt?))).collect()
     }
 
     /// Whether each node can do what a fault of this kind with these arguments does there.
@@ -215,17 +251,65 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The receipts of these nodes as one.
-pub(crate) fn joined(names: &[String], receipts: Vec<Receipt>) -> Receipt {
-    let evidence: Vec<String> =
-        names.iter().zip(&receipts).map(|(name, receipt)| format!("{name}: {}", receipt.evidence)).collect();
-    let confirmed = !receipts.is_empty() && receipts.iter().all(|receipt| receipt.confirmed);
-    let pending = receipts.iter().any(|receipt| receipt.pending);
-    let measured = names.iter().zip(receipts).filter(|(_, receipt)| !receipt.measured.is_empty());
+/// The receipts of nodes as one: `n1: pid 17 gone; n2: pid 12 gone`; measurements are kept by node.
+///
+/// The rule for all faults: one that was asked for on several nodes is confirmed if it bit on every one of them. If it did on
+/// some only, the others are named first. It is pending if some do not know yet and none has failed to.
+pub(crate) fn joined(receipts: Vec<(String, Receipt)>) -> Receipt {
+    let open = |receipt: &Receipt| receipt.confirmed || receipt.pending;
+    let failed: Vec<&str> =
+        receipts.iter().filter(|(_, receipt)| !open(receipt)).map(|(name, _)| name.as_str()).collect();
+    let mut evidence: Vec<String> =
+        receipts.iter().map(|(name, receipt)| format!("{name}: {}", receipt.evidence)).collect();
+    if evidence.is_empty() {
+        evidence.push(NOBODY.to_owned());
+    }
+    if !failed.is_empty() && failed.len() < receipts.len() {
+        evidence.insert(0, format!("it did not bite on {}", failed.join(",")));
+    }
+    let sure = !receipts.is_empty() && failed.is_empty();
+    let pending = sure && receipts.iter().any(|(_, receipt)| receipt.pending);
     Receipt {
-        confirmed,
+        confirmed: sure && !pending,
         pending,
-        evidence: if evidence.is_empty() { "no process lived there".to_owned() } else { evidence.join("; ") },
-        measured: measured.map(|(name, receipt)| (name.clone(), Value::Object(receipt.measured))).collect(),
+        evidence: evidence.join("; "),
+        measured: receipts
+            .into_iter()
+            .filter(|(_, receipt)| !receipt.measured.is_empty())
+            .map(|(name, receipt)| (name, Value::Object(receipt.measured)))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_on_several_nodes_is_confirmed_if_it_bit_on_every_one() {
+        let on = |receipts: &[Receipt]| {
+            joined((1..).map(|n| format!("n{n}")).zip(receipts.iter().cloned()).collect())
+        };
+        let [bit, not] = [Receipt::confirmed("bit"), Receipt::unconfirmed("did not")];
+        let unknown = Receipt::pending("who knows");
+        for (receipts, confirmed, pending, evidence) in [
+            (vec![], false, false, "no process lived there"),
+            (vec![bit.clone(), bit.clone()], true, false, "n1: bit; n2: bit"),
+            (vec![not.clone()], false, false, "n1: did not"),
+            (
+                vec![not.clone(), bit.clone(), not.clone()],
+                false,
+                false,
+                "it did not bite on n1,n3; n1: did not; n2: bit; n3: did not",
+            ),
+            (vec![bit, unknown.clone()], false, true, "n1: bit; n2: who knows"),
+            (vec![not, unknown], false, false, "it did not bite on n1; n1: did not; n2: who knows"),
+        ] {
+            let receipt = on(&receipts);
+            assert_eq!(
+                (receipt.confirmed, receipt.pending, receipt.evidence.as_str()),
+                (confirmed, pending, evidence)
+            );
+        }
     }
 }

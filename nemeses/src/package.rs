@@ -113,13 +113,13 @@ pub(crate) fn packets(profile: Option<&str>, setting: &Setting) -> Result<Option
         }
         None => text(|rng| packets::PRESETS.random(rng)),
     };
-    Ok(Some(Package::new(Packets, setting.interval, draw)))
+    Ok(Some(Package::new(Packets::default(), setting.interval, draw)))
 }
 
 pub(crate) fn regions(map: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
     let map: regions::Map = map.unwrap_or(regions::DEFAULT).parse()?;
     map.checked(setting.nodes)?;
-    let package = Package::new(Regions, setting.interval, constant(map));
+    let package = Package::new(Regions::default(), setting.interval, constant(map));
     Ok(Some(Package { lasts: true, ..package }))
 }
 

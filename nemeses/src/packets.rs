@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use squall_checkers::Receipt;
 
 use crate::faults::{Flow, PacketArgs, Profile};
-use crate::nemesis::{Nemesis, Plan, Scene};
+use crate::nemesis::{Nemesis, Plan, Scene, joined};
 use crate::nodes::{CHOICES, NodeSpec, at_nodes, nodes_of};
 use crate::presets::Presets;
 use crate::words;
@@ -41,8 +41,13 @@ pub(crate) const PRESETS: Presets = Presets {
 /// `start-packets` takes a preset or a [`Profile`] as text, for random nodes or, as in `loss=5%@one`, those of a
 /// [`NodeSpec`](crate::NodeSpec); `loss=5%@n1>n2+n3` is one direction between two choices of nodes, `@one<>rest` both. Or
 /// it takes an object, `{"flows": {"n2": {"n1": "delay=80ms"}}}`, by receiver and sender. Nothing is a random preset.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Packets;
+///
+/// It bit if something happened to what each of the nodes received that it is around, or else each of the receivers.
+#[derive(Clone, Debug, Default)]
+pub struct Packets {
+    /// Those.
+    asked: Vec<String>,
+}
 
 /// By receiver, then by sender.
 pub(crate) type Flows = BTreeMap<String, BTreeMap<String, Profile>>;
@@ -98,14 +103,15 @@ impl Asked {
         Ok(self)
     }
 
-    /// Who is chosen, and words for it.
-    async fn draw(&self, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<(Flows, String)> {
+    /// The flows, the nodes that they are around if they are so, and words for both.
+    async fn draw(&self, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<(Flows, Vec<String>, String)> {
         let Asked { profile, between } = self;
         let names = on.cluster.names();
         let Between::Two { from, to, both } = between else {
             let Between::Around(nodes) = between else { unreachable!("the other kind is above") };
             let plan = nodes_of(nodes, &CHOICES, on, rng).await?;
-            return Ok((around(&plan.nodes, &names, *profile), format!("{profile} around {}", plan.what)));
+            let flows = around(&plan.nodes, &names, *profile);
+            return Ok((flows, plan.nodes, format!("{profile} around {}", plan.what)));
         };
         let primaries = on.primaries().await;
         let (senders, _) = from.choose(&names, &primaries, rng)?;
@@ -124,7 +130,8 @@ impl Asked {
             }
         }
         let sign = if *both { "<>" } else { ">" };
-        Ok((flows, format!("{profile}, {}{sign}{}", words::set(&senders), words::set(&receivers))))
+        let what = format!("{profile}, {}{sign}{}", words::set(&senders), words::set(&receivers));
+        Ok((flows, Vec::new(), what))
     }
 }
 
@@ -140,6 +147,8 @@ struct Matrix {
 struct Planned {
     seed: u64,
     flows: Flows,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    around: Vec<String>,
 }
 
 /// Everything between these nodes and all others, in both directions.
@@ -164,40 +173,52 @@ impl Nemesis for Packets {
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
-        let (flows, what) = match value {
+        let (flows, around, what) = match value {
             Value::Null => PRESETS.random(rng).parse::<Asked>()?.draw(on, rng).await?,
             Value::String(text) => text.parse::<Asked>()?.draw(on, rng).await?,
             Value::Object(_) => {
                 let asked = Matrix::deserialize(value).context("a packet fault")?;
-                (named(&asked.flows, on)?, "flows by receiver and sender".to_owned())
+                (named(&asked.flows, on)?, Vec::new(), "flows by receiver and sender".to_owned())
             }
             other => bail!("a packet fault is a profile or flows, not {other}"),
         };
-        planned(flows, what, on, rng)
+        planned(flows, around, what, on, rng)
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        inject("packets", plan, on).await
+        inject("packets", plan, &mut self.asked, on).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
-        heal("packets", on).await
+        heal("packets", &mut self.asked, on).await
     }
 }
 
-/// The plan of a fault with these flows.
-pub(crate) fn planned(flows: Flows, what: String, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
+/// The plan of a fault with these flows, around these nodes if there are any.
+pub(crate) fn planned(
+    flows: Flows,
+    around: Vec<String>,
+    what: String,
+    on: &Scene<'_>,
+    rng: &mut ChaCha8Rng,
+) -> Result<Plan> {
     ensure!(!flows.is_empty(), "no packets go between these nodes");
     let touches =
         |name: &String| flows.contains_key(name) || flows.values().any(|from| from.contains_key(name));
     let nodes = on.cluster.names().into_iter().filter(touches).collect();
-    Ok(Plan { what, nodes, args: serde_json::to_value(Planned { seed: rng.random(), flows })? })
+    Ok(Plan { what, nodes, args: serde_json::to_value(Planned { seed: rng.random(), flows, around })? })
 }
 
-/// Carries out a plan by the fault of this kind on each receiver.
-pub(crate) async fn inject(kind: &str, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-    let Planned { seed, flows } = Planned::deserialize(&plan.args)?;
+/// Carries out a plan by the fault of this kind on each receiver. `asked` is then where it must bite.
+pub(crate) async fn inject(
+    kind: &str,
+    plan: &Plan,
+    asked: &mut Vec<String>,
+    on: &Scene<'_>,
+) -> Result<Receipt> {
+    let Planned { seed, flows, around } = Planned::deserialize(&plan.args)?;
     let receivers: Vec<String> = flows.keys().cloned().collect();
+    *asked = if around.is_empty() { receivers.clone() } else { around };
     let mut args = BTreeMap::new();
     for (at, (receiver, senders)) in flows.iter().enumerate() {
         let mut flows = Vec::new();
@@ -211,20 +232,19 @@ pub(crate) async fn inject(kind: &str, plan: &Plan, on: &Scene<'_>) -> Result<Re
     on.each(&receivers, |node| node.inject(kind, args[node.name()].clone())).await
 }
 
-/// Heals the fault of this kind. All nodes: nobody knows how far an injection came that failed.
-pub(crate) async fn heal(kind: &str, on: &Scene<'_>) -> Result<Receipt> {
-    Ok(summed(on.each(&on.cluster.names(), |node| node.heal(kind)).await?))
-}
-
-/// Confirmed if a node touched packets as it was asked to; those that had nothing to do are left out.
-fn summed(receipt: Receipt) -> Receipt {
-    let total =
-        |what: &str| -> u64 { receipt.measured.values().filter_map(|node| node.get(what)?.as_u64()).sum() };
-    let confirmed = ["lost", "delayed", "doubled", "corrupted"].iter().any(|what| total(what) > 0);
-    let busy: Vec<&str> =
-        receipt.evidence.split("; ").filter(|node| !node.ends_with("no packet was touched")).collect();
-    let evidence = if busy.is_empty() { "no packet was touched".to_owned() } else { busy.join("; ") };
-    Receipt { confirmed, evidence, ..receipt }
+/// Heals the fault of this kind.
+pub(crate) async fn heal(kind: &str, asked: &mut Vec<String>, on: &Scene<'_>) -> Result<Receipt> {
+    // All nodes: nobody knows how far an injection came that failed.
+    let healed = on.receipts(&on.cluster.names(), |node| node.heal(kind)).await?;
+    let asked = std::mem::take(asked);
+    let decides = |(name, _): &(String, Receipt)| asked.is_empty() || asked.contains(name);
+    let (deciding, others): (Vec<_>, Vec<_>) = healed.into_iter().partition(decides);
+    let mut receipt = joined(deciding);
+    for (name, other) in others.into_iter().filter(|(_, other)| !other.measured.is_empty()) {
+        receipt.evidence += &format!("; {name}: {}", other.evidence);
+        receipt.measured.insert(name, other.measured.into());
+    }
+    Ok(receipt)
 }
 
 fn named(asked: &BTreeMap<String, BTreeMap<String, String>>, on: &Scene<'_>) -> Result<Flows> {
@@ -262,7 +282,7 @@ mod tests {
             ("loss=5%@n1<>rest", vec!["n2>n1", "n3>n1", "n1>n2", "n1>n3"], "loss=5%, {n1}<>{n2,n3}"),
             ("loss=5%@n2>all", vec!["n2>n1", "n2>n3"], "loss=5%, {n2}>{n1,n2,n3}"),
         ] {
-            let (flows, said) =
+            let (flows, _, said) =
                 text.parse::<Asked>().unwrap().checked(3).unwrap().draw(&on, &mut rng).await.unwrap();
             let pairs: Vec<String> = flows
                 .iter()

@@ -9,19 +9,22 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use squall_checkers::Receipt;
 use squall_targets::{Cluster, NodeHandle};
 
-use crate::faults::{At, CutArgs, How};
+use crate::faults::{At, CutArgs, How, LOST};
 use crate::grudge::{Grudge, Shape};
-use crate::nemesis::{Nemesis, Plan, Scene};
+use crate::nemesis::{Nemesis, Plan, Scene, joined};
 use crate::words::{count, thousands};
 
 /// Cuts nodes off from each other: on the switch if there is one, else on each receiver, where connections are reset, too.
 ///
 /// `start-partition` takes a [`Shape`] and [`How`] as text, such as `halves+port=2380+reset`, a [`Grudge`] as an object, or
 /// nothing for a random shape. What clients and the controller say to nodes is never cut.
+///
+/// It bit if every direction was cut, as the kernel tells at both ends of its time, and packets were dropped in some: where
+/// nobody says anything, there is nothing to drop, and nothing would have passed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Partition {
     /// Whether nodes may have cut something, and not only the switch.
@@ -115,23 +118,23 @@ impl Nemesis for Partition {
         let received = |node: &NodeHandle| -> Vec<(IpAddr, IpAddr)> {
             pairs.iter().filter(|(_, to)| node.node.ips().any(|ip| ip == *to)).copied().collect()
         };
-        let calls =
-            on.cluster.nodes.iter().map(|node| (node, received(node))).filter(|(_, pairs)| !pairs.is_empty());
-        let how = &how;
-        let calls =
-            calls.map(|(node, pairs)| async move { node.inject("cut", cut(At::Node, pairs, how)).await });
-        let receipts: Vec<Receipt> = join_all(calls).await.into_iter().collect::<Result<_>>()?;
+        let receives = |node: &&NodeHandle| !received(node).is_empty();
+        let receivers: Vec<String> =
+            on.cluster.nodes.iter().filter(receives).map(|node| node.name().to_owned()).collect();
+        let receipts =
+            on.receipts(&receivers, |node| node.inject("cut", cut(At::Node, received(node), &how))).await?;
         let directions = sum(&receipts, "directions");
-        let mut evidence =
-            format!("{} cut on {}", count(directions, "direction"), count(receipts.len() as u64, "node"));
         let reset = sum(&receipts, "connections_reset");
-        if how.reset {
-            evidence += &format!(", {} reset", count(reset, "connection"));
+        let mut receipt = joined(receipts);
+        if receipt.confirmed {
+            let nodes = count(receivers.len() as u64, "node");
+            receipt.evidence = format!("{} cut on {nodes}", count(directions, "direction"));
         }
-        let confirmed = receipts.iter().all(|receipt| receipt.confirmed);
-        Ok(Receipt { confirmed, ..Receipt::confirmed(evidence) }
-            .with("directions", directions)
-            .with("connections_reset", reset))
+        if how.reset {
+            receipt.evidence += &format!(", {} reset", count(reset, "connection"));
+        }
+        receipt.measured = Map::new();
+        Ok(receipt.with("directions", directions).with("connections_reset", reset))
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
@@ -140,12 +143,19 @@ impl Nemesis for Partition {
             return switch.heal("cut").await;
         }
         // All: nobody knows how far an injection came that failed.
-        let calls = on.cluster.nodes.iter().chain(switch).map(|node: &NodeHandle| node.heal("cut"));
-        let receipts: Vec<Receipt> = join_all(calls).await.into_iter().collect::<Result<_>>()?;
+        let calls = on
+            .cluster
+            .nodes
+            .iter()
+            .chain(switch)
+            .map(async |node: &NodeHandle| Ok((node.name().to_owned(), node.heal("cut").await?)));
+        let receipts: Vec<(String, Receipt)> = join_all(calls).await.into_iter().collect::<Result<_>>()?;
         self.on_nodes = switch.is_none();
-        // One that lost its rules says so, and not how many it dropped.
-        if let Some(lost) = receipts.iter().find(|receipt| receipt.evidence.contains("were gone")) {
-            return Ok(lost.clone());
+        // Nobody knows for how long those were open.
+        let lost: Vec<(String, Receipt)> =
+            receipts.iter().filter(|(_, receipt)| receipt.measured.contains_key(LOST)).cloned().collect();
+        if !lost.is_empty() {
+            return Ok(joined(lost));
         }
         let dropped = sum(&receipts, "dropped");
         let evidence = match dropped {
@@ -174,6 +184,6 @@ fn addresses(grudge: &Grudge, cluster: &Cluster) -> Result<Vec<(IpAddr, IpAddr)>
     Ok(pairs)
 }
 
-fn sum(receipts: &[Receipt], what: &str) -> u64 {
-    receipts.iter().filter_map(|receipt| receipt.measured.get(what)?.as_u64()).sum()
+fn sum(receipts: &[(String, Receipt)], what: &str) -> u64 {
+    receipts.iter().filter_map(|(_, receipt)| receipt.measured.get(what)?.as_u64()).sum()
 }

@@ -35,9 +35,7 @@ impl Nemesis for Pause {
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        let live = on.live(&plan.nodes).await?;
-        self.paused.extend(live.iter().cloned());
-        on.each(&live, |node| node.inject("signal", Value::Null)).await
+        on.each_live(&plan.nodes, &mut self.paused, |node| node.inject("signal", Value::Null)).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use squall_checkers::Unknown;
@@ -24,10 +24,17 @@ impl Presets {
     pub(crate) fn parse<T: FromStr<Err = Error>>(&self, text: &str) -> Result<T> {
         let (name, more) = text.split_once('+').map_or((text, None), |(name, more)| (name, Some(more)));
         if let Some((_, settings)) = self.known.iter().find(|(known, _)| *known == name) {
-            return match more {
-                Some(more) => format!("{settings}+{more}").parse(),
-                None => settings.parse(),
-            };
+            let Some(more) = more else { return settings.parse() };
+            if let Some(item) = more.split('+').find(|item| self.known.iter().any(|(known, _)| known == item))
+            {
+                bail!(
+                    "{text}: {item} can only stand first; what follows are settings such as {}",
+                    self.such_as
+                );
+            }
+            return format!("{settings}+{more}")
+                .parse()
+                .with_context(|| format!("{text} ({name} is {settings})"));
         }
         if !text.contains('=') {
             let unknown = Unknown::new(self.noun, text, self.known.iter().map(|(name, _)| *name));
@@ -73,6 +80,16 @@ mod tests {
         assert_eq!(
             presets.parse::<Damage>("truncate+file=wal").unwrap().to_string(),
             "truncate=512B+file=wal"
+        );
+        let error = |text: &str| format!("{:#}", crate::clock::PRESETS.parse::<Skew>(text).unwrap_err());
+        // It was `hour: expected NAME=VALUE`.
+        assert_eq!(
+            error("hour+hour"),
+            "hour+hour: hour can only stand first; what follows are settings such as offset=-5s+clock=both"
+        );
+        assert_eq!(
+            error("hour+offset=5s"),
+            "hour+offset=5s (hour is offset=1h): offset=5s: offset is there twice"
         );
         let presets = &crate::packets::PRESETS;
         assert_eq!(presets.parse::<Profile>("loss=2%").unwrap().loss, 0.02);

@@ -62,8 +62,11 @@ const WITHIN_MS: f64 = 1.0;
 /// `start-regions` takes a map as text: names of known regions, `us+eu+asia`, into which the nodes go in turn; or
 /// round-trip times of one's own, `a-b=80ms+b-c=200ms`, and who is where, `a=n1/n2+b=n3`. Half of a time is the delay of
 /// each direction.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Regions;
+#[derive(Clone, Debug, Default)]
+pub struct Regions {
+    /// Where it must bite.
+    asked: Vec<String>,
+}
 
 /// Which regions there are, how far apart, and which nodes are in them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -217,15 +220,15 @@ impl Nemesis for Regions {
             other => bail!("regions are text, such as {DEFAULT}, not {other}"),
         };
         let (flows, what) = map.flows(&on.cluster.names())?;
-        packets::planned(flows, what, on, rng)
+        packets::planned(flows, Vec::new(), what, on, rng)
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        packets::inject("regions", plan, on).await
+        packets::inject("regions", plan, &mut self.asked, on).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
-        packets::heal("regions", on).await
+        packets::heal("regions", &mut self.asked, on).await
     }
 }
 

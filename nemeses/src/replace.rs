@@ -12,7 +12,7 @@ use squall_targets::NodeHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::membership::{capability, leaving, list, others, settled};
-use crate::nemesis::{Nemesis, Ops, Plan, Scene};
+use crate::nemesis::{Nemesis, Ops, Plan, Scene, joined};
 use crate::nodes::NodeSpec;
 
 /// How long the new node may take to be a member that answers.
@@ -52,13 +52,12 @@ impl Nemesis for Replace {
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        let (mut names, mut receipts) = (Vec::new(), Vec::new());
+        let mut receipts = Vec::new();
         for name in &plan.nodes {
             let node = on.cluster.node(name).with_context(|| format!("there is no node {name}"))?;
-            names.push(name.clone());
-            receipts.push(self.replace(node, on).await?);
+            receipts.push((name.clone(), self.replace(node, on).await?));
         }
-        Ok(crate::nemesis::joined(&names, receipts))
+        Ok(joined(receipts))
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {

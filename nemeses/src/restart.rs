@@ -13,12 +13,15 @@ use squall_targets::NodeHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::kill::start_again;
-use crate::nemesis::{Nemesis, Ops, Plan, Scene};
+use crate::nemesis::{NOBODY, Nemesis, Ops, Plan, Scene, joined};
 use crate::nodes::{CHOICES, NodeSpec, at_nodes, nodes_of};
 use crate::recovery::await_ready;
 
 /// How long a node may take to answer after it was started. Other nemeses wait meanwhile.
 const ANSWERS: Duration = Duration::from_secs(5);
+
+/// Under this name `measured` holds how long that took.
+const ANSWERS_AFTER: &str = "answers_after_ms";
 
 /// How often a crash loop kills a node, and how long it lets it run before.
 const CRASHES: usize = 5;
@@ -64,26 +67,25 @@ impl Restart {
     }
 
     /// One node after the other, until one does not come back: whoever rolls a version out stops there.
-    async fn roll(names: &[String], on: Scene<'_>) -> Result<Receipt> {
-        let (mut done, mut rolled) = (Vec::new(), Vec::new());
+    async fn roll(&mut self, names: &[String], on: Scene<'_>) -> Result<Receipt> {
+        let live = on.live(names).await?;
+        self.touched.extend(live.iter().cloned());
+        let (mut receipts, mut silent) = (Vec::new(), None);
         for name in names {
             let node = on.cluster.node(name).with_context(|| format!("there is no node {name}"))?;
-            let receipt = restart(node, on).await?;
-            let answers = receipt.measured.contains_key("answers_after_ms");
-            rolled.push(name.clone());
-            done.push(receipt);
-            if !answers {
-                break;
+            let receipt = match silent {
+                _ if !live.contains(name) => Receipt::unconfirmed(NOBODY),
+                Some(silent) => {
+                    Receipt::unconfirmed(format!("not restarted, since {silent} did not come back"))
+                }
+                None => restart(node, on).await?,
+            };
+            if receipt.confirmed && !receipt.measured.contains_key(ANSWERS_AFTER) {
+                silent = Some(name);
             }
+            receipts.push((name.clone(), receipt));
         }
-        let receipt = crate::nemesis::joined(&rolled, done);
-        Ok(match names.len() - rolled.len() {
-            0 => receipt,
-            left => Receipt {
-                evidence: format!("{}; stopped there, {left} not restarted", receipt.evidence),
-                ..receipt
-            },
-        })
+        Ok(joined(receipts))
     }
 }
 
@@ -117,12 +119,10 @@ impl Nemesis for Restart {
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         let on = *on;
         // What is down stays down: somebody else took it down.
-        let live = on.live(&plan.nodes).await?;
-        self.touched.extend(live.iter().cloned());
         match self.manner {
-            Manner::AtOnce => on.each(&live, |node| restart(node, on)).await,
-            Manner::Rolling => Restart::roll(&live, on).await,
-            Manner::CrashLoop => on.each(&live, |node| crash(node, on)).await,
+            Manner::AtOnce => on.each_live(&plan.nodes, &mut self.touched, |node| restart(node, on)).await,
+            Manner::Rolling => self.roll(&plan.nodes, on).await,
+            Manner::CrashLoop => on.each_live(&plan.nodes, &mut self.touched, |node| crash(node, on)).await,
         }
     }
 
@@ -143,7 +143,7 @@ async fn restart(node: &NodeHandle, on: Scene<'_>) -> Result<Receipt> {
         ..killed
     };
     Ok(match answers_after {
-        Some(took) => receipt.with("answers_after_ms", took.as_millis() as u64),
+        Some(took) => receipt.with(ANSWERS_AFTER, took.as_millis() as u64),
         None => receipt,
     }
     .with("new_pids", pids))
@@ -231,10 +231,8 @@ impl Nemesis for Flags {
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         let flags: Vec<String> = serde_json::from_value(plan.args.clone())?;
         let (on, target) = (*on, capability(on)?);
-        let live = on.live(&plan.nodes).await?;
-        self.changed.extend(live.iter().cloned());
         let flags = &flags;
-        on.each(&live, |node| async move {
+        on.each_live(&plan.nodes, &mut self.changed, |node| async move {
             node.kill().await?;
             target.start_with(on.cluster, node, flags).await?;
             let (says, _) = answers(node, on).await;

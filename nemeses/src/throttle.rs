@@ -117,9 +117,8 @@ impl Nemesis for Throttle {
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        let live = on.live(&plan.nodes).await?;
-        self.touched.extend(live.iter().cloned());
-        on.each(&live, |node| node.inject(self.lack.fault(), plan.args.clone())).await
+        let (fault, args) = (self.lack.fault(), &plan.args);
+        on.each_live(&plan.nodes, &mut self.touched, |node| node.inject(fault, args.clone())).await
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {

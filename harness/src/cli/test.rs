@@ -92,6 +92,7 @@ fn perform(squall: &Squall, args: &TestArgs, store: &Store, json: bool, quiet: b
         return Ok(Ended::Code(u8::try_from(code).unwrap_or(Exit::Internal as u8)));
     }
     eprintln!("seed     {}", seed_hex(seed));
+    forecast.never.iter().for_each(|never| eprintln!("warning  the schedule never comes to {never}"));
     if !quiet && !json && !plan.schedule.kinds(seed).is_empty() {
         forecast.brief().iter().for_each(|line| eprintln!("schedule {line}"));
         if let Some(length) = plan.schedule.length().filter(|&length| length > args.time_limit) {

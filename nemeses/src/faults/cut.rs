@@ -38,6 +38,9 @@ pub struct CutArgs {
     pub how: How,
 }
 
+/// Under this name `measured` holds how many directions were open before they were healed, if any were.
+pub(crate) const LOST: &str = "directions_lost";
+
 /// A direction: from the first address to the second.
 pub(super) type Pair = (IpAddr, IpAddr);
 
@@ -169,11 +172,11 @@ impl NodeFault for Cut {
             Ok(counts) => Receipt {
                 confirmed: false,
                 evidence: format!("only {} of {asked} directions were still cut", counts.len()),
-                ..dropped(&counts)
+                ..dropped(&counts).with(LOST, asked.saturating_sub(counts.len()))
             },
             Err(error) => {
                 self.filter = None;
-                return Ok(Receipt::unconfirmed(format!("the rules were gone: {error:#}")));
+                return Ok(Receipt::unconfirmed(format!("the rules were gone: {error:#}")).with(LOST, asked));
             }
         };
         if let Some(flapped) = flapped {

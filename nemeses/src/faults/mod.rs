@@ -20,6 +20,7 @@ pub(crate) mod testnet;
 mod throttle;
 
 pub use clock::{CALLS, CLOCK, Clock, Clocks, MACHINE_CLOCK, MachineClock, MachineClockArgs, Skew};
+pub(crate) use cut::LOST;
 pub use cut::{At, Cut, CutArgs};
 pub use disk::{DISK, Disk, DiskArgs, DiskProfile, FUSE};
 pub use files::{Act, Damage, FILES, Files, FilesArgs};

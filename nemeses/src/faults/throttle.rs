@@ -141,18 +141,15 @@ impl Shared {
         }
         let (mut stood, mut stops) = (Duration::ZERO, 0);
         if began.elapsed() < PERIOD {
-            let pids = target_pids();
-            for &pid in &pids {
-                hold(pid, self.kind)?;
-            }
+            let mut held = Held { fault: self.kind, pids: Vec::new() };
+            target_pids().into_iter().try_for_each(|pid| held.stop(pid))?;
             let stopped = Instant::now();
             thread::sleep(PERIOD.saturating_sub(began.elapsed()));
-            if !pids.is_empty() && pids.iter().filter_map(|&pid| state(pid)).all(|state| state == 'T') {
+            let mut states = held.pids.iter().filter_map(|&pid| state(pid));
+            if !held.pids.is_empty() && states.all(|state| state == 'T') {
                 (stood, stops) = (stopped.elapsed(), 1);
             }
-            for &pid in &pids {
-                release(pid, self.kind)?;
-            }
+            held.release()?;
         }
         used += usage.more();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,6 +180,31 @@ impl Shared {
             .with("asked_percent", self.share.percent)
             .with("stops", seen.stops)
             .with("by", "SIGSTOP and SIGCONT")
+    }
+}
+
+/// Processes that stand for a fault. Dropping it lets them go.
+struct Held {
+    fault: &'static str,
+    pids: Vec<i32>,
+}
+
+impl Held {
+    fn stop(&mut self, pid: i32) -> Result<()> {
+        self.pids.push(pid);
+        hold(pid, self.fault)
+    }
+
+    /// Lets all of them go, whatever becomes of one.
+    fn release(&mut self) -> Result<()> {
+        let done: Vec<Result<()>> = self.pids.drain(..).map(|pid| release(pid, self.fault)).collect();
+        done.into_iter().collect()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.release();
     }
 }
 
@@ -316,6 +338,23 @@ mod tests {
                 assert_ne!(state(idle.pid()), Some('T'));
             },
         );
+    }
+
+    /// Where the next one could not be stopped, those before it were never let go.
+    #[test]
+    fn what_stands_goes_on_if_a_period_ends_halfway() {
+        let sleeper = Running::shell(IDLE);
+        let becomes = |stopped: bool| {
+            let began = Instant::now();
+            while (state(sleeper.pid()) == Some('T')) != stopped {
+                assert!(began.elapsed() < Duration::from_secs(20), "stopped: {}", !stopped);
+            }
+        };
+        let mut held = Held { fault: "slow", pids: Vec::new() };
+        held.stop(sleeper.pid()).unwrap();
+        becomes(true);
+        drop(held);
+        becomes(false);
     }
 
     #[test]

@@ -43,24 +43,44 @@ impl<'a> Cast<'a> {
 
     /// The place of the fault of this text, such as `kill:one`; `None` if it breaks nothing.
     pub(super) fn fault(&mut self, text: &str, interval: Duration) -> Result<Option<usize>> {
-        let (entry, parameter) = registry::parse(text, self.known)?;
+        self.parsed(text, registry::parse(text, self.known)?, interval)
+    }
+
+    fn parsed(
+        &mut self,
+        text: &str,
+        (entry, parameter): (&Entry, Option<&str>),
+        interval: Duration,
+    ) -> Result<Option<usize>> {
         let setting = Setting { interval, ..*self.setting };
         let package =
             (entry.build)(parameter, &setting).with_context(|| format!("nemesis {}", entry.name))?;
-        Ok(package.map(|package| self.add(text, package)))
+        package.map(|package| self.add(text, package)).transpose()
     }
 
-    fn add(&mut self, text: &str, package: Package) -> usize {
+    fn add(&mut self, text: &str, package: Package) -> Result<usize> {
         let Package { name, nemesis, interval, draw, lasts, prepare } = package;
-        let kind = self.kinds.iter().position(|kind| kind.name == name).unwrap_or_else(|| {
-            self.kinds.push(Kind { name, ops: nemesis.ops(), prepare: BTreeSet::new() });
-            self.nemeses.push(nemesis);
-            self.kinds.len() - 1
-        });
-        self.kinds[kind].prepare.extend(prepare);
+        let prepare = BTreeSet::from_iter(prepare.iter().copied());
+        let kind = match self.kinds.iter().position(|kind| kind.name == name) {
+            Some(kind) => {
+                // One nemesis acts for both, and was made for one way.
+                let other =
+                    self.faults.iter().find(|fault| fault.kind == kind).map_or("", |fault| &fault.text);
+                ensure!(
+                    self.kinds[kind].prepare == prepare,
+                    "{text} is done in another way than {other}: a run can have one of them"
+                );
+                kind
+            }
+            None => {
+                self.kinds.push(Kind { name, ops: nemesis.ops(), prepare });
+                self.nemeses.push(nemesis);
+                self.kinds.len() - 1
+            }
+        };
         let (text, before_nodes) = (text.to_owned(), Vec::new());
         self.faults.push(Fault { text, kind, draw, before_nodes, interval, lasts });
-        self.faults.len() - 1
+        Ok(self.faults.len() - 1)
     }
 
     /// The place of a fault of this kind that does exactly this.
@@ -71,18 +91,16 @@ impl<'a> Cast<'a> {
         let package =
             package.with_context(|| format!("there was a {kind}, for which there is no nemesis here"))?;
         let value = do_again(plan);
-        Ok(self.add(kind, Package { draw: Box::new(move |_| value.clone()), ..package }))
+        self.add(kind, Package { draw: Box::new(move |_| value.clone()), ..package })
     }
 
     /// The same, to be injected on nodes that are chosen apart.
     pub(super) fn fault_on_nodes(&mut self, text: &str, interval: Duration) -> Result<Option<usize>> {
-        let Some(fault) = self.fault(text, interval)? else { return Ok(None) };
         let (entry, parameter) = registry::parse(text, self.known)?;
+        let Some(fault) = self.parsed(text, (entry, parameter), interval)? else { return Ok(None) };
         // A nemesis takes the nodes alone, or after what else it is told: whatever it understands.
         let takes = |before: &String| {
-            let value = format!("{before}one");
-            registry::parse(&format!("{}:{value}", entry.name), self.known).is_ok()
-                && (entry.build)(Some(&value), self.setting).is_ok()
+            !entry.parameters.is_empty() && (entry.build)(Some(&format!("{before}one")), self.setting).is_ok()
         };
         let presets = || entry.parameters.iter().map(|(preset, _)| format!("{preset}@"));
         let before_nodes = match parameter {

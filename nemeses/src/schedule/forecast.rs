@@ -19,6 +19,8 @@ pub struct Forecast {
     pub acts: Vec<Foreseen>,
     /// When the main phase ends, and all that is still in force is healed.
     pub until_s: f64,
+    /// What the schedule says and the run is too short for, a sentence each.
+    pub never: Vec<String>,
 }
 
 /// An act to come.
@@ -57,6 +59,7 @@ impl Forecast {
             true => Reply { after: Duration::from_millis(1), ..Reply::info() },
             false => Reply { after: Duration::ZERO, ..Reply::info() },
         };
+        let never = player.plot().never(limit);
         let heals: Vec<String> = player.plot().kinds.iter().map(|kind| kind.ops.heal.clone()).collect();
         let played = Simulation::new(1).run_with(player.time_limit(limit), instant);
         let mut acts: Vec<Foreseen> = Vec::new();
@@ -75,7 +78,7 @@ impl Forecast {
                 at_least |= act == ActKind::Recover;
             }
         }
-        Forecast { acts, until_s: limit.as_secs_f64() }
+        Forecast { acts, until_s: limit.as_secs_f64(), never }
     }
 
     /// A few lines: what the phases are, how often each kind of fault strikes, and the first.
@@ -141,6 +144,7 @@ impl fmt::Display for Forecast {
         for act in &self.acts {
             writeln!(f, "{}  {}", act.when(), act.what())?;
         }
-        writeln!(f, " {:>8.3} s  heal, and wait until every node answers", self.until_s)
+        writeln!(f, " {:>8.3} s  heal, and wait until every node answers", self.until_s)?;
+        self.never.iter().try_for_each(|never| writeln!(f, "     never    {never}"))
     }
 }

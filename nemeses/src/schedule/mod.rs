@@ -225,6 +225,35 @@ impl Plot {
         named.into_iter().any(|fault| self.faults[fault].kind == kind)
     }
 
+    /// What would begin after this time: steps, and phases as a whole. Waits for recovery are taken to be over at once.
+    fn never(&self, limit: Duration) -> Vec<String> {
+        let mut never = Vec::new();
+        let mut begin = Duration::ZERO;
+        let late = |what: String, at: Duration| {
+            let [at, limit] = [at, limit].map(humantime::format_duration);
+            format!("{what} at {at}: the run is over after {limit}")
+        };
+        for (at, phase) in self.phases.iter().enumerate() {
+            if begin >= limit {
+                let name = phase.name.clone().unwrap_or_else(|| (at + 1).to_string());
+                never.push(late(format!("phase {name}"), begin));
+            }
+            for step in
+                phase.steps.iter().filter(|step| begin < limit && begin.saturating_add(step.at) >= limit)
+            {
+                let faults: Vec<&str> =
+                    step.faults.iter().map(|&fault| self.faults[fault].text.as_str()).collect();
+                never.push(late(faults.join(", "), begin.saturating_add(step.at)));
+            }
+            begin = begin.saturating_add(match phase.length {
+                Length::Endless => Duration::MAX,
+                Length::For(length) => length,
+                Length::Recovered(_) => Duration::ZERO,
+            });
+        }
+        never
+    }
+
     /// Leaves a kind of fault out of all swarms.
     fn leave_out(&mut self, kind: usize) {
         for swarm in self.phases.iter_mut().filter_map(|phase| phase.swarm.as_mut()) {

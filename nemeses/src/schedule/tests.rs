@@ -351,6 +351,11 @@ fn mistakes_in_a_file_are_told_with_their_place() {
             "4:1: there is no key `fro`, did you mean `for`? There are: at, for, every, times, fault, faults, pick, nodes",
         ),
         ("mix = [\"kill\", \"kill:one\"]", "1:16: kill is there twice"),
+        // It was found out when the second was injected.
+        (
+            "[[step]]\nfault = \"clock:hour\"\n[[step]]\nfault = \"clock:hour+machine\"",
+            "4:9: clock:hour+machine is done in another way than clock:hour: a run can have one of them",
+        ),
         ("mix = 3", "1:7: mix is a text or a list of texts"),
         ("mix = [", "1:8: "),
         ("", "1:1: it says nothing: a schedule has a mix, a swarm, a [[step]] or a [[phase]]"),
@@ -466,4 +471,21 @@ fn a_journal_is_done_again_with_its_plans_at_its_times() {
     assert!(Schedule::of_journal(&far, &SETTING, &registry::ALL).is_ok());
     let error = Schedule::of_journal(&far, &small, &registry::ALL).err().unwrap().to_string();
     assert!(error.starts_with("the journal has a kill at n4, and there are 3 nodes: replay it"), "{error}");
+}
+
+/// A fault that could never strike was accepted without a word.
+#[test]
+fn what_would_begin_after_the_end_is_told() {
+    let never = |text: &str, limit_s| file(text).forecast(1, Duration::from_secs(limit_s)).never;
+    let step = "[[step]]\nat = \"50s\"\nfault = \"kill:one\"\n[[step]]\nat = \"5s\"\nfault = \"pause\"";
+    assert_eq!(never(step, 30), ["kill:one at 50s: the run is over after 30s"]);
+    assert!(never(step, 51).is_empty());
+    let phases = "[[phase]]\nfor = \"20s\"\n[[phase]]\nuntil = \"recovered\"\n[[phase]]\nfor = \"20s\"\n\
+                  [[phase.step]]\nat = \"15s\"\nfault = \"kill\"\n[[phase]]\nname = \"storm\"\nmix = [\"pause\"]";
+    assert_eq!(
+        never(phases, 30),
+        ["kill at 35s: the run is over after 30s", "phase storm at 40s: the run is over after 30s"]
+    );
+    let told = file(step).forecast(1, Duration::from_secs(30)).to_string();
+    assert!(told.contains("never    kill:one at 50s"), "{told}");
 }

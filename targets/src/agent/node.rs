@@ -55,7 +55,7 @@ impl Node {
         let _ = setsid();
         eprintln!("agent of {} up as pid {}", setup.node, getpid());
         settle(&setup, &mut faults)?;
-        let calls = Calls::new(faults.iter().filter_map(|fault| fault.calls()));
+        let calls = Calls::new(faults.iter().filter_map(|fault| fault.calls()))?;
         let (spawned, ended) = Default::default();
         Ok(Node { name: setup.node, data: setup.data, logs, spawned, ended, faults, calls })
     }

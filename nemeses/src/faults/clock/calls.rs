@@ -324,7 +324,7 @@ mod tests {
         in_namespaces(test, || {
             let mut clock = Clock::default();
             clock.settle(Path::new("/tmp"), true).unwrap();
-            let calls = Calls::new(clock.calls());
+            let calls = Calls::new(clock.calls()).unwrap();
             let (mut program, mut other) = (Program::start(Some(&calls)), Program::start(None));
             let costs = [&mut other, &mut program].map(|program| program.ask("cost"));
             println!("a raw call takes {} ns, passed on {} ns", costs[0], costs[1]);

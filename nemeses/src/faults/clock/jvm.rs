@@ -120,7 +120,7 @@ fn java_tells_the_time_that_it_is_given_and_its_waits_end() {
         ] {
             let mut clock = Clock::default();
             clock.settle(classes.path(), true).unwrap();
-            let mut java = Jvm::start(classes.path(), Some(&Calls::new(clock.calls())));
+            let mut java = Jvm::start(classes.path(), Some(&Calls::new(clock.calls()).unwrap()));
             let pids = [java.child.id() as i32];
             assert!(clock.inject(&skew(text), &pids).unwrap().confirmed);
             for what in WAITS {

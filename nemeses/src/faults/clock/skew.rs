@@ -59,6 +59,9 @@ impl Clocks {
 /// The longest that can be asked for: 200 years.
 const NS_MAX: f64 = 200.0 * 365.25 * 86_400e9;
 
+/// The shortest period of a strobe.
+const STROBE_PERIOD_MIN_NS: i64 = 1_000_000;
+
 /// The setting that has no value.
 const MACHINE: &str = "machine";
 
@@ -101,7 +104,11 @@ impl Skew {
             "strobe" => {
                 let (jump, period) = value.split_once('/').context("expected JUMP/PERIOD")?;
                 (self.strobe_ns, self.strobe_period_ns) = (nanos(jump)?, nanos(period)?);
-                ensure!(self.strobe_period_ns > 0, "a period is above 0");
+                ensure!(
+                    self.strobe_period_ns >= STROBE_PERIOD_MIN_NS,
+                    "a period is {} or longer: nobody could tell the jumps of a shorter one apart",
+                    time(STROBE_PERIOD_MIN_NS)
+                );
             }
             _ => {
                 let known = Clocks::NAMES.iter().find(|(name, _)| *name == value);
@@ -179,7 +186,8 @@ mod tests {
             ("drift=5", "no unit: ppm"),
             ("drift=-1000001ppm", "beyond"),
             ("strobe=5s", "expected JUMP/PERIOD"),
-            ("strobe=5s/0s", "above 0"),
+            ("strobe=5s/0s", "a period is 1ms or longer"),
+            ("strobe=1h/1ns", "a period is 1ms or longer"),
             ("clock=both", "changes nothing"),
             ("offset=1s+clock=both+machine", "since boot"),
             ("offset=1s+clock=wall", "There are: real, monotonic, both"),

@@ -1,9 +1,10 @@
 //! Faulty fsyncs where there is no FUSE: the system calls of the target are answered instead (seccomp notification).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -19,20 +20,30 @@ use super::state::{Counts, Deed};
 /// saved may be saved by a later one, or by the kernel in its own time.
 pub(super) struct Fsyncs {
     data: PathBuf,
+    shared: Arc<Shared>,
+}
+
+/// What the calls that wait need too.
+struct Shared {
     state: Mutex<State>,
+    changed: Condvar,
 }
 
 struct State {
     profile: Profile,
     rng: ChaCha8Rng,
     counts: Counts,
+    /// Those that wait, by numbers of their own, and since when.
+    waiting: BTreeMap<u64, Instant>,
+    last_number: u64,
 }
 
 impl Fsyncs {
     pub(super) fn new(data: &Path) -> Fsyncs {
         let data = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-        let (profile, counts) = Default::default();
-        Fsyncs { data, state: Mutex::new(State { profile, rng: ChaCha8Rng::seed_from_u64(0), counts }) }
+        let (profile, counts, waiting, last_number, changed) = Default::default();
+        let state = State { profile, rng: ChaCha8Rng::seed_from_u64(0), counts, waiting, last_number };
+        Fsyncs { data, shared: Arc::new(Shared { state: Mutex::new(state), changed }) }
     }
 
     /// Whether it can do all that.
@@ -41,15 +52,31 @@ impl Fsyncs {
         *profile == Profile { eio_fsync, slow_fsync_ms, ..Profile::default() }
     }
 
-    /// Fails from now on as this profile says, and tells what happened under the one before.
+    /// Fails from now on as this profile says, and tells what happened under the one before. What waits goes on.
     pub(super) fn set(&self, profile: Profile, seed: u64) -> Counts {
-        let mut state = self.lock();
+        let mut state = self.shared.lock();
         (state.profile, state.rng) = (profile, ChaCha8Rng::seed_from_u64(seed));
+        for began in std::mem::take(&mut state.waiting).into_values() {
+            state.counts.held_us += began.elapsed().as_micros() as u64;
+        }
+        self.shared.changed.notify_all();
         std::mem::take(&mut state.counts)
     }
+}
 
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns after this time, or when the call has no more need to wait.
+    fn wait(&self, number: u64, time: Duration) {
+        let waits = |state: &mut State| state.waiting.contains_key(&number);
+        let waited = self.changed.wait_timeout_while(self.lock(), time, waits);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if let Some(began) = state.waiting.remove(&number) {
+            state.counts.held_us += began.elapsed().as_micros() as u64;
+        }
     }
 }
 
@@ -59,7 +86,7 @@ impl Answers for Fsyncs {
     }
 
     fn answer(&self, call: &Call<'_>) -> Answer {
-        let mut state = self.lock();
+        let mut state = self.shared.lock();
         if state.profile.is_idle() {
             return Answer::Pass;
         }
@@ -78,16 +105,17 @@ impl Answers for Fsyncs {
         }
         let delay = Duration::from_secs_f64(slow_fsync_ms / 1000.0);
         state.counts.held[Deed::Fsync as usize] += 1;
-        state.counts.held_us += delay.as_micros() as u64;
-        Answer::PassAfter(delay)
+        state.last_number += 1;
+        let (number, shared) = (state.last_number, self.shared.clone());
+        state.waiting.insert(number, Instant::now());
+        Answer::PassAfter(Box::new(move || shared.wait(number, delay)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::process::Command;
-    use std::sync::Arc;
-    use std::time::Instant;
+    use std::thread;
 
     use squall_targets::agent::calls::Calls;
 
@@ -97,7 +125,7 @@ mod tests {
     fn fsyncs_under_the_data_fail_and_are_slow_and_others_are_not() {
         let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let fsyncs = Arc::new(Fsyncs::new(data.path()));
-        let calls = Calls::new([fsyncs.clone() as Arc<dyn Answers>]);
+        let calls = Calls::new([fsyncs.clone() as Arc<dyn Answers>]).unwrap();
         // Whether a program could save a file there, and how long that took.
         let save = |folder: &tempfile::TempDir| {
             let mut command = Command::new("dd");
@@ -122,6 +150,30 @@ mod tests {
         let counts = fsyncs.set(Profile::default(), 0);
         assert_eq!((counts.fsyncs, counts.held[0], counts.fsyncs_failed), (1, 1, 0));
         assert!(save(&data).0);
+        assert_eq!(fsyncs.set(Profile::default(), 0), Counts::default());
+    }
+
+    /// They waited to the end of their time, seconds after the fault was healed.
+    #[test]
+    fn fsyncs_that_wait_go_on_when_the_fault_is_healed() {
+        let data = tempfile::tempdir().unwrap();
+        let fsyncs = Arc::new(Fsyncs::new(data.path()));
+        let calls = Calls::new([fsyncs.clone() as Arc<dyn Answers>]).unwrap();
+        fsyncs.set("slow-fsync=5s".parse().unwrap(), 1);
+        let mut command = Command::new("dd");
+        command.args(["if=/dev/zero", "of=file", "bs=1k", "count=1", "conv=fsync", "status=none"]);
+        calls.watch(command.current_dir(&data)).unwrap();
+        let mut dd = command.spawn().unwrap();
+        while fsyncs.shared.lock().waiting.is_empty() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        thread::sleep(Duration::from_millis(50));
+        let began = Instant::now();
+        let counts = fsyncs.set(Profile::default(), 0);
+        assert!(dd.wait().unwrap().success());
+        println!("an fsync that shall take 5 s went on {:?} after healing", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert!(counts.held[0] == 1 && (50_000..5_000_000).contains(&counts.held_us), "{counts:?}");
         assert_eq!(fsyncs.set(Profile::default(), 0), Counts::default());
     }
 

@@ -228,7 +228,7 @@ fn has_own_mounts() -> Result<()> {
     Err(Unavailable::new(what, "run the agent as root (with sudo)").into())
 }
 
-/// Confirmed if all that was asked for happened.
+/// Confirmed if anything that was asked for happened: many programs never read again what they wrote.
 fn receipt(profile: &DiskProfile, counts: &Counts) -> Receipt {
     let [fsyncs, reads, writes] = counts.held;
     let effects = [
@@ -250,7 +250,7 @@ fn receipt(profile: &DiskProfile, counts: &Counts) -> Receipt {
     if held > 0 {
         evidence += &format!(" by {mean_ms:.1} ms");
     }
-    let confirmed = asked().all(|(.., n, _)| *n > 0);
+    let confirmed = asked().any(|(.., n, _)| *n > 0);
     Receipt { confirmed, ..Receipt::confirmed(evidence) }
         .with("fsyncs", counts.fsyncs)
         .with("fsyncs_failed", counts.fsyncs_failed)

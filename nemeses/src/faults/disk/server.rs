@@ -134,15 +134,14 @@ pub(super) fn serve() -> Result<()> {
 }
 
 fn answer(mounted: &mut Option<Mounted>, ask: Ask) -> Result<Answer> {
-    if let Ask::Mount(at) = &ask {
-        *mounted = Some(Mounted::new(at, parent_id())?);
-        return Ok(Answer::Mounted);
-    }
-    let disk = &mounted.as_ref().context("it is not mounted")?.disk;
+    let disk = mounted.as_ref().map(|mounted| &mounted.disk).context("it is not mounted");
     Ok(match ask {
-        Ask::Set { profile, seed } => Answer::Was(disk.set(profile, seed)),
-        Ask::Lose { tearing } => Answer::Lost(disk.lose(tearing)),
-        Ask::Mount(_) => Answer::Mounted,
+        Ask::Mount(at) => {
+            *mounted = Some(Mounted::new(&at, parent_id())?);
+            Answer::Mounted
+        }
+        Ask::Set { profile, seed } => Answer::Was(disk?.set(profile, seed)),
+        Ask::Lose { tearing } => Answer::Lost(disk?.lose(tearing)),
     })
 }
 

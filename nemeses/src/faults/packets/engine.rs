@@ -1,10 +1,10 @@
 //! Holds packets back in user space: a thread that reads a netfilter queue and answers when each packet is due.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::copies::Copies;
-use super::counts::Counts;
+use super::counts::{BySender, Counts};
 use super::packet::Packet;
 use super::queue::{Caught, Queue};
 use super::shaper::{Fate, Shaper};
@@ -30,10 +30,16 @@ pub(super) struct Engine {
 struct Line {
     shaper: Shaper,
     counts: Counts,
+    /// Which setting of shapers its own is of. What waited through a change is counted as seen, and no further: by which of
+    /// the two it was delayed, and for how long, nobody can tell.
+    setting: u64,
 }
 
+#[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    /// How often shapers were set.
+    settings: AtomicU64,
     lines: Mutex<HashMap<IpAddr, Line>>,
 }
 
@@ -47,26 +53,30 @@ impl Engine {
     /// Serves the queue of this number in the network namespace of the caller. Whatever comes passes, so far.
     pub(super) fn start(number: u16) -> Result<Engine> {
         let queue = Queue::open(number).with_context(|| format!("netfilter queue {number}"))?;
-        let shared = Arc::new(Shared { stop: AtomicBool::new(false), lines: Mutex::default() });
+        let shared = Arc::new(Shared::default());
         let copies = Copies::open().context("opening raw sockets")?;
         let desk = Desk { queue, shared: shared.clone(), copies, held: BinaryHeap::new(), serial: 0 };
         let thread = thread::Builder::new().name("packets".into()).spawn(move || desk.serve())?;
         Ok(Engine { shared, thread: Some(thread) })
     }
 
-    /// From now on each sender's packets have what its shaper says, and those of others pass. What was counted stays.
-    pub(super) fn set(&self, shapers: impl IntoIterator<Item = (IpAddr, Shaper)>) {
+    /// From now on each sender's packets have what its shaper says, and those of others pass. What was counted stays; what
+    /// that is at this moment is told.
+    pub(super) fn set(&self, shapers: impl IntoIterator<Item = (IpAddr, Shaper)>) -> BySender {
         let mut lines = self.shared.lines();
+        let counts = lines.iter().map(|(from, line)| (*from, line.counts)).collect();
+        let setting = self.shared.settings.fetch_add(1, Ordering::Relaxed);
         let mut before = std::mem::take(&mut *lines);
         let line = |(from, shaper)| {
             let counts = before.remove(&from).map(|line| line.counts).unwrap_or_default();
-            (from, Line { shaper, counts })
+            (from, Line { shaper, counts, setting })
         };
         *lines = shapers.into_iter().map(line).collect();
+        counts
     }
 
     /// By sender.
-    pub(super) fn counts(&self) -> BTreeMap<IpAddr, Counts> {
+    pub(super) fn counts(&self) -> BySender {
         self.shared.lines().iter().map(|(from, line)| (*from, line.counts)).collect()
     }
 
@@ -76,7 +86,7 @@ impl Engine {
     }
 
     /// Lets what is held go on, and ends.
-    pub(super) fn stop(mut self) -> Result<BTreeMap<IpAddr, Counts>> {
+    pub(super) fn stop(mut self) -> Result<BySender> {
         self.shared.stop.store(true, Ordering::Release);
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(ended)) => ended.context("the packet engine failed")?,
@@ -102,6 +112,7 @@ struct Held {
     serial: u64,
     came: Instant,
     from: IpAddr,
+    setting: u64,
     packet: Caught,
     is_changed: bool,
 }
@@ -172,7 +183,7 @@ impl Desk {
         let mut lines = shared.lines();
         let packet = Packet::parse(&caught.payload);
         let line = packet.as_ref().and_then(|packet| lines.get_mut(&packet.source));
-        let (Some(packet), Some(Line { shaper, counts })) = (packet, line) else {
+        let (Some(packet), Some(Line { shaper, counts, setting })) = (packet, line) else {
             return self.queue.accept(&caught, false);
         };
         counts.seen += 1;
@@ -199,8 +210,16 @@ impl Desk {
                     caught.payload = Vec::new();
                 }
                 self.serial += 1;
-                let (serial, from) = (self.serial, packet.source);
-                self.held.push(Reverse(Held { due, serial, came, from, packet: caught, is_changed }));
+                let (serial, from, setting) = (self.serial, packet.source, *setting);
+                self.held.push(Reverse(Held {
+                    due,
+                    serial,
+                    came,
+                    from,
+                    setting,
+                    packet: caught,
+                    is_changed,
+                }));
                 Ok(())
             }
         }
@@ -216,10 +235,12 @@ impl Desk {
     }
 
     fn answer(&mut self, held: Held, now: Instant) -> io::Result<()> {
-        if let Some(line) = self.shared.lines().get_mut(&held.from) {
+        let mut lines = self.shared.lines();
+        if let Some(line) = lines.get_mut(&held.from).filter(|line| line.setting == held.setting) {
             line.counts.delayed += 1;
             line.counts.held_us += (now - held.came).as_micros() as u64;
         }
+        drop(lines);
         self.queue.accept(&held.packet, held.is_changed)
     }
 }

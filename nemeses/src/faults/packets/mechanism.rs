@@ -8,8 +8,9 @@ pub(super) trait Mechanism: Send {
     /// As it stands in receipts.
     fn name(&self) -> &'static str;
 
-    /// These flows and no others are touched from now on; what was counted for those that stay is kept.
-    fn set(&mut self, flows: &[Flow], seed: u64) -> Result<()>;
+    /// These flows and no others are touched from now on; what was counted for those that stay is kept. Tells what was done
+    /// to each flow before.
+    fn set(&mut self, flows: &[Flow], seed: u64) -> Result<BySender>;
 
     /// What was done to each flow that is in force, as the kernel sees it.
     fn read(&mut self) -> Result<BySender>;

@@ -147,6 +147,13 @@ impl Netem {
         ])
     }
 
+    /// The kernel counts damaged packets by node, where a checksum gives them away, and not by sender.
+    fn count_damaged(&self, counts: &mut BySender) {
+        if let Some(flow) = self.flows.iter().find(|flow| flow.profile.corrupt > 0.0) {
+            counts.entry(flow.from).or_default().corrupted = damaged().saturating_sub(self.damaged);
+        }
+    }
+
     /// What was done to a flow, and what its filter has seen in all.
     fn counts(&self, flow: &Flow) -> Result<(Counts, u64)> {
         let Line { by, number, before, seen_before } =
@@ -163,12 +170,14 @@ impl Netem {
         let passed = packets + qlen;
         let Profile { delay_ms, rate_kbit, duplicate, .. } = flow.profile;
         let since = seen.saturating_sub(*seen_before);
+        // Copies are delayed as well, and are no packets that came.
+        let doubled = if duplicate > 0.0 { (passed + drops).saturating_sub(since) } else { 0 };
         let mut counts = *before;
         counts += Counts {
             seen: since,
             lost: *drops,
-            delayed: if delay_ms > 0.0 || rate_kbit > 0.0 { passed } else { 0 },
-            doubled: if duplicate > 0.0 { (passed + drops).saturating_sub(since) } else { 0 },
+            delayed: if delay_ms > 0.0 || rate_kbit > 0.0 { passed.saturating_sub(doubled) } else { 0 },
+            doubled,
             ..Counts::default()
         };
         Ok((counts, seen))
@@ -230,7 +239,8 @@ impl Mechanism for Netem {
         "netem"
     }
 
-    fn set(&mut self, flows: &[Flow], _seed: u64) -> Result<()> {
+    fn set(&mut self, flows: &[Flow], _seed: u64) -> Result<BySender> {
+        let mut before = self.read()?;
         let gone: Vec<IpAddr> =
             self.lines.keys().filter(|from| flows.iter().all(|flow| flow.from != **from)).copied().collect();
         gone.iter().try_for_each(|from| self.remove(from))?;
@@ -242,7 +252,8 @@ impl Mechanism for Netem {
             }
         }
         self.flows = flows.to_vec();
-        Ok(())
+        self.count_damaged(&mut before);
+        Ok(before)
     }
 
     fn read(&mut self) -> Result<BySender> {
@@ -250,12 +261,7 @@ impl Mechanism for Netem {
         for flow in &self.flows {
             counts.insert(flow.from, self.counts(flow)?.0);
         }
-        // The kernel counts damaged packets by node, where a checksum gives them away, and not by sender.
-        if let Some(flow) = self.flows.iter().find(|flow| flow.profile.corrupt > 0.0)
-            && let Some(counts) = counts.get_mut(&flow.from)
-        {
-            counts.corrupted = damaged().saturating_sub(self.damaged);
-        }
+        self.count_damaged(&mut counts);
         Ok(counts)
     }
 

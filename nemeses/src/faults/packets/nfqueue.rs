@@ -32,11 +32,12 @@ impl Mechanism for NfQueue {
         "NFQUEUE"
     }
 
-    fn set(&mut self, flows: &[Flow], seed: u64) -> Result<()> {
+    fn set(&mut self, flows: &[Flow], seed: u64) -> Result<BySender> {
         let shaper =
             |(at, flow): (usize, &Flow)| (flow.from, Shaper::new(flow.profile, seed ^ (at as u64) << 32));
-        self.engine.set(flows.iter().enumerate().map(shaper));
-        self.rules.set(QUEUE, &flows.iter().map(|flow| flow.from).collect::<Vec<_>>())
+        let before = self.engine.set(flows.iter().enumerate().map(shaper));
+        self.rules.set(QUEUE, &flows.iter().map(|flow| flow.from).collect::<Vec<_>>())?;
+        Ok(before)
     }
 
     fn read(&mut self) -> Result<BySender> {

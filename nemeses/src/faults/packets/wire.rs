@@ -62,16 +62,16 @@ impl Wire {
         self.acting.as_ref().map_or("nothing", |mechanism| mechanism.name())
     }
 
-    /// Replaces the flows of one fault. An error leaves none of any.
-    pub(super) fn set(&mut self, layer: &'static str, flows: Vec<Flow>, seed: u64) -> Result<()> {
+    /// Replaces the flows of one fault, and tells what was done to each flow before. An error leaves none of any.
+    pub(super) fn set(&mut self, layer: &'static str, flows: Vec<Flow>, seed: u64) -> Result<BySender> {
         self.layers.insert(layer, flows);
         let mut mechanism = match self.acting.take() {
             Some(mechanism) => mechanism,
             None => self.open()?,
         };
-        mechanism.set(&self.merged(), seed)?;
+        let before = mechanism.set(&self.merged(), seed)?;
         self.acting = Some(mechanism);
-        Ok(())
+        Ok(before)
     }
 
     /// What was done to each flow so far.

@@ -14,7 +14,6 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
@@ -64,12 +63,11 @@ impl Call<'_> {
 }
 
 /// What is answered to a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The kernel does it.
     Pass,
-    /// The kernel does it, after this time.
-    PassAfter(Duration),
+    /// The kernel does it when this has returned, which may take its time: it has a thread of its own.
+    PassAfter(Box<dyn FnOnce() + Send>),
     /// It is done, and this is what it returns.
     Return(i64),
     /// It fails.
@@ -97,15 +95,19 @@ pub struct Calls {
 
 impl Calls {
     /// Each call of these goes to the one who asked for it.
-    pub fn new(all: impl IntoIterator<Item = Arc<dyn Answers>>) -> Calls {
+    ///
+    /// # Errors
+    /// If two ask for the same.
+    pub fn new(all: impl IntoIterator<Item = Arc<dyn Answers>>) -> Result<Calls> {
         let (mut watched, mut answers) = (Vec::new(), Table::new());
         for one in all {
-            for call in one.watched() {
-                answers.insert(call.number, one.clone());
-                watched.push(call);
-            }
+            let calls = one.watched();
+            let taken = calls.iter().find(|call| answers.contains_key(&call.number));
+            ensure!(taken.is_none(), "two faults answer system call {}", taken.map_or(0, |call| call.number));
+            answers.extend(calls.iter().map(|call| (call.number, one.clone())));
+            watched.extend(calls);
         }
-        Calls { filter: filter::program(&watched), answers: Arc::new(answers) }
+        Ok(Calls { filter: filter::program(&watched), answers: Arc::new(answers) })
     }
 
     /// Whether there are none.
@@ -124,7 +126,7 @@ impl Calls {
     /// Tries whether calls can be watched here: a child makes one, which is answered.
     pub fn probe() -> Result<()> {
         let tried = || -> Result<()> {
-            let calls = Calls::new([Arc::new(Rehearsal) as Arc<dyn Answers>]);
+            let calls = Calls::new([Arc::new(Rehearsal) as Arc<dyn Answers>])?;
             let mut command = Command::new("true");
             calls.watch(&mut command)?;
             sys::rehearse_call(&mut command, Rehearsal::ANSWER);
@@ -162,7 +164,10 @@ impl Answers for Rehearsal {
 mod tests {
     use std::fs::File;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Instant;
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     use super::*;
 
@@ -181,7 +186,7 @@ mod tests {
             match call.number {
                 // As the kernel returns it: 20 less the nice value.
                 libc::SYS_getpriority => Answer::Return(20 - 7),
-                _ => Answer::PassAfter(Duration::from_millis(200)),
+                _ => Answer::PassAfter(Box::new(|| sleep(Duration::from_millis(200)))),
             }
         }
     }
@@ -192,7 +197,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         File::create(folder.path().join("file")).unwrap();
         let odd = Arc::new(Odd::default());
-        let calls = Calls::new([odd.clone() as Arc<dyn Answers>]);
+        let calls = Calls::new([odd.clone() as Arc<dyn Answers>]).unwrap();
         let run = |script: &str, watched: bool| {
             let mut command = Command::new("sh");
             command.args(["-c", script]).current_dir(&folder);
@@ -210,5 +215,43 @@ mod tests {
         let (said, took) = run("sync -d file && sync file && echo synced", true);
         assert_eq!((said.as_str(), odd.0.load(Ordering::Relaxed)), ("synced", 4), "fdatasync is not watched");
         assert!(took >= Duration::from_millis(200), "{took:?}");
+    }
+
+    #[test]
+    fn a_call_has_one_who_answers_it() {
+        let odd = || Arc::new(Odd::default()) as Arc<dyn Answers>;
+        let error = Calls::new([odd(), Arc::new(Rehearsal)]).err().unwrap().to_string();
+        assert_eq!(error, format!("two faults answer system call {}", libc::SYS_fsync));
+    }
+
+    /// The thread for one call could not be started, and from then on all calls of the target failed.
+    #[test]
+    fn a_call_for_which_there_is_no_thread_passes_and_others_are_answered() {
+        const ALONE: &str = "SQUALL_TEST_NO_THREADS";
+        if std::env::var_os(ALONE).is_none() {
+            let test =
+                "agent::calls::tests::a_call_for_which_there_is_no_thread_passes_and_others_are_answered";
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains("it passes at once"), "{said}");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        File::create(folder.path().join("file")).unwrap();
+        let calls = Calls::new([Arc::new(Odd::default()) as Arc<dyn Answers>]).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v unlimited; sync file && nice"]).current_dir(&folder);
+        calls.watch(&mut command).unwrap();
+        // No room for the stack of another thread.
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let has = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let has: u64 = has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+        let (_, hard) = getrlimit(Resource::RLIMIT_AS).unwrap();
+        setrlimit(Resource::RLIMIT_AS, has + (1 << 20), hard).unwrap();
+        let output = command.output().unwrap();
+        setrlimit(Resource::RLIMIT_AS, hard, hard).unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "7", "{output:?}");
     }
 }

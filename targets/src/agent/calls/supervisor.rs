@@ -58,15 +58,17 @@ fn reply(listener: &Arc<OwnedFd>, id: u64, answer: Answer) -> std::io::Result<()
         Answer::Pass => sys::answer_call(listener.as_fd(), id, Reply::Pass),
         Answer::Return(value) => sys::answer_call(listener.as_fd(), id, Reply::Value(value)),
         Answer::Fail(errno) => sys::answer_call(listener.as_fd(), id, Reply::Error(errno as i32)),
-        Answer::PassAfter(delay) => {
-            let listener = listener.clone();
+        Answer::PassAfter(wait) => {
+            let its = listener.clone();
             let late = move || {
-                thread::sleep(delay);
-                if let Err(error) = sys::answer_call(listener.as_fd(), id, Reply::Pass) {
+                wait();
+                if let Err(error) = sys::answer_call(its.as_fd(), id, Reply::Pass) {
                     eprintln!("answering a system call late: {error}");
                 }
             };
-            thread::Builder::new().name("late".into()).spawn(late).map(drop)
+            let Err(error) = thread::Builder::new().name("late".into()).spawn(late) else { return Ok(()) };
+            eprintln!("no thread for a system call that is to wait: {error}; it passes at once");
+            sys::answer_call(listener.as_fd(), id, Reply::Pass)
         }
     }
 }
