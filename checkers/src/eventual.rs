@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::checker::without_real_time;
 use crate::registers::{self, Kv, NONE, Source, Stop, Teller};
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 use crate::{Anomaly, Budget, Checker, History, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
@@ -28,7 +28,8 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[CheckerEntry {
     name: "eventual-consistency",
     about: "once writes have ended, the final reads of all processes agree on each key",
     order: Order::RealTime,
-    build: || Box::new(EventualConsistency),
+    on: Object::Single,
+    build: |_| Box::new(EventualConsistency),
 }];
 
 /// Checks that registers converge once they are no longer written. See the [module](self) for the definition.

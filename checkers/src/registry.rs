@@ -6,8 +6,8 @@ mod initial;
 mod models;
 
 pub use facts::Facts;
-pub use fitting::{fitting, keyed};
-pub use initial::{mind_initial, with_initial};
+pub use fitting::fitting;
+pub use initial::{Begun, mind_initial, with_initial};
 pub use models::{MODELS, ModelEntry, find_model};
 
 use crate::{
@@ -24,8 +24,33 @@ pub struct CheckerEntry {
     pub about: &'static str,
     /// What its verdict rests on.
     pub order: Order,
-    /// Makes it.
-    pub build: fn() -> Box<dyn Checker>,
+    /// What it judges.
+    pub on: Object,
+    /// Makes it for a history of which these facts are known. Where values are `[key, value]`, it judges each key alone.
+    pub build: fn(&Facts) -> Box<dyn Checker>,
+}
+
+/// What the operations are on that a checker judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// Lists, by transactions.
+    Lists,
+    /// Registers, by transactions or one by one.
+    Registers,
+    /// Registers, by transactions alone.
+    TxnRegisters,
+    /// Logs that are sent to and polled.
+    Logs,
+    /// Registers of which each operation names one.
+    KeyedRegisters,
+    /// Registers that are written and read several at a time.
+    MultiRegister,
+    /// A set whose elements are removed or looked for.
+    Set,
+    /// A counter, or one for each key.
+    Counter,
+    /// Whatever single operations are on.
+    Single,
 }
 
 /// What a checker must know of the order in which operations happened.
@@ -64,13 +89,15 @@ const OTHERS: &[CheckerEntry] = &[
         name: "stats",
         about: "every kind of operation succeeds now and then",
         order: Order::Any,
-        build: || Box::new(Stats),
+        on: Object::Single,
+        build: |_| Box::new(Stats),
     },
     CheckerEntry {
         name: "errors",
         about: "which errors there were, how often, with an example of each",
         order: Order::Any,
-        build: || Box::new(UnhandledErrors),
+        on: Object::Single,
+        build: |_| Box::new(UnhandledErrors),
     },
 ];
 
@@ -105,7 +132,7 @@ mod tests {
         let names: BTreeSet<&str> = all().map(|entry| entry.name).collect();
         assert_eq!(names.len(), all().count());
         for entry in all() {
-            assert_eq!((entry.build)().name(), entry.name);
+            assert_eq!((entry.build)(&Facts::default()).name(), entry.name);
         }
     }
 
@@ -118,7 +145,7 @@ mod tests {
         let mut history: crate::History = write().into_iter().collect();
         history.set_real_time(false);
         let asks = |entry: &&CheckerEntry| {
-            let reason = (entry.build)().check(&history).reason;
+            let reason = (entry.build)(&Facts::default()).check(&history).reason;
             reason.is_some_and(|reason| reason.contains("no real-time order"))
         };
         let names = |wanted: &dyn Fn(&&CheckerEntry) -> bool| {
@@ -147,7 +174,8 @@ mod tests {
         // count their operations under the one name that was looked at.
         let crashed: crate::History = [crate::Op::new("read")].into_iter().collect();
         let judges = |entry: &&CheckerEntry| {
-            unless_empty((entry.build)().check(&crashed), &Facts::of(&crashed)).valid == Valid::True
+            unless_empty((entry.build)(&Facts::default()).check(&crashed), &Facts::of(&crashed)).valid
+                == Valid::True
         };
         let judges: Vec<&str> = all().filter(judges).map(|entry| entry.name).collect();
         assert_eq!(

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use counting::{Counting, counted};
 use serde_json::{Value, json};
 use simulated::{Shape, simulate};
+use squall_checkers::registry::Facts;
 use squall_checkers::{Budget, Checker, History, Op, Process, Type, Valid, registry};
 
 #[global_allocator]
@@ -51,7 +52,8 @@ const LONG: &[Row] = &[
 ];
 
 fn checker(name: &str) -> Box<dyn Checker> {
-    (registry::all().find(|entry| entry.name == name).expect("a checker of that name").build)()
+    let entry = registry::all().find(|entry| entry.name == name).expect("a checker of that name");
+    (entry.build)(&Facts::default())
 }
 
 fn event(process: usize, f: &'static str, kind: Type, value: Value) -> Op {

@@ -8,7 +8,7 @@ mod foreign;
 use std::collections::BTreeSet;
 
 use squall_checkers::history::{Format, read_file};
-use squall_checkers::registry::{self, CheckerEntry};
+use squall_checkers::registry::{self, CheckerEntry, Facts};
 use squall_checkers::{Checker, History, Valid};
 
 /// The checker that decides a claim about a model.
@@ -90,7 +90,8 @@ fn foreign_histories_get_their_expected_verdicts() {
             "true" => Valid::True,
             _ => Valid::False,
         };
-        let found = wrong((entry.build)().as_ref(), &parsed.history, expected);
+        let checker = (entry.build)(&Facts::of(&parsed.history));
+        let found = wrong(checker.as_ref(), &parsed.history, expected);
         bad.extend(found.into_iter().map(|what| format!("{file}, {name}: {what}")));
     }
     println!("{judged} of {} rows judged", rows.len());

@@ -174,12 +174,12 @@ fn line_moved(random: &mut Random, bytes: &mut Vec<u8>) {
 }
 
 /// The verdict on a witness, written and read again.
-fn alone(entry: &CheckerEntry, witness: &History) -> (String, Valid) {
+fn alone(entry: &CheckerEntry, facts: &Facts, witness: &History) -> (String, Valid) {
     let mut text = Vec::new();
     write_jsonl(witness, &mut text).unwrap();
     let read = read_as(&text[..], "witness", None).unwrap_or_else(|e| panic!("{}: {e}", entry.name)).history;
     let budget = Budget::default().time(TIME_CAP).memory_bytes(MEMORY_CAP);
-    (String::from_utf8_lossy(&text).into_owned(), (entry.build)().check_within(&read, &budget).valid)
+    (String::from_utf8_lossy(&text).into_owned(), (entry.build)(facts).check_within(&read, &budget).valid)
 }
 
 /// Runs the checkers on a history: all of them on a few, one on the others.
@@ -200,7 +200,7 @@ fn check(
         }
         let start = Instant::now();
         let budget = Budget::default().time(TIME_CAP).memory_bytes(MEMORY_CAP);
-        let judged = catch_unwind(AssertUnwindSafe(|| (entry.build)().check_within(history, &budget)));
+        let judged = catch_unwind(AssertUnwindSafe(|| (entry.build)(&facts).check_within(history, &budget)));
         let mut text = Vec::new();
         write_jsonl(history, &mut text).unwrap();
         let text = || String::from_utf8_lossy(&text);
@@ -213,7 +213,7 @@ fn check(
         }
         if let Some(anomaly) = verdict.anomalies.first() {
             *witnesses += 1;
-            let (witness, again) = alone(entry, &history.witness(&anomaly.witness));
+            let (witness, again) = alone(entry, &facts, &history.witness(&anomaly.witness));
             // Where the cap on time was reached before a witness was found that stands alone, the anomaly says so.
             let said = anomaly.steps.iter().any(|step| step.contains("alone do not show it"));
             *unfinished += u64::from(said);

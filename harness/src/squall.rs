@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use squall_checkers::registry as checkers;
 pub use squall_checkers::registry::CheckerEntry;
-use squall_checkers::{Checker, FaultEvent, Unknown};
+use squall_checkers::{FaultEvent, Unknown};
 use squall_nemeses::registry as nemeses;
 pub use squall_nemeses::registry::Entry as NemesisEntry;
 use squall_nemeses::{Schedule, Setting};
@@ -121,11 +121,8 @@ impl Squall {
         Schedule::of_file(name, text, setting, &self.nemeses)
     }
 
-    pub(crate) fn find_checkers(&self, names: &[String]) -> Result<Vec<Box<dyn Checker>>, Unknown> {
-        names
-            .iter()
-            .map(|name| Ok((find("checker", name, &self.checkers, |entry| entry.name)?.build)()))
-            .collect()
+    pub(crate) fn find_checker(&self, name: &str) -> Result<&CheckerEntry, Unknown> {
+        find("checker", name, &self.checkers, |entry| entry.name)
     }
 }
 

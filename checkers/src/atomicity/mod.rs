@@ -26,7 +26,7 @@ use cluster::{Conflict, Key, Times};
 
 use crate::checker::without_real_time;
 use crate::registers::{self, Kv, NONE, Source, Stop, Teller};
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
@@ -44,13 +44,15 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "k-atomicity",
         about: "how stale reads of registers are, in versions",
         order: Order::RealTime,
-        build: || Box::new(KAtomicity::default()),
+        on: Object::Single,
+        build: |_| Box::new(KAtomicity::default()),
     },
     CheckerEntry {
         name: "delta-atomicity",
         about: "how stale reads of registers are, in time",
         order: Order::RealTime,
-        build: || Box::new(DeltaAtomicity::default()),
+        on: Object::Single,
+        build: |_| Box::new(DeltaAtomicity::default()),
     },
 ];
 

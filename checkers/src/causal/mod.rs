@@ -38,7 +38,7 @@ use cc::{Keep, Pattern};
 pub(crate) use writers::Writers;
 
 use crate::registers::{self, Kv, Sessions, Stop};
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
@@ -53,25 +53,29 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "causal",
         about: "registers are causally consistent (CC)",
         order: Order::Sessions,
-        build: || Box::new(Causal::new(CausalModel::Cc)),
+        on: Object::Single,
+        build: |_| Box::new(Causal::new(CausalModel::Cc)),
     },
     CheckerEntry {
         name: "causal-convergence",
         about: "registers are causally convergent (CCv)",
         order: Order::Sessions,
-        build: || Box::new(Causal::new(CausalModel::Ccv)),
+        on: Object::Single,
+        build: |_| Box::new(Causal::new(CausalModel::Ccv)),
     },
     CheckerEntry {
         name: "causal-memory",
         about: "registers are a causal memory (CM)",
         order: Order::Sessions,
-        build: || Box::new(Causal::new(CausalModel::Cm)),
+        on: Object::Single,
+        build: |_| Box::new(Causal::new(CausalModel::Cm)),
     },
     CheckerEntry {
         name: "pram",
         about: "each process sees the writes of every other in the order in which it made them",
         order: Order::Sessions,
-        build: || Box::new(Causal::new(CausalModel::Pram)),
+        on: Object::Single,
+        build: |_| Box::new(Causal::new(CausalModel::Pram)),
     },
 ];
 

@@ -35,7 +35,7 @@ use ruling::Ruling;
 
 use crate::checker::without_real_time;
 use crate::history::Pairs;
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{self, CheckerEntry, Order};
 use crate::{Anomaly, Budget, Checker, History, Valid, Verdict};
 
 /// Anomalies that are explained; further ones are counted.
@@ -51,31 +51,36 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "linearizable-queue",
         about: "a first-in-first-out queue with enqueue and dequeue is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Collection::queue()),
+        on: registry::Object::Single,
+        build: |_| Box::new(Collection::queue()),
     },
     CheckerEntry {
         name: "linearizable-stack",
         about: "a last-in-first-out stack with push and pop is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Collection::stack()),
+        on: registry::Object::Single,
+        build: |_| Box::new(Collection::stack()),
     },
     CheckerEntry {
         name: "linearizable-priority-queue",
         about: "a queue of integers with insert and poll, which gives the least first, is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Collection::priority_queue()),
+        on: registry::Object::Single,
+        build: |_| Box::new(Collection::priority_queue()),
     },
     CheckerEntry {
         name: "linearizable-max-priority-queue",
         about: "a queue of integers with insert and poll, which gives the greatest first, is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Collection::max_priority_queue()),
+        on: registry::Object::Single,
+        build: |_| Box::new(Collection::max_priority_queue()),
     },
     CheckerEntry {
         name: "linearizable-set",
         about: "a set with add, remove, contains and read is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Collection::set()),
+        on: registry::Object::Set,
+        build: |_| Box::new(Collection::set()),
     },
 ];
 

@@ -183,6 +183,15 @@ impl<'a> Calls<'a> {
     }
 }
 
+/// The key and the rest of an event's value, where values are `[key, value]`. A read may name its key at its end alone.
+pub(super) fn split<'a>(event: OpRef<'a>, independent: bool) -> Result<(Option<Raw<'a>>, Raw<'a>), Stop> {
+    if !independent {
+        return Ok((None, event.raw()));
+    }
+    let (key, value) = event.raw().pair().ok_or_else(|| Stop::shape(event, "every value is [key, value]"))?;
+    Ok((Some(key), value))
+}
+
 /// A value as a sentence shows it: cut where it is long.
 pub(super) fn brief(value: Raw<'_>) -> String {
     const MAX: usize = 60;

@@ -1,7 +1,7 @@
 //! Counters: every read is between what was certainly added and what may have been added.
 //!
 //! **Operations** (`jepsen.checker/counter`): `add n` (1 where no number is given) and `read`, which returns the number.
-//! The counter starts at 0.
+//! The counter starts at 0. With [`Counter::independent`] every value is `[key, value]`, and each key is a counter of its own.
 //!
 //! **Failure.** A read is `too-low` if it is below the sum of the adds that it must have seen, and `too-high` if it is
 //! above what could have been added. An acknowledged add that completed before the read began counts in full. One that
@@ -14,10 +14,10 @@
 
 use std::collections::HashMap;
 
-use super::calls::{Call, Calls, Pass, Stop, judged};
+use super::calls::{Call, Calls, Pass, Stop, judged, split};
 use super::findings::Findings;
-use crate::history::Raw;
-use crate::intern::FastBuild;
+use crate::history::{OpRef, Raw};
+use crate::intern::{FastBuild, Interner};
 use crate::registry::Order;
 use crate::{Budget, Checker, History, Type, Verdict};
 
@@ -43,12 +43,40 @@ const NAME: &str = "counter";
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counter {}
+pub struct Counter {
+    independent: bool,
+}
 
 impl Counter {
     /// A counter that starts at 0.
     pub fn new() -> Counter {
         Counter::default()
+    }
+
+    /// Many counters: every value is `[key, value]`.
+    pub fn independent(self) -> Counter {
+        Counter { independent: true }
+    }
+
+    fn judge(self, calls: &Calls<'_>) -> Result<Verdict, Stop> {
+        let mut bounds = Bounds {
+            independent: self.independent,
+            keys: Interner::default(),
+            counters: Vec::new(),
+            open: HashMap::default(),
+            reads: 0,
+            adds: 0,
+            max_error: 0,
+            found: Findings::new(NAME, &KINDS, calls),
+        };
+        let _held = calls.run(&mut bounds)?;
+        // As in Jepsen, adds alone are valid: nothing contradicts them.
+        let undecided = (bounds.reads + bounds.adds == 0).then(|| "nothing was added or read".to_owned());
+        let wrong = bounds.found.count(KINDS[0]) + bounds.found.count(KINDS[1]);
+        let summary = format!("{} reads beside {} adds, {wrong} out of bounds", bounds.reads, bounds.adds);
+        let max_error = i64::try_from(bounds.max_error).unwrap_or(i64::MAX);
+        let verdict = bounds.found.verdict(summary, undecided);
+        Ok(verdict.stat("reads", bounds.reads).stat("adds", bounds.adds).stat("max_error", max_error))
     }
 }
 
@@ -59,32 +87,11 @@ impl Checker for Counter {
 
     /// Stats: `reads`, `adds`, `too_low`, `too_high`, and `max_error`, how far the worst read is outside its bounds.
     fn check_within(&self, history: &History, budget: &Budget) -> Verdict {
-        judged(NAME, Order::RealTime, history, budget, judge)
+        judged(NAME, Order::RealTime, history, budget, |calls| self.judge(calls))
     }
 }
 
 const KINDS: [&str; 2] = ["too-low", "too-high"];
-
-fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
-    let mut bounds = Bounds {
-        acknowledged: Sums::default(),
-        possible: Sums::default(),
-        failed: Sums::default(),
-        open: HashMap::default(),
-        reads: 0,
-        adds: 0,
-        max_error: 0,
-        found: Findings::new(NAME, &KINDS, calls),
-    };
-    let _held = calls.run(&mut bounds)?;
-    // As in Jepsen, adds alone are valid: nothing contradicts them.
-    let undecided = (bounds.reads + bounds.adds == 0).then(|| "nothing was added or read".to_owned());
-    let wrong = bounds.found.count(KINDS[0]) + bounds.found.count(KINDS[1]);
-    let summary = format!("{} reads beside {} adds, {wrong} out of bounds", bounds.reads, bounds.adds);
-    let max_error = i64::try_from(bounds.max_error).unwrap_or(i64::MAX);
-    let verdict = bounds.found.verdict(summary, undecided);
-    Ok(verdict.stat("reads", bounds.reads).stat("adds", bounds.adds).stat("max_error", max_error))
-}
 
 /// Sums of the negative and of the positive adds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,11 +107,18 @@ impl Sums {
     }
 }
 
-/// Every non-failed add is in `possible` when it begins, and moves into `acknowledged` when it is acknowledged.
-struct Bounds<'a> {
+/// One counter. Every non-failed add is in `possible` when it begins, and moves into `acknowledged` when it is acknowledged.
+#[derive(Clone, Copy, Debug, Default)]
+struct Adds {
     acknowledged: Sums,
     possible: Sums,
     failed: Sums,
+}
+
+struct Bounds<'a> {
+    independent: bool,
+    keys: Interner,
+    counters: Vec<Adds>,
     /// What was acknowledged when each open read began, by its invocation.
     open: HashMap<u32, Sums, FastBuild>,
     reads: usize,
@@ -115,54 +129,77 @@ struct Bounds<'a> {
 
 impl<'a> Pass<'a> for Bounds<'a> {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        match call.f() {
-            "add" => {
+        match (call.f(), call.told()) {
+            ("add", _) => {
                 self.adds += 1;
+                let (counter, n) = self.add(call)?;
                 let failed = call.kind() == Type::Fail;
-                (if failed { &mut self.failed } else { &mut self.possible }).add(amount(call)?);
+                (if failed { &mut counter.failed } else { &mut counter.possible }).add(n);
             }
-            "read" if call.is_ok() => _ = self.open.insert(call.at(), self.acknowledged),
-            "read" => {}
+            ("read", Some((_, event))) => {
+                let acknowledged = self.counter(event)?.0.acknowledged;
+                self.open.insert(call.at(), acknowledged);
+            }
+            ("read", None) => {}
             _ => return Err(Stop::function(call.invoke, "a counter has add and read")),
         }
         Ok(())
     }
 
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let Some((told, event)) = call.told() else { return Ok(()) };
+        let Some((_, event)) = call.told() else { return Ok(()) };
         if call.f() == "add" {
-            self.acknowledged.add(amount(call)?);
+            let (counter, n) = self.add(call)?;
+            counter.acknowledged.add(n);
             return Ok(());
         }
-        let Raw::Int(value) = told else { return Err(Stop::shape(event, "a counter is read as an integer")) };
         let before = self.open.remove(&call.at()).unwrap_or_default();
+        let (&mut Adds { possible, failed, .. }, key, told) = self.counter(event)?;
+        let Raw::Int(value) = told else { return Err(Stop::shape(event, "a counter is read as an integer")) };
         self.reads += 1;
-        let low = before.high + self.possible.low;
-        let high = before.low + self.possible.high;
+        let low = before.high + possible.low;
+        let high = before.low + possible.high;
         let read = i128::from(value);
-        if read < low {
-            self.max_error = self.max_error.max(low - read);
-            let saved = read >= low + self.failed.low;
-            self.found.add(KINDS[0], None, |calls| {
-                (sentence(calls, call, value, "at least", low, saved), adds(calls, call, value, 1))
-            });
+        let (kind, bound, n, sign, saved) = if read < low {
+            (KINDS[0], "at least", low, 1, read >= low + failed.low)
         } else if read > high {
-            self.max_error = self.max_error.max(read - high);
-            let saved = read <= high + self.failed.high;
-            self.found.add(KINDS[1], None, |calls| {
-                (sentence(calls, call, value, "at most", high, saved), adds(calls, call, value, -1))
-            });
-        }
+            (KINDS[1], "at most", high, -1, read <= high + failed.high)
+        } else {
+            return Ok(());
+        };
+        self.max_error = self.max_error.max((read - n).abs());
+        self.found.add(kind, key.map(Raw::to_value).as_ref(), |calls| {
+            (sentence(calls, call, value, bound, n, saved), adds(calls, call, key, value, sign))
+        });
         Ok(())
     }
 
     fn bytes(&self) -> usize {
         self.open.capacity() * size_of::<(u32, Sums)>()
+            + self.counters.capacity() * size_of::<Adds>()
+            + self.keys.memory_bytes()
     }
 }
 
-fn amount(call: Call<'_>) -> Result<i64, Stop> {
-    match call.asked() {
+impl Bounds<'_> {
+    /// The counter that an event is on, its key, and the rest of its value.
+    fn counter<'e>(&mut self, event: OpRef<'e>) -> Result<(&mut Adds, Option<Raw<'e>>, Raw<'e>), Stop> {
+        let (key, value) = split(event, self.independent)?;
+        let at = key.map_or(0, |key| self.keys.intern_raw(key) as usize);
+        if at == self.counters.len() {
+            self.counters.push(Adds::default());
+        }
+        Ok((&mut self.counters[at], key, value))
+    }
+
+    fn add(&mut self, call: Call<'_>) -> Result<(&mut Adds, i64), Stop> {
+        let (counter, _, value) = self.counter(call.invoke)?;
+        Ok((counter, amount(call, value)?))
+    }
+}
+
+fn amount(call: Call<'_>, value: Raw<'_>) -> Result<i64, Stop> {
+    match value {
         Raw::Int(n) => Ok(n),
         Raw::Null => Ok(1),
         _ => Err(Stop::shape(call.invoke, "an add takes an integer")),
@@ -175,10 +212,12 @@ fn sentence(calls: &Calls<'_>, read: Call<'_>, value: i64, bound: &str, n: i128,
 }
 
 /// The read, and as few acknowledged adds of that sign as already contradict it, the largest first.
-fn adds(calls: &Calls<'_>, read: Call<'_>, value: i64, sign: i128) -> Vec<u32> {
+fn adds(calls: &Calls<'_>, read: Call<'_>, key: Option<Raw<'_>>, value: i64, sign: i128) -> Vec<u32> {
     let counts = |call: &Call<'_>| call.f() == "add" && call.acknowledged() < read.at();
-    let all =
-        calls.iter().filter(counts).filter_map(|call| Some((i128::from(amount(call).ok()?) * sign, call)));
+    let all = calls.iter().filter(counts).filter_map(|call| {
+        let (_, n) = split(call.invoke, key.is_some()).ok().filter(|&(of, _)| of == key)?;
+        Some((i128::from(amount(call, n).ok()?) * sign, call))
+    });
     let mut all: Vec<(i128, u32)> = all.filter(|&(n, _)| n > 0).map(|(n, call)| (n, call.at())).collect();
     all.sort_by_key(|&(n, at)| (std::cmp::Reverse(n), at));
     let (mut sum, mut witness) = (0, vec![read.at()]);
@@ -196,7 +235,7 @@ fn adds(calls: &Calls<'_>, read: Call<'_>, value: i64, sign: i128) -> Vec<u32> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::testing::{Whole, agree};
     use super::*;
@@ -234,5 +273,33 @@ mod tests {
         let mut choices: Vec<_> = [json!(null), json!(2), json!(-1)].map(|n| ("add", n.clone(), n)).into();
         choices.extend([-1, 0, 1, 3].map(|n| ("read", json!(null), json!(n))));
         agree(&Counter::new(), naive, &choices, [2, 100_000, 9]);
+    }
+
+    /// Adds and reads of `[key, n]` were of no counter.
+    #[test]
+    fn each_key_is_a_counter() {
+        let by_key = |ops: &[Whole]| {
+            let part = |value: &Value, at: usize| value[at].clone();
+            let keyed = |key: &str| -> Vec<Whole> {
+                let of_key = ops.iter().filter(|op| {
+                    let named = if op.f == "read" { &op.told } else { &op.asked };
+                    part(named, 0) == json!(key)
+                });
+                of_key
+                    .map(|op| Whole { asked: part(&op.asked, 1), told: part(&op.told, 1), ..op.clone() })
+                    .collect()
+            };
+            let mut kinds: BTreeSet<_> = ["x", "y"].iter().flat_map(|key| naive(&keyed(key))).collect();
+            let counts = |op: &Whole| op.f == "add" || op.ok();
+            if kinds.remove("unknown") && !ops.iter().any(counts) {
+                kinds.insert("unknown");
+            }
+            kinds
+        };
+        let mut choices: Vec<_> =
+            [("x", 2), ("x", -1), ("y", 1)].map(|(key, n)| ("add", json!([key, n]), json!([key, n]))).into();
+        // A read may name its key at its end alone.
+        choices.extend([("x", 2), ("x", 1), ("y", 2)].map(|(key, n)| ("read", json!(null), json!([key, n]))));
+        agree(&Counter::new().independent(), by_key, &choices, [2, 100_000, 9]);
     }
 }

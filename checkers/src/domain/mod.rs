@@ -57,7 +57,11 @@ pub use staleness::Staleness;
 pub use unique_ids::UniqueIds;
 pub use watch::Watch;
 
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Facts, Object, Order};
+
+fn set(facts: &Facts) -> SetFull {
+    if facts.keyed { SetFull::new().independent() } else { SetFull::new() }
+}
 
 /// The ready-made checkers of this family.
 pub(crate) const CHECKERS: &[CheckerEntry] = &[
@@ -65,90 +69,105 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "set",
         about: "a set that grows is linearizable",
         order: Order::RealTime,
-        build: || Box::new(SetFull::new().linearizable()),
+        on: Object::Single,
+        build: |facts| Box::new(set(facts).linearizable()),
     },
     CheckerEntry {
         name: "set-full",
         about: "a set loses nothing that was acknowledged; reads may be stale",
         order: Order::RealTime,
-        build: || Box::new(SetFull::new()),
+        on: Object::Single,
+        build: |facts| Box::new(set(facts)),
     },
     CheckerEntry {
         name: "counter",
         about: "every read of a counter is between what was and what may have been added",
         order: Order::RealTime,
-        build: || Box::new(Counter::new()),
+        on: Object::Counter,
+        build: |facts| Box::new(if facts.keyed { Counter::new().independent() } else { Counter::new() }),
     },
     CheckerEntry {
         name: "unordered-queue",
         about: "a queue gives out only what was put in, and no more often, in any order",
         order: Order::RealTime,
-        build: || Box::new(Queue::new()),
+        on: Object::Single,
+        build: |_| Box::new(Queue::new()),
     },
     CheckerEntry {
         name: "total-queue",
         about: "what was put into a queue comes out, perhaps twice, and nothing else does",
         order: Order::RealTime,
-        build: || Box::new(Queue::total()),
+        on: Object::Single,
+        build: |_| Box::new(Queue::total()),
     },
     CheckerEntry {
         name: "unique-ids",
         about: "no id is given out twice",
         order: Order::Any,
-        build: || Box::new(UniqueIds::new()),
+        on: Object::Single,
+        build: |_| Box::new(UniqueIds::new()),
     },
     CheckerEntry {
         name: "bank",
         about: "transfers keep a bank's total, and no balance is below 0",
         order: Order::Any,
-        build: || Box::new(Bank::new()),
+        on: Object::Single,
+        build: |_| Box::new(Bank::new()),
     },
     CheckerEntry {
         name: "long-fork",
         about: "no two readers disagree on which of two writes came first",
         order: Order::Sessions,
-        build: || Box::new(LongFork::new()),
+        on: Object::TxnRegisters,
+        build: |_| Box::new(LongFork::new()),
     },
     CheckerEntry {
         name: "monotonic",
         about: "a value that only grows is never seen to shrink",
         order: Order::RealTime,
-        build: || Box::new(Monotonic::new()),
+        on: Object::Single,
+        build: |_| Box::new(Monotonic::new()),
     },
     CheckerEntry {
         name: "kafka",
         about: "logs keep what was sent to them, each message at one offset, and are polled in order",
         order: Order::Sessions,
-        build: || Box::new(Kafka::new()),
+        on: Object::Logs,
+        build: |_| Box::new(Kafka::new()),
     },
     CheckerEntry {
         name: "watch",
         about: "all who watch a value see the same changes in the same order",
         order: Order::Sessions,
-        build: || Box::new(Watch::new()),
+        on: Object::Single,
+        build: |_| Box::new(Watch::new()),
     },
     CheckerEntry {
         name: "fencing",
         about: "a lock has one holder, its tokens grow, and no write with an old one is accepted",
         order: Order::RealTime,
-        build: || Box::new(Fencing::new()),
+        on: Object::Single,
+        build: |_| Box::new(Fencing::new()),
     },
     CheckerEntry {
         name: "staleness",
         about: "how long ago the values that are read were overwritten",
         order: Order::RealTime,
-        build: || Box::new(Staleness::new()),
+        on: Object::Single,
+        build: |facts| Box::new(if facts.keyed { Staleness::new().independent() } else { Staleness::new() }),
     },
     CheckerEntry {
         name: "exactly-once",
         about: "what is submitted is processed, and not twice",
         order: Order::RealTime,
-        build: || Box::new(ExactlyOnce::new()),
+        on: Object::Single,
+        build: |_| Box::new(ExactlyOnce::new()),
     },
     CheckerEntry {
         name: "convergence",
         about: "the final reads of all processes agree and lack nothing that was acknowledged",
         order: Order::RealTime,
-        build: || Box::new(Convergence::new()),
+        on: Object::Single,
+        build: |_| Box::new(Convergence::new()),
     },
 ];

@@ -9,7 +9,8 @@
 //! saw a lower value than one that had completed before it began, of another process. Jepsen's checks are of the first
 //! kind; [`Monotonic::per_process`] leaves the second out, for systems that promise no real-time order.
 //!
-//! Only what was acknowledged was seen, so operations of unknown outcome change nothing. One pass.
+//! Only what was acknowledged was seen, so operations of unknown outcome change nothing, but that a process which goes on after
+//! one is another client. One pass.
 
 use std::collections::HashMap;
 
@@ -20,7 +21,7 @@ use super::findings::Findings;
 use crate::history::{OpRef, Raw};
 use crate::intern::{FastBuild, Interner};
 use crate::registry::Order;
-use crate::{Budget, Checker, History, Process, Verdict};
+use crate::{Budget, Checker, History, Process, Type, Verdict};
 
 const NAME: &str = "monotonic";
 const KINDS: [&str; 2] = ["process-regression", "regression"];
@@ -78,6 +79,7 @@ impl Monotonic {
             keys: Interner::default(),
             highest: Vec::new(),
             mine: HashMap::default(),
+            clients: HashMap::default(),
             open: HashMap::default(),
             seen: 0,
             found: Findings::new(NAME, &KINDS, calls),
@@ -113,8 +115,10 @@ struct Values<'a> {
     keys: Interner,
     /// By key: what was seen by operations that have completed.
     highest: Vec<Highest<'a>>,
-    /// By process and key: what the process saw.
-    mine: HashMap<(Process, u32), Highest<'a>, FastBuild>,
+    /// By client and key: what the client saw.
+    mine: HashMap<(Process, u32, u32), Highest<'a>, FastBuild>,
+    /// How many clients each process was before, if any: each ended with an operation of unknown outcome.
+    clients: HashMap<Process, u32, FastBuild>,
     /// What was highest when an open operation began, by its invocation.
     open: HashMap<u32, Highest<'a>, FastBuild>,
     seen: usize,
@@ -123,8 +127,13 @@ struct Values<'a> {
 
 impl<'a> Pass<'a> for Values<'a> {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        if matches!(call.f(), "inc" | "read") && call.is_ok() && !self.options.per_process {
-            let key = self.split(call.invoke, call.asked())?.0;
+        if call.kind() == Type::Info {
+            *self.clients.entry(call.invoke.process()).or_default() += 1;
+        }
+        if let Some((told, event)) = call.told().filter(|_| matches!(call.f(), "inc" | "read"))
+            && !self.options.per_process
+        {
+            let key = self.split(event, told)?.0;
             let before = self.highest.get(key as usize).copied().unwrap_or(NOTHING);
             if before[1].1 != NONE {
                 self.open.insert(call.at(), before);
@@ -144,7 +153,8 @@ impl<'a> Pass<'a> for Values<'a> {
         }
         let seen = self.seen(event, told)?;
         self.seen += 1;
-        let mine = *self.mine.entry((event.process(), key)).or_insert(NOTHING);
+        let client = self.clients.get(&event.process()).copied().unwrap_or(0);
+        let mine = *self.mine.entry((event.process(), client, key)).or_insert(NOTHING);
         for part in 0..2 {
             let lower = |than: (Raw<'a>, u32)| than.1 != NONE && less(seen[part], than.0);
             if lower(mine[part]) {
@@ -160,7 +170,7 @@ impl<'a> Pass<'a> for Values<'a> {
                 }
             }
         };
-        self.mine.get_mut(&(event.process(), key)).map(raise);
+        self.mine.get_mut(&(event.process(), client, key)).map(raise);
         if self.highest.len() <= key as usize {
             self.highest.resize(key as usize + 1, NOTHING);
         }
@@ -170,7 +180,8 @@ impl<'a> Pass<'a> for Values<'a> {
 
     fn bytes(&self) -> usize {
         self.highest.capacity() * size_of::<Highest<'_>>()
-            + self.mine.capacity() * size_of::<((Process, u32), Highest<'_>)>()
+            + self.mine.capacity() * size_of::<((Process, u32, u32), Highest<'_>)>()
+            + self.clients.capacity() * size_of::<(Process, u32)>()
             + self.open.capacity() * size_of::<(u32, Highest<'_>)>()
             + self.keys.memory_bytes()
     }
@@ -234,6 +245,7 @@ mod tests {
 
     use super::super::testing::{Choice, Whole, agree};
     use super::*;
+    use crate::Valid;
 
     fn kinds(ops: &[Whole], real_time: bool, part: &dyn Fn(&Value) -> Vec<Value>) -> BTreeSet<&'static str> {
         let mut kinds = BTreeSet::new();
@@ -243,7 +255,13 @@ mod tests {
             for (n, value) in part(&op.told).iter().enumerate() {
                 let rank = |value: &Value| (value.as_i64(), value.as_str().map(str::to_owned));
                 let higher = |other: &&&Whole| rank(&part(&other.told)[n]) > rank(value);
-                let mine = seen[..at].iter().filter(higher).any(|other| other.process == op.process);
+                let ends = |end: &&Whole, other: &Whole| {
+                    end.kind == Type::Info && (other.invoke..op.invoke).contains(&end.invoke)
+                };
+                let mine = seen[..at].iter().filter(higher).any(|other| {
+                    let mut same = ops.iter().filter(|end| end.process == op.process);
+                    other.process == op.process && !same.any(|end| ends(&end, other))
+                });
                 if mine {
                     kinds.insert("process-regression");
                 } else if real_time && seen[..at].iter().filter(higher).any(|other| other.before(op)) {
@@ -281,6 +299,22 @@ mod tests {
         let choices = times.map(|seen| ("read", json!(null), json!(seen)));
         let naive = |ops: &[Whole]| kinds(ops, true, &|told| told.as_array().unwrap().clone());
         agree(&Monotonic::new().timestamped(), naive, &choices, [2, 20_000, 8]);
+    }
+
+    /// It was one client all the time, as nowhere else: what it had seen before bound it.
+    #[test]
+    fn a_process_that_goes_on_after_an_unknown_outcome_is_another_client() {
+        let op = |kind, value| crate::Op::new("read").kind(kind).value(value);
+        let read = |n: i32| [op(Type::Invoke, json!(null)), op(Type::Ok, json!(n))];
+        let crashed = [op(Type::Invoke, json!(null)), op(Type::Info, json!(null))];
+        let history = |ops: &[[crate::Op; 2]]| -> History { ops.iter().flatten().cloned().collect() };
+        let apart = history(&[read(2), crashed.clone(), read(1)]);
+        let per_process = Monotonic::new().per_process();
+        assert_eq!(per_process.check(&apart).valid, Valid::True);
+        assert_eq!(Monotonic::new().check(&apart).anomalies[0].kind, "regression");
+        for same in [[read(2), read(1), crashed.clone()], [crashed, read(2), read(1)]] {
+            assert_eq!(per_process.check(&history(&same)).anomalies[0].kind, "process-regression");
+        }
     }
 
     #[test]

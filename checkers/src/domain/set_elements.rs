@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::calls::{Call, Calls, NONE, Pass, Stop};
+use super::calls::{Call, Calls, NONE, Pass, Stop, split};
 use crate::Type;
 use crate::budget::Lease;
-use crate::history::{OpRef, Raw};
+use crate::history::Raw;
 use crate::intern::Interner;
 
 /// Elements of a read between two looks at the budget.
@@ -170,25 +170,17 @@ impl Sets {
     }
 }
 
-/// The key and the rest of a value.
-pub(super) fn split<'a>(event: OpRef<'a>, independent: bool) -> Result<(Option<Raw<'a>>, Raw<'a>), Stop> {
-    if !independent {
-        return Ok((None, event.raw()));
-    }
-    let (key, value) = event.raw().pair().ok_or_else(|| Stop::shape(event, "every value is [key, value]"))?;
-    Ok((Some(key), value))
-}
-
 impl<'a> Pass<'a> for Sets {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let (key, value) = split(call.invoke, self.independent)?;
         match call.f() {
-            "add" => self.set(key).add(call, value),
+            "add" => {
+                let (key, value) = split(call.invoke, self.independent)?;
+                self.set(key).add(call, value);
+            }
             "read" => {
-                let read = Read { at: call.at(), size: 0, rank: 0 };
-                let set = self.set(key);
-                if call.is_ok() {
-                    set.reads.push(read);
+                if let Some((_, event)) = call.told() {
+                    let key = split(event, self.independent)?.0;
+                    self.set(key).reads.push(Read { at: call.at(), size: 0, rank: 0 });
                 }
             }
             _ => return Err(Stop::function(call.invoke, "a set has add and read")),

@@ -1,8 +1,8 @@
 //! Whether a set without stale reads is linearizable: see [`set`](super::set) for the argument.
 
-use super::calls::{Calls, NONE, Stop};
+use super::calls::{Calls, NONE, Stop, split};
 use super::findings::Findings;
-use super::set_elements::{Element, Set, split};
+use super::set_elements::{Element, Set};
 use crate::history::Raw;
 use crate::intern::Interner;
 

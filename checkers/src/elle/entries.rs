@@ -2,7 +2,7 @@
 
 use super::consistency::Consistency;
 use super::{Append, RwRegister};
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 
 /// The name of a checker: that of strict serializability is the plain one.
 pub(super) fn name(family: &str, model: Consistency) -> String {
@@ -20,31 +20,36 @@ macro_rules! entries {
                 name: "append",
                 about: "list-append transactions are strict-serializable",
                 order: Order::RealTime,
-                build: || Box::new(Append::default()),
+                on: Object::Lists,
+                build: |_| Box::new(Append::default()),
             },
             $(CheckerEntry {
                 name: concat!("append-", $name),
                 about: concat!("list-append transactions are ", $name),
                 order: Order::$order,
-                build: || Box::new(Append::new(Consistency::$model)),
+                on: Object::Lists,
+                build: |_| Box::new(Append::new(Consistency::$model)),
             },)*
             CheckerEntry {
                 name: "rw-register",
                 about: "transactions over registers with unique writes are strict-serializable",
                 order: Order::RealTime,
-                build: || Box::new(RwRegister::default()),
+                on: Object::Registers,
+                build: |_| Box::new(RwRegister::default()),
             },
             $(CheckerEntry {
                 name: concat!("rw-register-", $name),
                 about: concat!("transactions over registers with unique writes are ", $name),
                 order: Order::$order,
-                build: || Box::new(RwRegister::new(Consistency::$model)),
+                on: Object::Registers,
+                build: |_| Box::new(RwRegister::new(Consistency::$model)),
             },)*
             CheckerEntry {
                 name: "rw-register-open",
                 about: "the same as rw-register, where others may have written too, or before the history began",
                 order: Order::RealTime,
-                build: || Box::new(RwRegister::default().open()),
+                on: Object::Registers,
+                build: |_| Box::new(RwRegister::default().open()),
             },
         ];
     };

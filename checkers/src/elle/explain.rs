@@ -7,7 +7,7 @@ use super::lists::{External, Orders};
 use super::registers::Registers;
 use crate::graph::Arc;
 use crate::txn::{NONE, Txns};
-use crate::{Anomaly, Edge, Value};
+use crate::{Anomaly, Edge};
 
 /// Steps of a cycle that a sentence tells; the proof has all.
 const TOLD: usize = 12;
@@ -39,9 +39,9 @@ impl Teller<'_> {
                         (format!("it had to be {}", self.value(expected[0])), self.value(got[0]))
                     }
                 };
-                let (name, key_value) = (self.name(txn), self.key(key));
+                let (name, object) = (self.name(txn), self.txns.object(key));
                 let sentence =
-                    format!("{name} read {got} from key {key_value}, but by its own operations {expected}");
+                    format!("{name} read {got} from {object}, but by its own operations {expected}");
                 self.anomaly("internal", key, sentence, &[txn])
             }
             Fault::FutureRead { txn, element } => {
@@ -111,10 +111,10 @@ impl Teller<'_> {
             }
             Fault::Incompatible { txn, other, key } => {
                 let sentence = format!(
-                    "{} and {} read key {} in orders of which neither is the start of the other",
+                    "{} and {} read {} in orders of which neither is the start of the other",
                     self.name(txn),
                     self.name(other),
-                    self.key(key)
+                    self.txns.object(key)
                 );
                 self.anomaly("incompatible-order", key, sentence, &[txn, other])
             }
@@ -131,9 +131,9 @@ impl Teller<'_> {
             }
             Fault::LostUpdate { txn, other, key } => {
                 let sentence = format!(
-                    "{} read key {} and then {} to it, without what {} {} in between",
+                    "{} read {} and then {} to it, without what {} {} in between",
                     self.name(other),
-                    self.key(key),
+                    self.txns.object(key),
                     self.wrote(),
                     self.name(txn),
                     self.wrote()
@@ -168,7 +168,7 @@ impl Teller<'_> {
         };
         let steps: Vec<String> = versions.iter().enumerate().map(step).collect();
         let sentence =
-            format!("the values of key {} come before themselves: {}", self.key(key), steps.join("; "));
+            format!("the values of {} come before themselves: {}", self.txns.object(key), steps.join("; "));
         let writers = versions.iter().map(|(element, _)| self.writer(*element));
         let txns: Vec<u32> = versions.iter().map(|(_, because)| *because).chain(writers).collect();
         Anomaly { steps, ..self.anomaly("cyclic-versions", key, sentence, &txns) }
@@ -248,7 +248,7 @@ impl Teller<'_> {
             let mut seen =
                 orders.reads_of(arc.to, key).filter(|read| read.len > 0).map(|read| last(read.len));
             let element = seen.find(|&element| self.writer(element) == arc.from);
-            let element = element.map_or_else(|| format!("key {}", self.key(key)), |e| self.element(e));
+            let element = element.map_or_else(|| self.txns.object(key), |e| self.element(e));
             return format!("{to} saw {element}, which {from} appended");
         }
         let start = match arc.label {
@@ -259,16 +259,16 @@ impl Teller<'_> {
             }
         };
         let later = self.txns.written(arc.to, key).find(|e| position(e) >= start);
-        let element = later.map_or_else(|| format!("key {}", self.key(key)), |e| self.element(e));
+        let element = later.map_or_else(|| self.txns.object(key), |e| self.element(e));
         match arc.label {
-            RW => format!("{from} read key {} without {element}, which {to} appended", self.key(key)),
-            _ => format!("{from} appended to key {} before {to} appended {element}", self.key(key)),
+            RW => format!("{from} read {} without {element}, which {to} appended", self.txns.object(key)),
+            _ => format!("{from} appended to {} before {to} appended {element}", self.txns.object(key)),
         }
     }
 
     fn register_step(&self, registers: &Registers, arc: &Arc, from: String, to: String) -> String {
         let key = arc.via;
-        let key_value = self.key(key);
+        let object = self.txns.object(key);
         // What a transaction read, from this writer if one is given.
         let seen = |txn: u32, by: Option<u32>| {
             let first = registers.reads.partition_point(|read| read.txn < txn);
@@ -286,15 +286,15 @@ impl Teller<'_> {
         match arc.label {
             WR => {
                 let value = seen(arc.to, Some(arc.from)).map_or_else(|| written(arc.from), |e| self.value(e));
-                format!("{to} read key {key_value} as {value}, which {from} wrote")
+                format!("{to} read {object} as {value}, which {from} wrote")
             }
             RW | RWI => {
                 let value = seen(arc.from, None).map_or_else(|| "null".to_owned(), |e| self.value(e));
-                format!("{from} read key {key_value} as {value}, and {to} wrote {}{}", written(arc.to), why())
+                format!("{from} read {object} as {value}, and {to} wrote {}{}", written(arc.to), why())
             }
             _ => {
                 format!(
-                    "{from} wrote {} to key {key_value}, and {to} wrote {}{}",
+                    "{from} wrote {} to {object}, and {to} wrote {}{}",
                     written(arc.from),
                     written(arc.to),
                     why()
@@ -310,7 +310,7 @@ impl Teller<'_> {
         witness.dedup();
         Anomaly {
             kind: kind.to_owned(),
-            key: (key != NONE).then(|| self.key(key).clone()),
+            key: self.txns.key(key),
             sentence,
             witness,
             steps: Vec::new(),
@@ -338,10 +338,6 @@ impl Teller<'_> {
         }
     }
 
-    fn key(&self, key: u32) -> Value {
-        self.txns.keys.value(key)
-    }
-
     fn key_of(&self, element: u32) -> u32 {
         self.txns.elements[element as usize].key
     }
@@ -358,7 +354,7 @@ impl Teller<'_> {
 
     /// `7 of key 2`.
     fn element(&self, element: u32) -> String {
-        format!("{} of key {}", self.value(element), self.key(self.key_of(element)))
+        format!("{} of {}", self.value(element), self.txns.object(self.key_of(element)))
     }
 
     /// The last few values of a list.

@@ -123,9 +123,9 @@ impl Append {
             Some(key) => verdict.stat(
                 "not complete",
                 format!(
-                    "nobody read what several transactions appended to key {}, so that their order is not known: nothing \
+                    "nobody read what several transactions appended to {}, so that their order is not known: nothing \
                      was found that is wrong in all of them",
-                    txns.keys.value(key)
+                    txns.object(key)
                 ),
             ),
             None => verdict,

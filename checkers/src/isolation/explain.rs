@@ -43,10 +43,10 @@ impl<'a> Explainer<'a> {
             SO => "session order".to_owned(),
             CO => {
                 let Forced { by, key, .. } = forced[arc.via as usize];
-                let (by, key) = (self.teller.name(plan.origin[by as usize]), self.teller.key(key));
-                format!("commit order because {by} read key {key} from the later")
+                let (by, key) = (self.teller.name(plan.origin[by as usize]), self.txns.object(key));
+                format!("commit order because {by} read {key} from the later")
             }
-            _ => format!("reads from, key {}", self.teller.key(arc.via)),
+            _ => format!("reads from, {}", self.txns.object(arc.via)),
         };
         Edge {
             from: self.teller.event(plan.origin[arc.from as usize]),

@@ -56,7 +56,7 @@ use explain::Explainer;
 use order::{Next, sort};
 use plan::{Drawn, Plan, draw};
 
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 use crate::txn::{Misread, NONE, Shape, Teller, Txns};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
@@ -69,19 +69,22 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "txn-read-committed",
         about: "transactions over registers see committed writes, never older ones after newer ones",
         order: Order::Sessions,
-        build: || Box::new(Isolation::new(IsolationLevel::ReadCommitted)),
+        on: Object::Registers,
+        build: |_| Box::new(Isolation::new(IsolationLevel::ReadCommitted)),
     },
     CheckerEntry {
         name: "txn-read-atomic",
         about: "transactions over registers see all of another transaction or nothing",
         order: Order::Sessions,
-        build: || Box::new(Isolation::new(IsolationLevel::ReadAtomic)),
+        on: Object::Registers,
+        build: |_| Box::new(Isolation::new(IsolationLevel::ReadAtomic)),
     },
     CheckerEntry {
         name: "txn-causal",
         about: "transactions over registers see all that happened before what they see",
         order: Order::Sessions,
-        build: || Box::new(Isolation::new(IsolationLevel::Causal)),
+        on: Object::Registers,
+        build: |_| Box::new(Isolation::new(IsolationLevel::Causal)),
     },
 ];
 
@@ -196,11 +199,11 @@ impl Isolation {
         if let Some((txn, element)) = drawn.ambiguous {
             let element = &txns.elements[element as usize];
             let reason = format!(
-                "event {} read {} of key {}, which was written twice, so that nobody knows whose it is, and nothing else is \
+                "event {} read {} of {}, which was written twice, so that nobody knows whose it is, and nothing else is \
                  wrong; write each value to a key once",
                 txns.list[txn as usize].event(),
                 txns.values.value(element.value),
-                txns.keys.value(element.key)
+                txns.object(element.key)
             );
             return Verdict::unknown(self.name(), reason);
         }

@@ -49,7 +49,7 @@ use serde_json::Value;
 
 use crate::checker::without_real_time;
 use crate::model::{self, Counter, Kv, Model, MultiRegister, Register, Semaphore, Values};
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// Configurations that a key may cost, where nothing else is said.
@@ -64,43 +64,53 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "linearizable-register",
         about: "one register with read, write and cas is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Linearizable::new("linearizable-register", Register)),
+        on: Object::Single,
+        build: |facts| match facts.keyed {
+            true => Box::new(Linearizable::new("linearizable-registers", Register).independent()),
+            false => Box::new(Linearizable::new("linearizable-register", Register)),
+        },
     },
     CheckerEntry {
         name: "linearizable-registers",
         about: "independent registers, whose values are [key, value], are each linearizable",
         order: Order::RealTime,
-        build: || Box::new(Linearizable::new("linearizable-registers", Register).independent()),
+        on: Object::KeyedRegisters,
+        build: |_| Box::new(Linearizable::new("linearizable-registers", Register).independent()),
     },
     CheckerEntry {
         name: "linearizable-kv",
         about: "a map with get, put, append and delete is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Linearizable::new("linearizable-kv", Kv).independent()),
+        on: Object::Single,
+        build: |_| Box::new(Linearizable::new("linearizable-kv", Kv).independent()),
     },
     CheckerEntry {
         name: "linearizable-mutex",
         about: "a lock with acquire and release is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Linearizable::new("linearizable-mutex", model::Mutex)),
+        on: Object::Single,
+        build: |_| Box::new(Linearizable::new("linearizable-mutex", model::Mutex)),
     },
     CheckerEntry {
         name: "linearizable-counter",
         about: "a counter with add and read, or one for each key, is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Linearizable::new("linearizable-counter", Counter).independent()),
+        on: Object::Counter,
+        build: |_| Box::new(Linearizable::new("linearizable-counter", Counter).independent()),
     },
     CheckerEntry {
         name: "linearizable-semaphore",
         about: "a semaphore with acquire and release is linearizable",
         order: Order::RealTime,
-        build: || Box::new(Linearizable::new("linearizable-semaphore", Semaphore::default())),
+        on: Object::Single,
+        build: |_| Box::new(Linearizable::new("linearizable-semaphore", Semaphore::default())),
     },
     CheckerEntry {
         name: "linearizable-multi-register",
         about: "registers that are read and written several at a time are linearizable",
         order: Order::RealTime,
-        build: || Box::new(Linearizable::new("linearizable-multi-register", MultiRegister)),
+        on: Object::MultiRegister,
+        build: |_| Box::new(Linearizable::new("linearizable-multi-register", MultiRegister)),
     },
 ];
 

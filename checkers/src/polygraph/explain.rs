@@ -7,7 +7,7 @@ use super::problem::{INIT, Problem};
 use super::solver::{Cycle, Found, LITERAL, READ, Solver};
 use super::witness::Witness;
 use crate::txn::{NONE, Teller};
-use crate::{Anomaly, Budget, Edge, Value};
+use crate::{Anomaly, Budget, Edge};
 
 /// How many cases of a proof are spelt out, and how many reasons.
 const CASES: usize = 6;
@@ -148,7 +148,7 @@ impl Proof<'_> {
                     let key = self.problem.common(a, b).next().map(|(version, _)| version);
                     let key = key.map_or(NONE, |version| self.problem.versions[version as usize].key);
                     keys.push(key);
-                    format!("{} wrote key {} before {}", self.name(a), self.key(key), self.name(b))
+                    format!("{} wrote {} before {}", self.name(a), self.object(key), self.name(b))
                 })
                 .collect();
             let arrows = self.arrows(known, cycle, &pair);
@@ -162,9 +162,9 @@ impl Proof<'_> {
         steps.extend(self.reasons(known, cycles.iter().take(CASES).flatten().copied().collect()));
         keys.sort_unstable();
         keys.dedup();
-        let names: Vec<String> = keys.iter().map(|&key| self.key(key).to_string()).collect();
+        let names: Vec<String> = keys.iter().map(|&key| self.object(key)).collect();
         let sentence = format!(
-            "no order of the versions of key {} explains what {} transactions read: {}",
+            "no order of the versions of {} explains what {} transactions read: {}",
             names.join(" and "),
             self.problem.len() - 1,
             steps.first().map_or("", String::as_str)
@@ -226,7 +226,7 @@ impl Proof<'_> {
             let common = || self.problem.common(pair(tag & !LITERAL).0, pair(tag & !LITERAL).1);
             if first == from {
                 let key = common().next().map_or(NONE, |(version, _)| key_of(version));
-                return made("ww", key, format!("{a} wrote key {} before {b}", self.key(key)));
+                return made("ww", key, format!("{a} wrote {} before {b}", self.object(key)));
             }
             let read =
                 |version: u32| self.problem.readers(version).iter().any(|&read| self.reader(read) == from);
@@ -244,8 +244,8 @@ impl Proof<'_> {
             Why::Overwritten(read) => {
                 let (version, reader) = (version_of(read), self.name(self.reader(read)));
                 let text = format!(
-                    "{a} wrote key {} before {b}, for {reader} read {} after it",
-                    self.key(key_of(version)),
+                    "{a} wrote {} before {b}, for {reader} read {} after it",
+                    self.object(key_of(version)),
                     self.version(version)
                 );
                 made("ww", key_of(version), text)
@@ -254,7 +254,7 @@ impl Proof<'_> {
             Why::Overlap(version) => {
                 let key = key_of(version);
                 let text =
-                    format!("{a} wrote key {} before {b}, for it began before {b} committed", self.key(key));
+                    format!("{a} wrote {} before {b}, for it began before {b} committed", self.object(key));
                 made("ww", key, text)
             }
             Why::RealTime | Why::Link => {
@@ -305,9 +305,9 @@ impl Proof<'_> {
         }
     }
 
-    fn key(&self, key: u32) -> Value {
+    fn object(&self, key: u32) -> String {
         let name = self.problem.names.get(key as usize);
-        name.map_or(Value::Null, |&name| self.teller.txns.keys.value(name))
+        name.map_or_else(|| "a key".to_owned(), |&name| self.teller.txns.object(name))
     }
 
     /// `7 of key 2`, or `the initial value of key 2`.
@@ -320,7 +320,7 @@ impl Proof<'_> {
         };
         match last {
             Some(element) => self.teller.element(element),
-            None => format!("the initial value of key {}", self.key(version.key)),
+            None => format!("the initial value of {}", self.object(version.key)),
         }
     }
 }

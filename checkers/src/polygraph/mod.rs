@@ -67,7 +67,7 @@ use problem::Problem;
 use reads::collect;
 
 use crate::checker::without_real_time;
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 use crate::txn::{Misread, Shape, Teller, Txns};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
@@ -80,31 +80,36 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "txn-serializable",
         about: "register transactions are serializable in an order that keeps sessions, whatever the order of versions",
         order: Order::Sessions,
-        build: || Box::new(Polygraph::new(PolygraphModel::Serializable)),
+        on: Object::Registers,
+        build: |_| Box::new(Polygraph::new(PolygraphModel::Serializable)),
     },
     CheckerEntry {
         name: "txn-strict-serializable",
         about: "register transactions are strictly serializable, whatever the order of versions",
         order: Order::RealTime,
-        build: || Box::new(Polygraph::new(PolygraphModel::StrictSerializable)),
+        on: Object::Registers,
+        build: |_| Box::new(Polygraph::new(PolygraphModel::StrictSerializable)),
     },
     CheckerEntry {
         name: "txn-snapshot-isolation",
         about: "register transactions keep snapshot isolation with sessions, whatever the order of versions",
         order: Order::Sessions,
-        build: || Box::new(Polygraph::new(PolygraphModel::SnapshotIsolation)),
+        on: Object::Registers,
+        build: |_| Box::new(Polygraph::new(PolygraphModel::SnapshotIsolation)),
     },
     CheckerEntry {
         name: "txn-parallel-snapshot-isolation",
         about: "register transactions keep parallel snapshot isolation with sessions, whatever the order of versions",
         order: Order::Sessions,
-        build: || Box::new(Polygraph::new(PolygraphModel::ParallelSnapshotIsolation)),
+        on: Object::Registers,
+        build: |_| Box::new(Polygraph::new(PolygraphModel::ParallelSnapshotIsolation)),
     },
     CheckerEntry {
         name: "txn-prefix",
         about: "register transactions are prefix consistent with sessions, whatever the order of versions",
         order: Order::Sessions,
-        build: || Box::new(Polygraph::new(PolygraphModel::PrefixConsistency)),
+        on: Object::Registers,
+        build: |_| Box::new(Polygraph::new(PolygraphModel::PrefixConsistency)),
     },
 ];
 

@@ -131,7 +131,7 @@ mod tests {
         let judge = |checker: &str, ops: &[[Op; 2]]| {
             let history: History = ops.iter().flatten().cloned().collect();
             let entry = all().find(|entry| entry.name == checker).unwrap();
-            let verdict = (entry.build)().check(&history);
+            let verdict = (entry.build)(&Facts::of(&history)).check(&history);
             (verdict.valid, verdict.stats["keys"].clone())
         };
         let writes = [case("write", json!(["x", 1])), case("write", json!(["y", 2]))];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Object;
 use crate::history::{OpRef, Raw};
 use crate::registers::{Keying, Kind};
 use crate::{History, Type};
@@ -135,6 +136,23 @@ impl Facts {
     /// Whether all operations are single reads and writes of registers.
     pub fn single_registers(&self) -> bool {
         !self.fs.is_empty() && self.fs.iter().all(|f| Kind::of(f).is_some_and(|kind| kind != Kind::Delete))
+    }
+
+    /// Whether the operations are those of such an object.
+    pub fn are_of(&self, object: Object) -> bool {
+        match object {
+            Object::Logs => self.logs,
+            _ if self.logs => false,
+            Object::Lists => self.lists || (self.transactions() && !self.registers),
+            Object::TxnRegisters => self.transactions() && !self.lists,
+            Object::Registers => (self.transactions() || self.single_registers()) && !self.lists,
+            Object::KeyedRegisters => self.keyed,
+            Object::MultiRegister => self.registers || self.maps,
+            Object::Set => {
+                self.has("contains") || self.has("remove") || self.object.as_deref() == Some("set")
+            }
+            Object::Counter | Object::Single => !self.transactions(),
+        }
     }
 
     /// Whether there are transactions.

@@ -65,10 +65,6 @@ fn name_of_fitting(facts: &Facts) -> Option<&'static str> {
     } else if has("generate") {
         "unique-ids"
     } else if has("add") && facts.reads_lists {
-        // No checker of sets minds keys.
-        if facts.keyed {
-            return None;
-        }
         "set-full"
     } else if has("add") {
         "linearizable-counter"
@@ -79,12 +75,6 @@ fn name_of_fitting(facts: &Facts) -> Option<&'static str> {
     } else {
         return None;
     })
-}
-
-/// The checker that a history gets in place of the named one, where that is of one object and the values name several.
-pub fn keyed(name: &str, facts: &Facts) -> Option<&'static CheckerEntry> {
-    let keyed = name == "linearizable-register" && facts.keyed;
-    keyed.then(|| all().find(|entry| entry.name == "linearizable-registers")).flatten()
 }
 
 #[cfg(test)]
@@ -120,8 +110,9 @@ mod tests {
     /// What the checker that fits says of these: what is asked and what is told.
     fn judged(ops: &[(&'static str, Value, Value)]) -> (&'static str, Valid) {
         let history = asked_and_told(ops);
-        let entry = fitting(&Facts::of(&history)).unwrap();
-        (entry.name, (entry.build)().check(&history).valid)
+        let facts = Facts::of(&history);
+        let entry = fitting(&facts).unwrap();
+        (entry.name, (entry.build)(&facts).check(&history).valid)
     }
 
     fn asked_and_told(ops: &[(&'static str, Value, Value)]) -> History {
@@ -159,7 +150,7 @@ mod tests {
             let told = asked_and_told(&ops);
             let entry = find_model("multi-register").unwrap().checker(&Facts::of(&told)).unwrap();
             assert_eq!(
-                (entry.name, (entry.build)().check(&told).valid),
+                (entry.name, (entry.build)(&Facts::of(&told)).check(&told).valid),
                 ("linearizable-multi-register", valid)
             );
             // A read that asks for a map asks several registers.
@@ -180,8 +171,53 @@ mod tests {
         let pairs = [add(json!(["k", 2])), add(json!(["j", 3])), read(json!([["k", 2], ["j", 3]]))];
         assert_eq!(judged(&pairs), ("set-full", Valid::True));
         assert_eq!(judged(&[add(json!(1)), add(json!(2)), read(json!([1, 2]))]), ("set-full", Valid::True));
-        let sets = asked_and_told(&[add(json!(["k", 2])), read(json!(["k", [2]]))]);
-        assert!(fitting(&Facts::of(&sets)).unwrap_err().contains("add, read"));
+        let sets = |value: Value| [add(json!(["k", 2])), read(json!(["k", value]))];
+        assert_eq!(judged(&sets(json!([2]))), ("set-full", Valid::True));
+        assert_eq!(judged(&sets(json!([]))), ("set-full", Valid::False));
+    }
+
+    /// Sets with keys were judged as one set, of keys and lists; counters with keys, by `counter`, not at all.
+    #[test]
+    fn each_key_is_judged_alone_by_every_checker_that_can() {
+        let both = |f: &'static str, value: Value| (f, value.clone(), value);
+        let read = |key: &str, value: Value| ("read", Value::Null, json!([key, value]));
+        let sets = |x: Value| {
+            [both("add", json!(["x", 1])), both("add", json!(["y", 2])), read("y", json!([2])), read("x", x)]
+        };
+        let counters = |x: Value| {
+            [both("add", json!(["x", 1])), both("add", json!(["y", 2])), read("y", json!(2)), read("x", x)]
+        };
+        let cases = [
+            ("set", sets(json!([1])), sets(json!([]))),
+            ("set-full", sets(json!([1])), sets(json!([2, 1]))),
+            ("counter", counters(json!(1)), counters(json!(3))),
+            ("linearizable-counter", counters(json!(1)), counters(json!(3))),
+        ];
+        let named = |name: &str| all().find(|entry| entry.name == name).unwrap();
+        for (name, right, wrong) in cases {
+            for (ops, valid) in [(right, Valid::True), (wrong, Valid::False)] {
+                let history = asked_and_told(&ops);
+                let facts = Facts::of(&history);
+                let verdict = (named(name).build)(&facts).check(&history);
+                let key = verdict.anomalies.first().and_then(|anomaly| anomaly.key.clone());
+                assert_eq!(
+                    (verdict.valid, key.is_some()),
+                    (valid, valid == Valid::False),
+                    "{name}: {verdict:?}"
+                );
+                let model = find_model(if name.ends_with("counter") { "counter" } else { "set" }).unwrap();
+                let entry = model.checker(&facts).unwrap();
+                assert_eq!((entry.build)(&facts).check(&history).valid, valid, "{name}");
+            }
+        }
+        // What is no set of each key is none.
+        let history = asked_and_told(&counters(json!(1)));
+        let verdict = (named("set").build)(&Facts::of(&history)).check(&history);
+        assert!(verdict.reason.unwrap().ends_with("a set is read as a list, not [\"x\",1]"));
+        let ages = [both("write", json!(["x", 1])), both("write", json!(["y", 2])), read("x", json!(1))];
+        let history = asked_and_told(&ages);
+        let verdict = (named("staleness").build)(&Facts::of(&history)).check(&history);
+        assert_eq!((verdict.valid, &verdict.stats["stale"]), (Valid::True, &json!(0)));
     }
 
     /// A witness may be one peek, and a priority queue may only be filled: for neither was there said to be a checker.

@@ -4,9 +4,62 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::{Facts, Order, all};
+use super::{CheckerEntry, Facts, Object, Order, all};
 use crate::registers::Kind;
-use crate::{Checker, History, Op, Process, Type};
+use crate::{Checker, History, Op, Process, Type, Verdict};
+
+/// A history as checkers see it for which an object holds null at first.
+#[derive(Debug)]
+pub struct Begun {
+    /// The history.
+    pub history: History,
+    /// How many of its events come before those of the user.
+    added: usize,
+}
+
+impl Begun {
+    /// A verdict on it as one on the user's own history: with the indices of its events.
+    pub fn told(&self, mut verdict: Verdict) -> Verdict {
+        let own = |at: usize| at.checked_sub(self.added);
+        let text = |text: &mut String| *text = renumbered(text, self.added);
+        for anomaly in &mut verdict.anomalies {
+            anomaly.witness = anomaly.witness.iter().filter_map(|&at| own(at)).collect();
+            anomaly.edges.retain_mut(|edge| {
+                let ends = own(edge.from).zip(own(edge.to));
+                (edge.from, edge.to) = ends.unwrap_or_default();
+                ends.is_some()
+            });
+            text(&mut anomaly.sentence);
+            anomaly.steps.iter_mut().for_each(text);
+        }
+        text(&mut verdict.summary);
+        verdict.reason.as_mut().map(text);
+        if let Some(prefix) = verdict.stats.get_mut("valid_prefix_events") {
+            *prefix = prefix.as_u64().map_or(0, |events| events.saturating_sub(self.added as u64)).into();
+        }
+        verdict.parts = verdict.parts.into_iter().map(|part| self.told(part)).collect();
+        verdict
+    }
+}
+
+/// A sentence whose events, such as those of `event 7` and `events 3 and 7`, count from so many later.
+fn renumbered(text: &str, added: usize) -> String {
+    let (mut number, mut both) = (false, false);
+    let word = |word: &str| {
+        let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let renumbers = number;
+        both = both && number && word != "and" || word == "events";
+        number = both || word.ends_with("event") || word == "and" && renumbers;
+        match word[..word.len() - rest.len()].parse::<usize>() {
+            Ok(event) if renumbers => match event.checked_sub(added) {
+                Some(event) => format!("{event}{rest}"),
+                None => format!("--initial{rest}"),
+            },
+            _ => word.to_owned(),
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<String>>().join(" ")
+}
 
 /// The history of an object that held `initial` before its first operation, told so that checkers, for which that is null,
 /// judge it right: a write before all others, or in transactions a null in place of `initial`, and a value that nobody else
@@ -20,14 +73,14 @@ pub fn with_initial(
     facts: &Facts,
     checkers: &[Box<dyn Checker>],
     initial: &Value,
-) -> Result<History, String> {
+) -> Result<Begun, String> {
     let any = |fs: &[&str]| fs.iter().any(|f| facts.has(f));
-    let mut named = checkers.iter().map(|checker| checker.name());
-    let mut counts = || named.any(|name| ["counter", "linearizable-counter"].contains(&name));
+    let counts =
+        || checkers.iter().any(|checker| entry(&**checker).is_some_and(|entry| entry.on == Object::Counter));
     let counter = (any(&["add"]) || (!any(&["write", "cas"]) && counts())) && !facts.reads_lists;
     let writes = |f: &'static str, keyed: bool| Ok(written_first(history, f, keyed, initial));
     if facts.registers && !facts.lists {
-        renamed(history, facts.keyed, initial)
+        renamed(history, facts.keyed, initial).map(|history| Begun { history, added: 0 })
     } else if any(&["get", "put"]) {
         writes("put", true)
     } else if any(&["write", "cas"]) || (any(&["read"]) && !facts.reads_lists && !counter) {
@@ -47,9 +100,8 @@ pub fn with_initial(
 /// # Errors
 /// If one does not, says which.
 pub fn mind_initial(checkers: &[Box<dyn Checker>], facts: &Facts) -> Result<(), String> {
-    let order =
-        |name: &str| all().find(|entry| entry.name == name).map_or(Order::Sessions, |entry| entry.order);
-    match checkers.iter().find(|checker| !facts.registers && order(checker.name()) == Order::Sessions) {
+    let order = |checker: &dyn Checker| entry(checker).map_or(Order::Sessions, |entry| entry.order);
+    match checkers.iter().find(|checker| !facts.registers && order(&***checker) == Order::Sessions) {
         Some(checker) => Err(format!(
             "--initial is for models that respect real time, such as linearizable-register, and {} does not: write null \
              where the history has the initial value",
@@ -59,8 +111,12 @@ pub fn mind_initial(checkers: &[Box<dyn Checker>], facts: &Facts) -> Result<(), 
     }
 }
 
+fn entry(checker: &dyn Checker) -> Option<&'static CheckerEntry> {
+    all().find(|entry| entry.name == checker.name())
+}
+
 /// Of each key, where operations have keys.
-fn written_first(history: &History, f: &'static str, keyed: bool, initial: &Value) -> History {
+fn written_first(history: &History, f: &'static str, keyed: bool, initial: &Value) -> Begun {
     let mut values = Vec::new();
     if keyed {
         let (mut seen, pairs) = (HashSet::new(), history.pairs());
@@ -83,7 +139,8 @@ fn written_first(history: &History, f: &'static str, keyed: bool, initial: &Valu
     let first = values.iter().flat_map(|value| [Type::Invoke, Type::Ok].map(|kind| (value, kind)));
     let first =
         first.map(|(value, kind)| Op::new(f).value(value.clone()).kind(kind).process(process).at(start));
-    like(history, first.chain(history.iter().map(|op| op.to_op())))
+    let history = like(history, first.chain(history.iter().map(|op| op.to_op())));
+    Begun { history, added: 2 * values.len() }
 }
 
 fn renamed(history: &History, keyed: bool, initial: &Value) -> Result<History, String> {
@@ -208,17 +265,18 @@ mod tests {
         ] {
             let history = history(&ops);
             let facts = Facts::of(&history);
-            let valid = |history: &History| (fitting(&facts).unwrap().build)().check(history).valid;
+            let valid = |history: &History| (fitting(&facts).unwrap().build)(&facts).check(history).valid;
             assert_eq!(valid(&history), Valid::False, "{ops:?}");
             let told = with_initial(&history, &facts, &[], &initial).unwrap();
-            assert_eq!(valid(&told), Valid::True, "{ops:?}");
+            assert_eq!(valid(&told.history), Valid::True, "{ops:?}");
         }
         let txns = history(&[("txn", json!([["r", 1, 7], ["r", 2, 7], ["w", 2, 7]]))]);
         let told = with_initial(&txns, &Facts::of(&txns), &[], &json!(8)).unwrap();
-        assert_eq!(told.get(1).value(), json!([["r", 1, 7], ["r", 2, 7], ["w", 2, 7]]));
+        assert_eq!(told.history.get(1).value(), json!([["r", 1, 7], ["r", 2, 7], ["w", 2, 7]]));
         let mind = |name: &str| {
             let entry = all().find(|entry| entry.name == name).unwrap();
-            mind_initial(&[(entry.build)()], &Facts::of(&history(&[("write", json!(1))])))
+            let facts = Facts::of(&history(&[("write", json!(1))]));
+            mind_initial(&[(entry.build)(&facts)], &facts)
         };
         for name in ["linearizable-register", "eventual-consistency", "counter", "stats"] {
             mind(name).unwrap();
@@ -243,7 +301,7 @@ mod tests {
             let facts = Facts::of(&history);
             let judge = |history: &History, initial: Value| {
                 let told = with_initial(history, &facts, &[], &initial).unwrap();
-                (fitting(&facts).unwrap().build)().check(&told).valid
+                (fitting(&facts).unwrap().build)(&facts).check(&told.history).valid
             };
             assert_eq!([7, 8].map(|n| judge(&history, json!(n))), [Valid::True, Valid::False], "{ops:?}");
             // So it is where reads name their keys at their ends alone.
@@ -265,9 +323,9 @@ mod tests {
         let reads = history(&[("read", json!(7)), ("read", json!(7))]);
         let facts = Facts::of(&reads);
         for name in ["counter", "linearizable-counter"] {
-            let checkers = [(all().find(|entry| entry.name == name).unwrap().build)()];
+            let checkers = [(all().find(|entry| entry.name == name).unwrap().build)(&facts)];
             let judge = |initial: Value| {
-                checkers[0].check(&with_initial(&reads, &facts, &checkers, &initial).unwrap()).valid
+                checkers[0].check(&with_initial(&reads, &facts, &checkers, &initial).unwrap().history).valid
             };
             assert_eq!((judge(json!(7)), judge(json!(6))), (Valid::True, Valid::False), "{name}");
             let wrong = |initial: Value| with_initial(&reads, &facts, &checkers, &initial).unwrap_err();
@@ -275,12 +333,40 @@ mod tests {
         }
     }
 
+    /// They counted the write that was put in front.
+    #[test]
+    fn events_are_those_of_the_users_own_history() {
+        let own =
+            history(&[("write", json!(["x", 8])), ("read", json!(["y", 7])), ("read", json!(["x", 7]))]);
+        let facts = Facts::of(&own);
+        let entry = fitting(&facts).unwrap();
+        let begun = with_initial(&own, &facts, &[], &json!(7)).unwrap();
+        let verdict = begun.told((entry.build)(&facts).check(&begun.history));
+        assert_eq!((verdict.valid, &*verdict.anomalies[0].witness), (Valid::False, &[0, 1, 4, 5][..]));
+        assert_eq!(verdict.stats["valid_prefix_events"], json!(5));
+        // It shows the same by itself.
+        let small = own.witness(&verdict.anomalies[0].witness);
+        let begun = with_initial(&small, &Facts::of(&small), &[], &json!(7)).unwrap();
+        assert_eq!((entry.build)(&facts).check(&begun.history).valid, Valid::False);
+        // So it is in sentences.
+        let checker = all().find(|entry| entry.name == "regular-register").unwrap();
+        let queue = history(&[("write", json!(8)), ("pop", json!(8))]);
+        let begun = with_initial(&queue, &Facts::of(&queue), &[], &json!(7)).unwrap();
+        let reason = begun.told((checker.build)(&facts).check(&begun.history)).reason.unwrap();
+        assert!(reason.starts_with("event 2: a register has no `pop`"), "{reason}");
+        assert_eq!(renumbered("which events 0 and 5 both", 2), "which events --initial and 3 both");
+        assert_eq!(
+            renumbered("at 5 s, after event 5, and 6 (event 7): events 4 and 9; 8", 4),
+            "at 5 s, after event 1, and 6 (event 3): events 0 and 5; 8"
+        );
+    }
+
     fn judged(txns: &[Value], initial: &Value) -> Result<Valid, String> {
         let ops: Vec<_> = txns.iter().map(|txn| ("txn", txn.clone())).collect();
         let history = history(&ops);
         let facts = Facts::of(&history);
         let told = with_initial(&history, &facts, &[], initial)?;
-        Ok((fitting(&facts).unwrap().build)().check(&told).valid)
+        Ok((fitting(&facts).unwrap().build)(&facts).check(&told.history).valid)
     }
 
     /// With an initial value of 7, a read of null was taken for a read of the initial value, too, so that a store which lost a key
@@ -337,7 +423,7 @@ mod tests {
                 let facts = Facts::of(&history);
                 let entry = find_model(model).unwrap().checker(&facts).unwrap();
                 let told = with_initial(&history, &facts, &[], &json!(0));
-                let valid = told.ok().map(|told| (entry.build)().check(&told).valid);
+                let valid = told.ok().map(|told| (entry.build)(&facts).check(&told.history).valid);
                 let expected = expected.map(|valid| if valid { Valid::True } else { Valid::False });
                 assert_eq!(valid, expected, "{model}: {txn} and {f} {value}");
             }

@@ -217,8 +217,8 @@ impl ModelEntry {
     /// # Errors
     /// If none does: says of which operations the model is.
     pub fn checker(&self, facts: &Facts) -> Result<&'static CheckerEntry, String> {
-        let fitting = self.checkers.iter().filter(|name| fits(name, facts));
-        fitting.filter_map(|name| all().find(|entry| entry.name == *name)).next().ok_or_else(|| {
+        let mut entries = self.checkers.iter().filter_map(|name| all().find(|entry| entry.name == *name));
+        entries.find(|entry| facts.are_of(entry.on)).ok_or_else(|| {
             let fs: Vec<&str> = facts.fs.iter().map(String::as_str).collect();
             format!(
                 "no checker decides the model {} for the operations {}: {} (see squall list models)",
@@ -227,29 +227,6 @@ impl ModelEntry {
                 self.about
             )
         })
-    }
-}
-
-/// Whether a checker of that name takes the operations of a history: those of transactions want the right kind of object.
-pub(super) fn fits(checker: &str, facts: &Facts) -> bool {
-    let family =
-        |name: &str| checker == name || checker.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
-    if checker == "kafka" || facts.logs {
-        checker == "kafka" && facts.logs
-    } else if family("append") {
-        facts.lists || (facts.transactions() && !facts.registers)
-    } else if checker == "long-fork" {
-        facts.transactions() && !facts.lists
-    } else if family("rw-register") || family("txn") {
-        (facts.transactions() || facts.single_registers()) && !facts.lists
-    } else if checker == "linearizable-registers" {
-        facts.keyed
-    } else if checker == "linearizable-multi-register" {
-        facts.registers || facts.maps
-    } else if checker == "linearizable-set" {
-        facts.has("contains") || facts.has("remove") || facts.object.as_deref() == Some("set")
-    } else {
-        !facts.transactions()
     }
 }
 
@@ -315,7 +292,7 @@ mod tests {
                 let history = history(&ops);
                 let facts = Facts::of(&history);
                 let entry = model.checker(&facts).unwrap();
-                let verdict = unless_empty((entry.build)().check(&history), &facts);
+                let verdict = unless_empty((entry.build)(&facts).check(&history), &facts);
                 assert_eq!(verdict.valid, Valid::True, "{} of {ops:?}: {}", model.name, verdict.summary);
             }
         }

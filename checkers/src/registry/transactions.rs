@@ -28,8 +28,9 @@ fn at_once(txns: &[Value]) -> History {
 }
 
 fn verdict(model: &str, history: &History) -> Verdict {
-    let entry = find_model(model).unwrap().checker(&Facts::of(history)).unwrap();
-    (entry.build)().check(history)
+    let facts = Facts::of(history);
+    let entry = find_model(model).unwrap().checker(&facts).unwrap();
+    (entry.build)(&facts).check(history)
 }
 
 /// Registers tell only a part of the order of versions, and checkers that look at no more were chosen for these models, so
@@ -53,7 +54,7 @@ fn what_no_order_of_versions_explains_is_not_valid() {
     }
     assert_eq!(verdict("prefix", &txns).valid, Valid::True);
     let chosen = fitting(&Facts::of(&txns)).unwrap();
-    assert_eq!((chosen.build)().check(&txns).valid, Valid::False);
+    assert_eq!((chosen.build)(&Facts::of(&txns)).check(&txns).valid, Valid::False);
 }
 
 /// The same names meant the models of strong sessions for registers and not for lists.
@@ -68,7 +69,7 @@ fn sessions_count_alike_for_lists_and_registers() {
         }
         let [registers, lists] = [&registers, &lists].map(|history| {
             let facts = Facts::of(history);
-            model.checker(&facts).map(|entry| (entry.build)().check(history).valid).ok()
+            model.checker(&facts).map(|entry| (entry.build)(&facts).check(history).valid).ok()
         });
         let strong = model.name.starts_with("strong") || model.name.starts_with("strict");
         let expected = if strong || model.name == "list-append" { Valid::False } else { Valid::True };
@@ -118,6 +119,34 @@ fn models_of_transactions_take_single_operations_on_registers() {
     for (model, valid) in [("serializable", Valid::True), ("strong-session-serializable", Valid::False)] {
         assert_eq!(verdict(model, &old).valid, valid, "{model}");
     }
+}
+
+/// Registers without keys were called key null.
+#[test]
+fn no_key_is_named_where_operations_have_none() {
+    const ROUNDS: usize = 2_000;
+    let mut rng = Random(5);
+    let mut told = 0;
+    for _ in 0..ROUNDS {
+        let op = |rng: &mut Random| {
+            let (process, value) = (rng.below(2) as u32, 1 + rng.below(4));
+            let op = if rng.below(2) == 0 { Op::new("write") } else { Op::new("read") };
+            let op = op.process(Process::Client(process)).value(value);
+            [op.clone(), op.kind(Type::Ok)]
+        };
+        let history: History = (0..5).flat_map(|_| op(&mut rng)).collect();
+        let facts = Facts::of(&history);
+        for entry in all().filter(|entry| entry.on == Object::Registers) {
+            let verdict = (entry.build)(&facts).check(&history);
+            let said = format!("{verdict:?}");
+            let named =
+                said.contains("key null") || verdict.anomalies.iter().any(|anomaly| anomaly.key.is_some());
+            assert!(!named, "{}: {said}", entry.name);
+            told += usize::from(said.contains("the register"));
+        }
+    }
+    println!("{told} verdicts on {ROUNDS} histories name the register");
+    assert!(told > ROUNDS);
 }
 
 /// Single operations beside transactions over lists were dropped without a word, and what is left was valid.
@@ -259,7 +288,7 @@ fn every_name_of_a_model_agrees_with_its_definition() {
         let cases = [(named, model), (fitting(&facts).unwrap(), "strict-serializable")];
         cases.map(|(entry, model)| {
             let expected = holds(model, &txns).unwrap();
-            let verdict = (entry.build)().check(&history);
+            let verdict = (entry.build)(&facts).check(&history);
             let valid = if expected { Valid::True } else { Valid::False };
             assert_eq!(verdict.valid, valid, "{name} by {}\n{txns:#?}\n{verdict:#?}", entry.name);
             expected

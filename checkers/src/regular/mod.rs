@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use crate::checker::without_real_time;
 use crate::intern::FastBuild;
 use crate::registers::{self, Kv, KvOp, NONE, Source, Teller};
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 use crate::{Anomaly, Budget, Checker, History, Spent, Verdict};
 
 /// How many anomalies a verdict spells out; its numbers count all.
@@ -34,13 +34,15 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "regular-register",
         about: "a read returns the last value written, or one that is being written",
         order: Order::RealTime,
-        build: || Box::new(LamportRegister::Regular),
+        on: Object::Single,
+        build: |_| Box::new(LamportRegister::Regular),
     },
     CheckerEntry {
         name: "safe-register",
         about: "a read during which nothing is written returns the last value written",
         order: Order::RealTime,
-        build: || Box::new(LamportRegister::Safe),
+        on: Object::Single,
+        build: |_| Box::new(LamportRegister::Safe),
     },
 ];
 

@@ -37,7 +37,8 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[CheckerEntry {
     name: "sequential",
     about: "registers fit one order of all operations that respects that of each process",
     order: registry::Order::Sessions,
-    build: || Box::new(Sequential::default()),
+    on: registry::Object::Single,
+    build: |_| Box::new(Sequential::default()),
 }];
 
 /// Checks that registers are sequentially consistent. See the [module](self).

@@ -41,7 +41,7 @@ mod tests;
 use find::{Finder, How, Violation};
 
 use crate::registers::{self, Kv, Teller};
-use crate::registry::{CheckerEntry, Order};
+use crate::registry::{CheckerEntry, Object, Order};
 use crate::{Anomaly, Budget, Checker, Edge, History, Verdict};
 
 /// How many anomalies of a guarantee a verdict spells out.
@@ -56,31 +56,36 @@ pub(crate) const CHECKERS: &[CheckerEntry] = &[
         name: "session",
         about: "registers keep the four session guarantees",
         order: Order::Sessions,
-        build: || Box::new(Session::default()),
+        on: Object::Single,
+        build: |_| Box::new(Session::default()),
     },
     CheckerEntry {
         name: "read-your-writes",
         about: "a session of registers reads nothing older than what it wrote",
         order: Order::Sessions,
-        build: || Box::new(Session::new(&[Guarantee::ReadYourWrites])),
+        on: Object::Single,
+        build: |_| Box::new(Session::new(&[Guarantee::ReadYourWrites])),
     },
     CheckerEntry {
         name: "monotonic-reads",
         about: "a session of registers reads nothing older than what it read",
         order: Order::Sessions,
-        build: || Box::new(Session::new(&[Guarantee::MonotonicReads])),
+        on: Object::Single,
+        build: |_| Box::new(Session::new(&[Guarantee::MonotonicReads])),
     },
     CheckerEntry {
         name: "monotonic-writes",
         about: "who sees a write to a register sees the earlier writes of its session",
         order: Order::Sessions,
-        build: || Box::new(Session::new(&[Guarantee::MonotonicWrites])),
+        on: Object::Single,
+        build: |_| Box::new(Session::new(&[Guarantee::MonotonicWrites])),
     },
     CheckerEntry {
         name: "writes-follow-reads",
         about: "who sees a write to a register sees what its session had read before it",
         order: Order::Sessions,
-        build: || Box::new(Session::new(&[Guarantee::WritesFollowReads])),
+        on: Object::Single,
+        build: |_| Box::new(Session::new(&[Guarantee::WritesFollowReads])),
     },
 ];
 

@@ -17,7 +17,7 @@ pub(crate) use reads::{Misread, Replay, Told};
 pub(crate) use teller::Teller;
 
 use crate::intern::Interner;
-use crate::{Budget, History, Lease, Valid, Verdict};
+use crate::{Budget, History, Lease, Valid, Value, Verdict};
 
 /// No transaction, no element, no position.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -124,6 +124,8 @@ pub(crate) struct Txns<'a> {
     pub(crate) list: Vec<Txn>,
     pub(crate) elements: Vec<Element>,
     pub(crate) keys: Interner,
+    /// The key that stands for the one register of operations without keys, or `NONE`.
+    nameless: u32,
     pub(crate) values: Interner,
     /// Keys to which one value was written twice, with the two transactions and the value.
     pub(crate) twice: HashMap<u32, (u32, u32, u32)>,
@@ -264,12 +266,22 @@ impl<'a> Txns<'a> {
     pub(crate) fn written_twice(&self) -> Option<String> {
         let (key, &(first, second, value)) = self.twice.iter().min()?;
         Some(format!(
-            "events {} and {} both write {} to key {}; write each value to a key once",
+            "events {} and {} both write {} to {}; write each value to a key once",
             self.list[first as usize].invoke,
             self.list[second as usize].invoke,
             self.values.value(value),
-            self.keys.value(*key)
+            self.object(*key)
         ))
+    }
+
+    /// The name of a key, where operations have keys.
+    pub(crate) fn key(&self, key: u32) -> Option<Value> {
+        (key < self.keys.len() as u32 && key != self.nameless).then(|| self.keys.value(key))
+    }
+
+    /// `key 2`, or `the register` where operations have no keys.
+    pub(crate) fn object(&self, key: u32) -> String {
+        self.key(key).map_or_else(|| "the register".to_owned(), |key| format!("key {key}"))
     }
 
     /// The elements that `txn` wrote to `key`, in order.
@@ -285,7 +297,7 @@ impl<'a> Txns<'a> {
 mod tests {
     use std::collections::HashMap;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::testing::Random;

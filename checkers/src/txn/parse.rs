@@ -31,6 +31,7 @@ pub(super) fn parse<'a>(history: &'a History, shape: Shape, budget: &'a Budget) 
             list: Vec::new(),
             elements: Vec::new(),
             keys: Interner::default(),
+            nameless: NONE,
             values: Interner::default(),
             twice: Default::default(),
             left_out: (0, 0),
@@ -224,6 +225,9 @@ impl Parser<'_> {
         }
         let (key, value) = if self.keyed { op.raw().pair()? } else { (Raw::Null, op.raw()) };
         let key = self.key(key);
+        if !self.keyed {
+            self.txns.nameless = key;
+        }
         match kind {
             Kind::Write => self.write(txn, outcome, key, value)?,
             Kind::Cas => {

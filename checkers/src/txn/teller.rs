@@ -1,7 +1,7 @@
 //! Transactions over registers in words.
 
 use super::{Misread, NONE, Txns};
-use crate::{Anomaly, Value};
+use crate::Anomaly;
 
 /// Puts transactions into words.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ impl Teller<'_> {
         let mut witness: Vec<usize> = txns.iter().map(|&txn| self.event(txn)).collect();
         witness.sort_unstable();
         witness.dedup();
-        let key = (key != NONE).then(|| self.key(key));
+        let key = self.txns.key(key);
         Anomaly { key, ..Anomaly::new(kind, sentence, witness) }
     }
 
@@ -72,20 +72,16 @@ impl Teller<'_> {
         format!("process {}'s transaction of {:.3} s", event.process(), event.time_ns() as f64 / 1e9)
     }
 
-    pub(crate) fn key(&self, key: u32) -> Value {
-        self.txns.keys.value(key)
-    }
-
-    /// `7 of key 2`.
+    /// `7 of key 2`, or `7 of the register` where operations have no keys.
     pub(crate) fn element(&self, element: u32) -> String {
         let element = self.txns.elements[element as usize];
-        format!("{} of key {}", self.txns.values.value(element.value), self.key(element.key))
+        format!("{} of {}", self.txns.values.value(element.value), self.txns.object(element.key))
     }
 
     /// The same, or `the initial value of key 2`.
     pub(crate) fn version(&self, key: u32, element: u32) -> String {
         match element {
-            NONE => format!("the initial value of key {}", self.key(key)),
+            NONE => format!("the initial value of {}", self.txns.object(key)),
             element => self.element(element),
         }
     }

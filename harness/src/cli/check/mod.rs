@@ -20,7 +20,7 @@ use serde_json::json;
 use squall_checkers::checker::check_all;
 use squall_checkers::history::{self, Format, Parsed};
 use squall_checkers::registry::{self, Facts};
-use squall_checkers::{Budget, Checker, Type, Value, Verdict};
+use squall_checkers::{Budget, Checker, History, Type, Value, Verdict};
 use squall_results::{Run, RunConfig, RunData, Store, Totals};
 use squall_workloads::workload::Options;
 
@@ -164,7 +164,7 @@ impl Judge<'_> {
     }
 
     fn foreign(&self, parsed: Parsed, name: &str) -> Result<Judged> {
-        let mut history = parsed.history;
+        let history = parsed.history;
         if !history.iter().any(|op| op.is_client()) {
             let why = match parsed.warnings.last().filter(|_| parsed.torn) {
                 Some(torn) => format!("{name}: {torn}"),
@@ -174,12 +174,16 @@ impl Judge<'_> {
         }
         let facts = Facts::of(&history);
         let chosen = self.choice.checkers(&facts)?;
-        if let Some(initial) = &self.args.initial {
-            registry::mind_initial(&chosen.checkers, &facts).map_err(BadArgument)?;
-            history =
-                registry::with_initial(&history, &facts, &chosen.checkers, initial).map_err(BadArgument)?;
-        }
-        let verdict = check_all(name, &chosen.checkers, &history, &self.budget());
+        let check = |history: &History| check_all(name, &chosen.checkers, history, &self.budget());
+        let verdict = match &self.args.initial {
+            None => check(&history),
+            Some(initial) => {
+                registry::mind_initial(&chosen.checkers, &facts).map_err(BadArgument)?;
+                let begun = registry::with_initial(&history, &facts, &chosen.checkers, initial);
+                let begun = begun.map_err(BadArgument)?;
+                begun.told(check(&begun.history))
+            }
+        };
         let parts = verdict.parts.into_iter().map(|part| registry::unless_empty(part, &facts)).collect();
         let (id, verdict) = (name.to_owned(), Some(Verdict::compose(name, parts)));
         let data = RunData { id, history, verdict, notes: parsed.warnings, ..RunData::default() };

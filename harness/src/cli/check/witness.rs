@@ -82,9 +82,9 @@ impl Place {
         }
         let events = format!("{} of {} events", witness.len(), judged.data.history.len());
         let of = if args.histories.len() > 1 { format!(" of {name}") } else { String::new() };
-        let initial = if args.initial.is_some() { ", without --initial" } else { "" };
+        let initial = if args.initial.is_some() { " with the same --initial" } else { "" };
         eprintln!(
-            "witness  {shown}: {events}{of}, which squall check -c {} judges alone{initial}",
+            "witness  {shown}: {events}{of}, which squall check -c {}{initial} judges alone",
             part.checker
         );
         Ok(())
