@@ -30,6 +30,9 @@ pub(crate) const PRESETS: Presets = Presets {
     such_as: "slow-fsync=50ms+eio-fsync=5%",
 };
 
+/// Those that take no file system.
+const FSYNC_PRESETS: [&str; 2] = ["eio-fsync", "slow-fsync"];
+
 /// Makes the disks of some nodes fail.
 ///
 /// `start-disk` takes a preset or a [`DiskProfile`] as text, for random nodes or, as in `slow-fsync=50ms@one`, those of a
@@ -40,6 +43,17 @@ pub struct Disk {
     faulty: Vec<String>,
     /// Those of them where the target ran when its disk began to fail.
     ran: Vec<String>,
+    /// What it was made for: nothing is any of the presets.
+    asked: Option<DiskProfile>,
+    /// Whether only fsyncs can fail here, for want of a file system.
+    fsyncs_only: bool,
+}
+
+impl Disk {
+    /// One that is going to make disks fail like this.
+    pub(crate) fn asked(asked: Option<DiskProfile>) -> Disk {
+        Disk { asked, ..Disk::default() }
+    }
 }
 
 /// A random preset, of those that bite a target that only runs: few read what they have just written.
@@ -63,7 +77,10 @@ impl Nemesis for Disk {
     }
 
     async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
-        on.probe(faults::DISK, &Value::Null).await
+        let args = self.asked.map_or(Value::Null, |profile| json!(DiskArgs::Fail { profile, seed: 0 }));
+        on.probe(faults::DISK, &args).await?;
+        self.fsyncs_only = on.probe(faults::DISK, &faults::FUSE.into()).await.is_err();
+        Ok(())
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {
@@ -72,7 +89,11 @@ impl Nemesis for Disk {
             Value::String(text) => at_nodes(text),
             other => bail!("a disk fault is a profile, not {other}"),
         };
-        let profile: DiskProfile = PRESETS.parse(text)?;
+        let mut profile: DiskProfile = PRESETS.parse(text)?;
+        // The probe has refused whatever was asked for in so many words, so this was chosen at random: so is another.
+        if self.fsyncs_only && !profile.is_of_fsyncs() {
+            profile = PRESETS.parse(FSYNC_PRESETS.choose(rng).copied().unwrap_or_default())?;
+        }
         let plan = nodes_of(&nodes, &CHOICES, on, rng).await?;
         let args = json!(Planned { profile, seed: rng.random() });
         Ok(Plan { what: format!("{profile} on {}", plan.what), args, ..plan })
@@ -108,6 +129,25 @@ mod tests {
 
     use super::*;
     use crate::testing::{cluster, take};
+
+    #[tokio::test]
+    async fn where_only_fsyncs_can_fail_they_are_what_fails() {
+        let (cluster, target, _) = cluster(3, true);
+        let on = Scene { cluster: &cluster, target: target.as_ref() };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut disk = Disk { fsyncs_only: true, ..Disk::default() };
+        let mut seen = BTreeSet::new();
+        for text in ["full@one", "eio-write", "slow@one", "full", "eio-fsync@one", "slow-fsync"] {
+            let plan = disk.plan(&text.into(), &on, &mut rng).await.unwrap();
+            let profile = Planned::deserialize(&plan.args).unwrap().profile;
+            assert!(profile.is_of_fsyncs(), "{text}: {}", plan.what);
+            seen.insert(profile.to_string());
+        }
+        assert_eq!(seen.len(), FSYNC_PRESETS.len(), "{seen:?}");
+        for preset in FSYNC_PRESETS {
+            assert!(PRESETS.parse::<DiskProfile>(preset).unwrap().is_of_fsyncs());
+        }
+    }
 
     /// A database that gives up when its disk fails was never started again, so the run ended with a node less.
     #[tokio::test]

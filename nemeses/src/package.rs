@@ -155,7 +155,8 @@ pub(crate) fn power(spec: Option<&str>, setting: &Setting) -> Result<Option<Pack
 
 pub(crate) fn disk(profile: Option<&str>, setting: &Setting) -> Result<Option<Package>> {
     let draw = settings_at_nodes::<DiskProfile>(profile, &disk::PRESETS, disk::random, setting)?;
-    let package = Package::new(Disk::default(), setting.interval, draw);
+    let asked = profile.map(|text| disk::PRESETS.parse(at_nodes(text).0)).transpose()?;
+    let package = Package::new(Disk::asked(asked), setting.interval, draw);
     Ok(Some(Package { prepare: &[faults::DISK], ..package }))
 }
 

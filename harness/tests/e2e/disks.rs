@@ -107,6 +107,43 @@ fn where_there_is_no_fuse_fsyncs_are_slow_and_fail_all_the_same() {
     }
 }
 
+/// The doctor said that a run could, and the run said that it could not.
+#[test]
+fn doctor_and_a_run_agree_about_every_disk_fault() {
+    for (profile, takes_fuse) in
+        [("full", true), ("eio-write=10%@one", true), ("slow-fsync", false), ("eio-fsync=5%@one", false)]
+    {
+        let doctor = format!("doctor --nodes 1 -n disk:{profile} --json");
+        let (said, lacks) = without_fuse(&Folder::new(), &doctor);
+        let code = if lacks && takes_fuse { 3 } else { 0 };
+        let checks = said.code(code).json();
+        let of_disk = |check: &&serde_json::Value| check["name"] == format!("nemesis disk:{profile}");
+        let check = checks.as_array().unwrap().iter().find(of_disk).expect("it was tried");
+        let run = format!("test --nodes 1 --time-limit 2s --interval 500ms -n disk:{profile}");
+        let said = without_fuse(&Folder::new(), &run).0.code(code);
+        if code == 3 {
+            let (what, remedy) = (check["detail"].as_str().unwrap(), check["remedy"].as_str().unwrap());
+            assert!(what.contains("only fsyncs can fail or be slow"), "{checks:#}");
+            let why =
+                format!("the nemesis disk:{profile} cannot act here: n1 cannot do it: {what}; {remedy}");
+            assert!(said.stderr.contains(&why), "{why}: {said:#?}");
+        }
+    }
+    // What is left to chance is chosen among what can be done.
+    let list = "test --nodes 1 --time-limit 5s --interval 300ms -n disk --seed 5";
+    let folder = Folder::new();
+    without_fuse(&folder, list).0.code(0);
+    let failed = folder.run().faults().into_iter().filter(|event| event.phase == Phase::Failed).count();
+    assert_eq!(failed, 0, "{:#?}", folder.run().faults());
+    // The first of a kind is not asked for all.
+    let folder = Folder::new();
+    folder
+        .write("plan.toml", "mix = [\"disk:slow-fsync\"]\nstep = [{ at = \"1s\", fault = \"disk:full\" }]\n");
+    let (said, lacks) = without_fuse(&folder, "test --nodes 1 --time-limit 2s --schedule plan.toml");
+    let said = said.code(if lacks { 3 } else { 0 });
+    assert!(!lacks || said.stderr.contains("the nemesis disk:full cannot act here"), "{said:#?}");
+}
+
 #[test]
 fn doctor_tells_of_what_faults_are_made_by() {
     let (said, lacks) = without_fuse(&Folder::new(), "doctor --nodes 1 --json");

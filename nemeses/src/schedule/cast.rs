@@ -27,13 +27,14 @@ pub(super) struct Fault {
     pub(super) lasts: bool,
 }
 
-/// The faults of a schedule while it is put together, each kind with its nemesis once.
+/// The faults of a schedule while it is put together.
 pub(super) struct Cast<'a> {
     setting: &'a Setting,
     known: &'a [Entry],
-    nemeses: Vec<Box<dyn Nemesis>>,
     kinds: Vec<Kind>,
     faults: Vec<Fault>,
+    /// That of each fault.
+    nemeses: Vec<Box<dyn Nemesis>>,
 }
 
 impl<'a> Cast<'a> {
@@ -74,12 +75,12 @@ impl<'a> Cast<'a> {
             }
             None => {
                 self.kinds.push(Kind { name, ops: nemesis.ops(), prepare });
-                self.nemeses.push(nemesis);
                 self.kinds.len() - 1
             }
         };
         let (text, before_nodes) = (text.to_owned(), Vec::new());
         self.faults.push(Fault { text, kind, draw, before_nodes, interval, lasts });
+        self.nemeses.push(nemesis);
         Ok(self.faults.len() - 1)
     }
 
@@ -140,10 +141,9 @@ impl<'a> Cast<'a> {
         for fault in &mut self.faults {
             fault.kind = order.iter().position(|&at| at == fault.kind).expect("every kind has a place");
         }
-        let mut kinds: Vec<(Kind, Box<dyn Nemesis>)> = self.kinds.into_iter().zip(self.nemeses).collect();
-        kinds.sort_by_key(|(kind, _)| changes_members(&kind.name));
-        let (kinds, nemeses) = kinds.into_iter().unzip();
-        Schedule { nemeses, plot: Arc::new(Plot { kinds, faults: self.faults, phases, rounds }) }
+        self.kinds.sort_by_key(|kind| changes_members(&kind.name));
+        let Cast { kinds, faults, nemeses, .. } = self;
+        Schedule { nemeses, plot: Arc::new(Plot { kinds, faults, phases, rounds }) }
     }
 }
 

@@ -12,7 +12,7 @@ mod player;
 mod swarm;
 mod tables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ pub type Draw = Box<dyn Fn(&mut ChaCha8Rng) -> Value + Send + Sync>;
 
 /// When which fault strikes, and what carries it out.
 pub struct Schedule {
+    /// That of each fault, made for what the fault asks: each tells whether it can act, and of a kind the first acts.
     nemeses: Vec<Box<dyn Nemesis>>,
     plot: Arc<Plot>,
 }
@@ -164,26 +165,35 @@ impl Schedule {
         needs.into_iter().map(str::to_owned).collect()
     }
 
-    /// Tries whether each nemesis that acts in a run with this seed can do so here at all. One that only swarms name is left
-    /// out where it cannot, unless nothing else is left: it returns why, one sentence for each.
+    /// Tries whether each fault of a run with this seed can be made here at all. One that only swarms name is left out where
+    /// it cannot, unless nothing else is left: it returns why, one sentence for each.
     ///
     /// # Errors
     /// [`Unavailable`] with the first that cannot.
     pub async fn probe(&mut self, seed: u64, on: &Scene<'_>) -> Result<Vec<String>> {
         let mut left_out = Vec::new();
-        for kind in self.plot.used(seed) {
-            let Err(error) = self.nemeses[kind].probe(on).await else { continue };
-            let error = error.context(format!("the nemesis {} cannot act here", self.plot.kinds[kind].name));
+        let mut can: BTreeSet<String> = BTreeSet::new();
+        for fault in self.plot.used_faults(seed) {
+            let text = self.plot.faults[fault].text.clone();
+            if can.contains(&text) {
+                continue;
+            }
+            let Err(error) = self.nemeses[fault].probe(on).await else {
+                can.insert(text);
+                continue;
+            };
+            let error = error.context(format!("the nemesis {text} cannot act here"));
             // While somebody plays it, nothing can be left out.
-            let plot = Arc::get_mut(&mut self.plot).filter(|plot| !plot.is_named(kind));
+            let plot = Arc::get_mut(&mut self.plot).filter(|plot| !plot.is_named(fault));
             match plot {
-                Some(plot) if error.is::<Unavailable>() && plot.used(seed).len() > 1 => {
-                    plot.leave_out(kind);
+                Some(plot) if error.is::<Unavailable>() && plot.used_faults(seed).len() > 1 => {
+                    plot.leave_out(fault);
                     left_out.push(format!("Left out of the swarm: {error:#}."));
                 }
                 _ => return Err(error),
             }
         }
+        left_out.dedup();
         Ok(left_out)
     }
 
@@ -207,9 +217,14 @@ impl Schedule {
         let used = self.plot.used(seed);
         let heal: Vec<Op> =
             used.iter().map(|&kind| Op::new(self.plot.kinds[kind].ops.heal.clone())).collect();
-        let nemeses = self.nemeses.into_iter().enumerate().filter(|(kind, _)| used.contains(kind));
+        let mut nemeses: BTreeMap<usize, Box<dyn Nemesis>> = BTreeMap::new();
+        let faults = self.plot.used_faults(seed);
+        // One that was asked: what it learnt then it goes by.
+        for (fault, nemesis) in self.nemeses.into_iter().enumerate().filter(|(at, _)| faults.contains(at)) {
+            nemeses.entry(self.plot.faults[fault].kind).or_insert(nemesis);
+        }
         Composition {
-            nemeses: nemeses.map(|(_, nemesis)| nemesis).collect(),
+            nemeses: nemeses.into_values().collect(),
             generator: Box::new(nemesis(Player::new(self.plot, seed))),
             final_generator: Box::new(nemesis(ops(heal))),
         }
@@ -217,12 +232,12 @@ impl Schedule {
 }
 
 impl Plot {
-    /// Whether a kind of fault is in more than swarms.
-    fn is_named(&self, kind: usize) -> bool {
+    /// Whether a fault is in more than swarms.
+    fn is_named(&self, fault: usize) -> bool {
         let steps =
             |phase: &Phase| phase.steps.iter().flat_map(|step| &step.faults).copied().collect::<Vec<_>>();
         let named = self.phases.iter().flat_map(|phase| phase.mix.iter().copied().chain(steps(phase)));
-        named.into_iter().any(|fault| self.faults[fault].kind == kind)
+        named.into_iter().any(|named| named == fault)
     }
 
     /// What would begin after this time: steps, and phases as a whole. Waits for recovery are taken to be over at once.
@@ -254,15 +269,20 @@ impl Plot {
         never
     }
 
-    /// Leaves a kind of fault out of all swarms.
-    fn leave_out(&mut self, kind: usize) {
+    /// Leaves a fault out of all swarms.
+    fn leave_out(&mut self, fault: usize) {
         for swarm in self.phases.iter_mut().filter_map(|phase| phase.swarm.as_mut()) {
-            swarm.cannot.extend(swarm.of.iter().filter(|&&fault| self.faults[fault].kind == kind));
+            swarm.cannot.extend(swarm.of.iter().filter(|&&of| of == fault));
         }
     }
 
     /// The kinds of fault that may strike in a run with this seed, in the order in which they are healed.
     fn used(&self, seed: u64) -> BTreeSet<usize> {
+        self.used_faults(seed).into_iter().map(|fault| self.faults[fault].kind).collect()
+    }
+
+    /// The faults that may strike in a run with this seed.
+    fn used_faults(&self, seed: u64) -> BTreeSet<usize> {
         let mut faults: BTreeSet<usize> = BTreeSet::new();
         for phase in &self.phases {
             faults.extend(&phase.mix);
@@ -274,7 +294,7 @@ impl Plot {
                 swarm => faults.extend(swarm.iter().flat_map(|swarm| swarm.able())),
             }
         }
-        faults.into_iter().map(|fault| self.faults[fault].kind).collect()
+        faults
     }
 }
 

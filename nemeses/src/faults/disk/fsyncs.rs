@@ -46,12 +46,6 @@ impl Fsyncs {
         Fsyncs { data, shared: Arc::new(Shared { state: Mutex::new(state), changed }) }
     }
 
-    /// Whether it can do all that.
-    pub(super) fn can(profile: &Profile) -> bool {
-        let Profile { eio_fsync, slow_fsync_ms, .. } = *profile;
-        *profile == Profile { eio_fsync, slow_fsync_ms, ..Profile::default() }
-    }
-
     /// Fails from now on as this profile says, and tells what happened under the one before. What waits goes on.
     pub(super) fn set(&self, profile: Profile, seed: u64) -> Counts {
         let mut state = self.shared.lock();
@@ -182,7 +176,7 @@ mod tests {
         for (text, can) in
             [("eio-fsync=5%+slow-fsync=1ms", true), ("eio-fsync=5%+eio-read=1%", false), ("room=0MiB", false)]
         {
-            assert_eq!(Fsyncs::can(&text.parse().unwrap()), can, "{text}");
+            assert_eq!(text.parse::<Profile>().unwrap().is_of_fsyncs(), can, "{text}");
         }
     }
 }

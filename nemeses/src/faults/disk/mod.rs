@@ -98,12 +98,23 @@ impl Means {
         })
     }
 
-    /// Whether it can do something, or, if that is asked for, all that a file system can.
-    fn suffice(&self, fuse: bool) -> Result<()> {
-        match self {
-            Means::Calls(_, lacks) if fuse => Err(lacks.clone().into()),
-            Means::Nothing(lacks) => Err(lacks.clone().into()),
-            _ => Ok(()),
+    /// Whether it can do something; or what these arguments are about; or all that a file system can, for [`FUSE`].
+    fn suffice(&self, args: &Value) -> Result<()> {
+        let lacks = match self {
+            Means::Fuse(_) => return Ok(()),
+            Means::Nothing(lacks) => return Err(lacks.clone().into()),
+            Means::Calls(_, lacks) => lacks,
+        };
+        if args.is_null() {
+            return Ok(());
+        }
+        if args == FUSE {
+            return Err(lacks.clone().into());
+        }
+        match DiskArgs::deserialize(args).context("the arguments of a disk fault")? {
+            DiskArgs::Fail { profile, .. } if profile.is_of_fsyncs() => Ok(()),
+            DiskArgs::Fail { .. } => Err(only_fsyncs(lacks).into()),
+            DiskArgs::Lose { .. } => Err(lacks.clone().into()),
         }
     }
 }
@@ -130,13 +141,12 @@ impl NodeFault for Disk {
 
     /// In a run that did not ask for it, on a directory of its own.
     fn probe(&mut self, args: &Value) -> Result<()> {
-        let fuse = args == FUSE;
         if let Some(means) = &self.means {
-            return means.suffice(fuse);
+            return means.suffice(args);
         }
         let place = std::env::temp_dir().join(format!("squall-fuse-{}", std::process::id()));
         std::fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
-        let tried = Means::find(&place).and_then(|means| means.suffice(fuse));
+        let tried = Means::find(&place).and_then(|means| means.suffice(args));
         std::fs::remove_dir(&place).with_context(|| format!("removing {}", place.display()))?;
         tried
     }
@@ -169,6 +179,12 @@ impl NodeFault for Disk {
     }
 }
 
+/// What was asked for takes a file system, and there are system calls only.
+fn only_fsyncs(lacks: &Unavailable) -> Unavailable {
+    let what = format!("without a file system of its own only fsyncs can fail or be slow ({})", lacks.what);
+    Unavailable::new(what, lacks.remedy.clone())
+}
+
 impl Disk {
     fn server(&mut self) -> Result<&mut Server> {
         let server = match self.means.as_mut() {
@@ -184,12 +200,8 @@ impl Disk {
 
     fn set(&mut self, profile: DiskProfile, seed: u64) -> Result<Counts> {
         if let Some(Means::Calls(fsyncs, lacks)) = &self.means {
-            if !Fsyncs::can(&profile) {
-                let what = format!(
-                    "without a file system of its own only fsyncs can fail or be slow ({})",
-                    lacks.what
-                );
-                return Err(Unavailable::new(what, lacks.remedy.clone()).into());
+            if !profile.is_of_fsyncs() {
+                return Err(only_fsyncs(lacks).into());
             }
             self.profile = profile;
             return Ok(fsyncs.set(profile, seed));

@@ -49,6 +49,12 @@ impl Profile {
         *self == Profile::default()
     }
 
+    /// Whether it leaves everything but fsyncs alone.
+    pub fn is_of_fsyncs(&self) -> bool {
+        let Profile { eio_fsync, slow_fsync_ms, .. } = *self;
+        *self == Profile { eio_fsync, slow_fsync_ms, ..Profile::default() }
+    }
+
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
             "eio-fsync" => self.eio_fsync = settings::share(value)?,
