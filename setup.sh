@@ -16,7 +16,7 @@ for option in "$@"; do
     case "$option" in
     --all)
         programs="$programs etcd:etcd-server python3:python3 redis-server:redis-server sqlite3:sqlite3"
-        programs="$programs ssh:openssh-client sshd:openssh-server"
+        programs="$programs ssh:openssh-client sshd:openssh-server sudo:sudo"
         ;;
     --qemu)
         programs="$programs qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod"

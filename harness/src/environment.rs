@@ -1,10 +1,11 @@
 //! Where nodes come from.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use squall_results::RunConfig;
+use squall_results::{RunConfig, shell_quoted};
 use squall_targets::Cluster;
 use squall_targets::cluster::local::LocalCluster;
 use squall_targets::cluster::ssh::{self, SshAddress, SshCluster, SshOptions};
@@ -85,6 +86,14 @@ impl EnvironmentArgs {
             }
         }
         argv
+    }
+
+    /// A command of squall, such as `heal`, for these of the nodes, as it is typed in a shell.
+    pub(crate) fn command(&self, words: &[String], nodes: Option<&str>) -> String {
+        let nodes = nodes.map(str::to_owned).or_else(|| self.nodes.clone());
+        let environment = EnvironmentArgs { nodes, keep: false, ..self.clone() };
+        let words = ["squall".to_owned()].into_iter().chain(words.iter().cloned()).chain(environment.argv());
+        words.map(|word| shell_quoted(&word)).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -168,6 +177,21 @@ fn ssh_options(args: &EnvironmentArgs, nodes: Option<&str>) -> Result<SshOptions
     let addresses: Result<Vec<SshAddress>, String> =
         nodes.split(',').map(|node| node.trim().parse()).collect();
     let nodes = addresses.map_err(|error| BadArgument(format!("--nodes: {error}")))?;
+    for (at, node) in nodes.iter().enumerate() {
+        let same = |other: &SshAddress| (&other.destination, other.port) == (&node.destination, node.port);
+        if nodes[..at].iter().any(same) {
+            bail!(BadArgument(format!(
+                "--nodes: {node} is there twice; each node needs a machine of its own"
+            )));
+        }
+    }
+    for (flag, path) in [("--ssh-config", &args.ssh_config), ("--agent", &args.agent)] {
+        if let Some(path) = path
+            && let Err(error) = File::open(path)
+        {
+            bail!(BadArgument(format!("{flag} {}: {error}", path.display())));
+        }
+    }
     if nodes.len() > ssh::NODES_MAX {
         bail!(BadArgument(format!("--nodes: there are at most {} ssh nodes", ssh::NODES_MAX)));
     }
@@ -208,6 +232,7 @@ mod tests {
             (Kind::Ssh, Some("3"), "not a number"),
             (Kind::Ssh, None, "needs its nodes"),
             (Kind::Ssh, Some("db1,,db2"), "names no host"),
+            (Kind::Ssh, Some("db1,db2,db1"), "db1 is there twice"),
         ] {
             let error = environment(env, nodes).unwrap_err();
             assert!(error.is::<BadArgument>() && error.to_string().contains(why), "{error}");

@@ -124,7 +124,8 @@ pub(crate) fn slug(name: &str) -> String {
     if slug.is_empty() { "none".to_owned() } else { slug.to_owned() }
 }
 
-fn shell_quoted(word: &str) -> String {
+/// A word as it is typed in a shell, in quotes where it needs them.
+pub fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -18,7 +18,7 @@ mod timestamp;
 mod totals;
 
 pub use clocks::ClockSample;
-pub use config::{RunConfig, seed_hex};
+pub use config::{RunConfig, seed_hex, shell_quoted};
 pub use data::{RunData, RunFile};
 pub use report::{Outline, Report};
 pub use run::Run;

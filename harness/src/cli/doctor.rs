@@ -22,7 +22,7 @@ use squall_targets::{Client, Cluster, NodeHandle, Target, Unavailable};
 use super::args::DoctorArgs;
 use super::{BadArgument, Ended, runtime};
 use crate::Squall;
-use crate::environment::Environment;
+use crate::environment::{Environment, EnvironmentArgs, Kind};
 use crate::exit::Exit;
 use crate::readiness::start_target;
 use crate::run_log::RunLog;
@@ -140,11 +140,14 @@ struct Asked<'a> {
     /// With its name.
     target: Option<(String, Arc<dyn Target>)>,
     nemeses: Option<String>,
+    /// Options of the target.
+    options: Vec<String>,
     nodes: usize,
+    environment: &'a EnvironmentArgs,
 }
 
 impl<'a> Asked<'a> {
-    fn new(squall: &'a Squall, args: &DoctorArgs, environment: &Environment) -> Result<Asked<'a>> {
+    fn new(squall: &'a Squall, args: &'a DoctorArgs, environment: &Environment) -> Result<Asked<'a>> {
         let target = match &args.target {
             None => None,
             Some(name) => {
@@ -154,7 +157,14 @@ impl<'a> Asked<'a> {
                 Some((name, Arc::from(target)))
             }
         };
-        let asked = Asked { squall, target, nemeses: args.nemesis.clone(), nodes: environment.names().len() };
+        let asked = Asked {
+            squall,
+            target,
+            nemeses: args.nemesis.clone(),
+            options: args.option.clone(),
+            nodes: environment.names().len(),
+            environment: &args.environment,
+        };
         // A mistake is found out before anything is tried.
         asked
             .schedule(args.nemesis.as_deref().unwrap_or("none"))
@@ -244,15 +254,15 @@ impl<'a> Asked<'a> {
     /// Each node by itself, then all together.
     async fn on_nodes(&self, options: &SshOptions) -> Vec<Check> {
         let each = options.nodes.iter().enumerate().map(|(at, address)| async move {
-            let on = format!("n{} ({address})", at + 1);
-            let one = SshOptions { nodes: vec![address.clone()], ..options.clone() };
+            let one = options.only(at);
+            let on = format!("{} ({address})", one.name(0));
             let left = leftovers(&one, false).await.pop().context("no node").and_then(|found| found);
             let reached = left.is_ok();
             let left = left.and_then(|found| match (found.busy, found.left.is_empty()) {
                 (true, _) => Ok("a run is at work there".to_owned()),
                 (false, true) => Ok("none".to_owned()),
                 (false, false) => {
-                    let remedy = format!("squall heal --env ssh --nodes {address}");
+                    let remedy = self.environment.command(&["heal".to_owned()], Some(&address.to_string()));
                     Err(Unavailable::new(found.left.join("; "), remedy).into())
                 }
             });
@@ -260,7 +270,8 @@ impl<'a> Asked<'a> {
                 return vec![Check::of(&on, "ssh", "everything", left, true)];
             }
             let mut checks = vec![Check::of(&on, "leftovers of killed runs", "nothing", left, false)];
-            let alone = Asked { target: None, nemeses: self.nemeses.clone(), ..*self };
+            let (nemeses, options) = (self.nemeses.clone(), Vec::new());
+            let alone = Asked { target: None, nemeses, options, ..*self };
             checks.extend(alone.on_cluster(&Environment::Ssh(one), &on).await);
             checks
         });
@@ -290,12 +301,22 @@ impl<'a> Asked<'a> {
     }
 
     fn verdict(&self, fine: bool) -> String {
-        let what = match (&self.target, &self.nemeses) {
-            (None, None) => "squall demo".to_owned(),
-            (target, nemeses) => {
-                let target = target.as_ref().map(|(name, _)| format!("-t {name} ")).unwrap_or_default();
-                let nemeses = nemeses.as_ref().map(|list| format!("-n {list}")).unwrap_or_default();
-                format!("squall test {target}{nemeses}").trim().to_owned()
+        let nemeses = match (&self.target, &self.nemeses) {
+            (None, None) if self.environment.env == Kind::Local => None,
+            // What the nodes were tried for.
+            (None, None) => Some(DEMO),
+            (_, nemeses) => nemeses.as_deref(),
+        };
+        let mut words = Vec::new();
+        for (flag, word) in [("-t", self.target.as_ref().map(|(name, _)| name.as_str())), ("-n", nemeses)] {
+            words.extend(word.into_iter().flat_map(|word| [flag.to_owned(), word.to_owned()]));
+        }
+        words.extend(self.options.iter().flat_map(|option| ["-o".to_owned(), option.clone()]));
+        let what = match words.is_empty() {
+            true => "squall demo".to_owned(),
+            false => {
+                words.insert(0, "test".to_owned());
+                self.environment.command(&words, None)
             }
         };
         if fine { format!("{what} can run") } else { format!("{what} cannot run yet") }

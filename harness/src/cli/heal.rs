@@ -3,10 +3,12 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
+use clap::Parser as _;
 use squall_nemeses::journal;
-use squall_results::{Run, Store};
+use squall_results::{Run, RunConfig, Store};
 use squall_targets::cluster::ssh::{SshOptions, leftovers};
 
+use super::args::{Cli, Command};
 use super::runtime;
 use crate::environment::{self, Environment, EnvironmentArgs, Kind};
 use crate::exit::Exit;
@@ -38,11 +40,8 @@ pub(super) fn heal(args: &EnvironmentArgs, store: &Store) -> Result<Exit> {
                 eprintln!("{}: still running, left alone", run.id());
                 alive += 1;
             }
-            Ok(Healed::Elsewhere(nodes)) => {
-                println!(
-                    "{}: its agents heal its nodes when it ends; to make sure: squall heal --env ssh --nodes {nodes}",
-                    run.id()
-                );
+            Ok(Healed::Elsewhere(command)) => {
+                println!("{}: its agents heal its nodes when it ends; to make sure: {command}", run.id());
                 alive += 1;
             }
             Ok(Healed::Faults(faults)) => {
@@ -66,7 +65,7 @@ enum Healed {
     Nothing,
     /// It is still running.
     Lives,
-    /// They were on these ssh nodes, which were not looked at.
+    /// They were on ssh nodes, which were not looked at: the command that does.
     Elsewhere(String),
     /// So many are gone, and written down as that.
     Faults(usize),
@@ -81,12 +80,24 @@ fn heal_run(run: &Run, live: bool, clean: &[String]) -> Result<Healed> {
         return Ok(Healed::Lives);
     }
     let config = fs::read_to_string(run.config_path()).context("reading run.toml")?;
-    let nodes = environment::ssh_nodes(&toml::from_str(&config).context("run.toml")?);
+    let config: RunConfig = toml::from_str(&config).context("run.toml")?;
+    let nodes = environment::ssh_nodes(&config);
     if !nodes.iter().all(|node| clean.contains(node)) {
-        return Ok(Healed::Elsewhere(nodes.join(",")));
+        return Ok(Healed::Elsewhere(heal_command(&config, &nodes.join(","))));
     }
     journal::close_faults(&run.faults_path(), &open)?;
     Ok(Healed::Faults(open.len()))
+}
+
+/// The command that heals these nodes, with the run's own ways to reach them.
+fn heal_command(config: &RunConfig, nodes: &str) -> String {
+    let environment = match Cli::try_parse_from(&config.argv).map(|cli| cli.command) {
+        Ok(Command::Test(test)) => test.environment,
+        _ => {
+            EnvironmentArgs { env: Kind::Ssh, ssh_dir: SshOptions::DIR.into(), ..EnvironmentArgs::default() }
+        }
+    };
+    environment.command(&["heal".to_owned()], Some(nodes))
 }
 
 /// Removes what is left on ssh nodes, and tells which are clean.

@@ -42,8 +42,13 @@ fn every_fault_bites_on_machines_reached_by_ssh_and_nothing_is_left() {
 
 /// A run under everything at once, once at least these many faults are in force.
 fn in_the_thick_of_it(machines: &Machines, least: usize) -> Child {
+    in_the_thick_of_it_with(machines, least, "")
+}
+
+/// The same, with these arguments besides.
+fn in_the_thick_of_it_with(machines: &Machines, least: usize, args: &str) -> Child {
     let nemeses = "partition:halves,pause:minority,clock:hour,packets:delay";
-    let args = format!("test --time-limit 10m --interval 2s -w set --rate 50 -n {nemeses}");
+    let args = format!("test --time-limit 10m --interval 2s -w set --rate 50 -n {nemeses} {args}");
     let runs = machines.folder.runs().len();
     let (mut child, mut refused) = (machines.command(&args).spawn().unwrap(), 0);
     until("faults in force", || {
@@ -64,23 +69,23 @@ fn in_the_thick_of_it(machines: &Machines, least: usize) -> Child {
     child
 }
 
-fn end(child: Child) {
+pub(crate) fn end(child: Child) {
     let pid = Pid::from_raw(child.id() as i32);
     let _ = kill(pid, Signal::SIGKILL);
     let _ = said(child);
 }
 
 /// A process as `/proc` shows it.
-struct Seen {
+pub(crate) struct Seen {
     pid: Pid,
-    command: String,
+    pub(crate) command: String,
     parent: String,
     leads_session: bool,
 }
 
 impl Seen {
     /// An agent, its guard, or what cleans up after both: they are one program, split in three.
-    fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         is_agent(&self.command)
     }
 
@@ -88,7 +93,7 @@ impl Seen {
         self.is_ours() && !is_agent(&self.parent)
     }
 
-    fn is_agent(&self) -> bool {
+    pub(crate) fn is_agent(&self) -> bool {
         self.is_ours() && !self.is_guard() && self.leads_session
     }
 }
@@ -98,7 +103,7 @@ fn is_agent(command: &str) -> bool {
 }
 
 /// The processes of which this is true.
-fn processes(wanted: fn(&Seen) -> bool) -> Vec<Pid> {
+pub(crate) fn processes(wanted: fn(&Seen) -> bool) -> Vec<Pid> {
     let command = |pid: &str| {
         std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
     };
@@ -286,7 +291,20 @@ fn doctor_says_of_each_node_what_a_run_would_find_and_heal_removes_what_is_left(
                 assert!(fine.stdout.contains(word), "no word of {word}: {fine:#?}");
             }
             assert!(!fine.stdout.contains("MISSING"), "{fine:#?}");
+            let config = machines.config();
+            let reached = format!("--env ssh --nodes {}", machines.nodes());
+            let end = format!("\nsquall test -t refkv {reached} --ssh-config {} can run\n", config.display());
+            assert!(fine.stdout.ends_with(&end), "{fine:#?}");
             machines.until_clean();
+            // Who asks for nothing is told what was tried, and by which way.
+            let said = machines.squall("doctor --ssh-option Port=23").code(3);
+            println!("{}", said.stdout);
+            let log_in = format!("`ssh -F {} -o Port=23 10.93.0.2` must work", config.display());
+            assert!(said.stdout.contains(&log_in), "{said:#?}");
+            assert!(said.stdout.contains("n2 (10.93.0.2): it cannot be reached"), "{said:#?}");
+            let way = format!("{reached} --ssh-option Port=23 --ssh-config {}", config.display());
+            let end = format!("\nsquall test -n partition,kill,pause {way} cannot run yet\n");
+            assert!(said.stdout.ends_with(&end), "{said:#?}");
 
             // Programs that do not work: what is asked for decides.
             for program in ["nft", "iptables", "iptables-restore", "ip6tables", "ip6tables-restore"] {
@@ -300,6 +318,9 @@ fn doctor_says_of_each_node_what_a_run_would_find_and_heal_removes_what_is_left(
             let missing: Vec<_> =
                 checks.as_array().unwrap().iter().filter(|check| check["ok"] == false).collect();
             assert_eq!(missing.len(), 2, "{checks:#}");
+            for (name, check) in ["n1", "n2"].into_iter().zip(&missing) {
+                assert!(check["on"].as_str().unwrap().starts_with(name), "{check:#}");
+            }
             assert!(missing.iter().all(|check| check["name"] == "nemesis partition"
                 && check["needed"] == true
                 && check["remedy"].as_str().unwrap().contains("nftables")));
@@ -313,7 +334,11 @@ fn doctor_says_of_each_node_what_a_run_would_find_and_heal_removes_what_is_left(
             machines.on(1, "iptables -N squall-cut; iptables -I INPUT -j squall-cut");
             std::fs::create_dir_all("/var/tmp/squall-0/runs/old/n1/data").unwrap();
             let said = machines.squall("doctor -n kill").code(0);
-            assert!(said.stdout.contains("squall heal --env ssh --nodes 10.93.0.1"), "{said:#?}");
+            let heal = format!(
+                "remedy: squall heal --env ssh --nodes 10.93.0.1 --ssh-config {}\n",
+                machines.config().display()
+            );
+            assert!(said.stdout.contains(&heal), "{said:#?}");
             // The doctor's own agents swept when they ended.
             machines.on(1, "iptables -N squall-cut 2>/dev/null; iptables -I INPUT -j squall-cut");
             let said = machines.squall("heal").code(0);
@@ -376,5 +401,74 @@ fn an_ordinary_user_can_do_less_and_leaves_as_little() {
             machines.until_clean();
             end(child);
         }
+    });
+}
+
+/// With the real sudo, and a rule for it that is there inside the namespaces only.
+#[test]
+fn an_ordinary_user_with_sudo_can_do_all_and_leaves_as_little() {
+    in_namespaces("ssh::an_ordinary_user_with_sudo_can_do_all_and_leaves_as_little", || {
+        if !Path::new("/usr/bin/sudo").exists() {
+            println!("skipped: there is no sudo here; ./setup.sh --all installs it");
+            return;
+        }
+        let machines = Machines::start(3);
+        machines.let_sudo(&format!("{} ALL=(root) NOPASSWD: ALL", USER.0));
+        let login = format!("--ssh-option User={} --sudo", USER.0);
+        let said = machines.squall(&format!("doctor {login} -n partition,packets,kill")).code(0);
+        let way = format!("--sudo --ssh-option User={} --ssh-config", USER.0);
+        assert!(said.stdout.lines().last().is_some_and(|end| end.contains(&way)), "{said:#?}");
+        for fault in ["partition:halves", "packets:delay", "kill", "clock"] {
+            let args = format!("test {login} --time-limit 3s --interval 700ms -n {fault}");
+            let said = machines.squall(&args).code(0);
+            assert!(!said.stderr.contains("not root"), "{said:#?}");
+            let faults = machines.folder.runs().pop().unwrap().faults();
+            let confirmed =
+                |event: &FaultEvent| event.receipt.as_ref().is_some_and(|receipt| receipt.confirmed);
+            assert!(faults.iter().any(confirmed), "{faults:#?}");
+            machines.until_clean();
+        }
+
+        // Who is killed lives behind a sudo, which passes on signals of its own choice.
+        for who in ["the controller", "the agents"] {
+            let child = in_the_thick_of_it_with(&machines, 3, &login);
+            let agents = processes(Seen::is_agent);
+            assert_eq!(agents.len(), 3, "{agents:?}");
+            for agent in &agents {
+                let status = std::fs::read_to_string(format!("/proc/{agent}/status")).unwrap();
+                assert!(status.contains("\nUid:\t0\t0\t0\t0\n"), "{status}");
+            }
+            match who {
+                "the controller" => end(child),
+                _ => {
+                    agents.iter().for_each(|&pid| kill(pid, Signal::SIGKILL).unwrap());
+                    print!("{who} killed: ");
+                    machines.until_clean();
+                    end(child);
+                }
+            }
+            machines.until_clean();
+            let sudo: fn(&Seen) -> bool = |seen| seen.command.starts_with("sudo ");
+            until("no sudo", || processes(sudo).is_empty().then_some(()));
+        }
+
+        // What is left by a run that was killed with its guards and all is root's.
+        machines.on(1, "iptables -N squall-cut; iptables -I INPUT -j squall-cut");
+        let said = machines.squall(&format!("heal --ssh-option User={}", USER.0)).code(0);
+        assert!(said.stdout.contains("n1 (10.93.0.1): nothing was left"), "only root sees it: {said:#?}");
+        let said = machines.squall(&format!("heal {login}")).code(0);
+        assert!(said.stdout.contains("removed rules: chain squall-cut of iptables"), "{said:#?}");
+        assert_eq!(machines.leftovers(), [""; 0]);
+
+        // A rule for another command, one that wants a password, and none: sudo says the same of all three.
+        for rule in ["ALL=(root) NOPASSWD: /bin/true", "ALL=(root) ALL", ""] {
+            machines.let_sudo(&if rule.is_empty() { String::new() } else { format!("{} {rule}", USER.0) });
+            let said = machines.squall(&format!("test {login} --time-limit 1s")).code(3);
+            println!("{rule:?}: {}", said.stderr);
+            for word in ["starting the agent failed (sudo: ", "without a password", "NOPASSWD: ALL"] {
+                assert!(said.stderr.contains(word), "no word of {word}: {said:#?}");
+            }
+        }
+        assert_eq!(machines.leftovers(), [""; 0]);
     });
 }

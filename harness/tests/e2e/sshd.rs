@@ -66,6 +66,7 @@ impl Machines {
             ip addr add 10.93.0.254/24 dev br0
             (cat /etc/passwd; echo 'ordinary:*:4711:4711::/tmp:/bin/sh') > passwd; chmod 755 . ; chmod 644 passwd
             mount --bind passwd /etc/passwd
+            : > sudoers; chmod 440 sudoers; [ ! -e /etc/sudoers ] || mount --bind sudoers /etc/sudoers
             ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f user; : > known\n"
             .to_owned();
         for i in 1..=self.n {
@@ -82,6 +83,11 @@ impl Machines {
              StrictHostKeyChecking yes\nUser root\n"
         );
         fs::write(self.config(), config).unwrap();
+    }
+
+    /// Lets sudo be used on all machines by this rule and no other. The file of rules is their own.
+    pub(crate) fn let_sudo(&self, rule: &str) {
+        fs::write(self.keys.path().join("sudoers"), format!("{rule}\n")).unwrap();
     }
 
     fn serve(&mut self, i: usize, lines: &str) {
@@ -130,7 +136,7 @@ impl Machines {
         command
     }
 
-    fn name_nodes(&self, command: &mut Command, args: &str) {
+    pub(crate) fn name_nodes(&self, command: &mut Command, args: &str) {
         command.args(args.split_whitespace()).args(["--env", "ssh", "--nodes", &self.nodes()]);
         command.arg("--ssh-config").arg(self.config());
     }

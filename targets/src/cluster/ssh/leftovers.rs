@@ -31,7 +31,7 @@ pub async fn leftovers(options: &SshOptions, remove: bool) -> Vec<Result<Leftove
     let options = Arc::new(options.clone());
     let mut looking = JoinSet::new();
     for (at, address) in options.nodes.iter().cloned().enumerate() {
-        let remote = Remote { name: format!("n{}", at + 1), address, options: options.clone() };
+        let remote = Remote { name: options.name(at), address, options: options.clone() };
         looking.spawn(async move { (at, look(&remote, remove).await) });
     }
     let mut found = looking.join_all().await;

@@ -45,6 +45,8 @@ const AT_A_TIME: usize = 8;
 pub struct SshOptions {
     /// Them, in order: they are called `n1`, `n2` and so on.
     pub nodes: Vec<SshAddress>,
+    /// The number of the first: 1, but where one of several is meant alone.
+    pub first: usize,
     /// A configuration file for ssh instead of the user's own.
     pub config: Option<PathBuf>,
     /// Options for ssh, as in its configuration: `IdentityFile=…`.
@@ -67,6 +69,7 @@ impl SshOptions {
     pub fn new(nodes: Vec<SshAddress>) -> SshOptions {
         SshOptions {
             nodes,
+            first: 1,
             config: None,
             options: Vec::new(),
             sudo: false,
@@ -74,6 +77,16 @@ impl SshOptions {
             agent: None,
             keep: false,
         }
+    }
+
+    /// One of the nodes, under its name.
+    pub fn only(&self, at: usize) -> SshOptions {
+        SshOptions { nodes: vec![self.nodes[at].clone()], first: self.first + at, ..self.clone() }
+    }
+
+    /// The name of a node.
+    pub fn name(&self, at: usize) -> String {
+        format!("n{}", self.first + at)
     }
 }
 
@@ -146,7 +159,7 @@ async fn make_ready(options: &SshOptions) -> Result<Vec<Machine>> {
     let bound = Arc::new(Semaphore::new(AT_A_TIME));
     let mut preparing = JoinSet::new();
     for (at, address) in options.nodes.iter().cloned().enumerate() {
-        let remote = Remote { name: format!("n{}", at + 1), address, options: options.clone() };
+        let remote = Remote { name: options.name(at), address, options: options.clone() };
         let (binary, bound) = (binary.clone(), bound.clone());
         preparing.spawn(async move {
             let _turn = bound.acquire().await;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::said::Said;
 use super::{SshAddress, SshOptions, trouble};
+use crate::cluster::Unavailable;
 
 /// How long a node may take to answer at all, ssh's own time-out for connecting included.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,13 +53,12 @@ impl Remote {
     /// # Errors
     /// [`Unavailable`](crate::cluster::Unavailable) if the node cannot be reached, with what ssh said.
     pub(super) async fn start(&self, script: &str, input: Stdio) -> Result<Running> {
-        let mut child = self
-            .ssh(script)
-            .stdin(input)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("{}: starting ssh", self.name))?;
+        let mut child =
+            self.ssh(script).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(
+                |error| {
+                    Unavailable::new(format!("ssh does not start here: {error}"), "install openssh-client")
+                },
+            )?;
         let said = Said::default();
         let listening = said.listen(child.stderr.take().expect("its standard error is a pipe"));
         let mut running = Running {
@@ -72,14 +72,14 @@ impl Remote {
             Ok(Ok(Some(shell))) => {
                 let mut said = running.hear_out().await;
                 said.extend(shell.filter(|_| said.is_empty()));
-                Err(trouble::of_ssh(&self.name, &self.address, &said).into())
+                Err(trouble::of_ssh(self, &said).into())
             }
             Ok(Err(error)) => Err(error).with_context(|| format!("{}: listening to ssh", self.name)),
             Err(_) => {
                 let seconds = BEGIN_TIMEOUT.as_secs();
                 let mut said = running.said.lines();
                 said.push(format!("no answer within {seconds} s"));
-                Err(trouble::of_ssh(&self.name, &self.address, &said).into())
+                Err(trouble::of_ssh(self, &said).into())
             }
         }
     }
@@ -102,6 +102,17 @@ impl Remote {
     pub(super) fn sudo(&self) -> &'static str {
         // Root needs none.
         if self.options.sudo { "$([ \"$(id -u)\" = 0 ] || echo 'sudo -n --')" } else { "" }
+    }
+
+    /// What a person types to log in there in the same way.
+    pub(super) fn by_hand(&self) -> String {
+        let SshOptions { config, options, .. } = self.options.as_ref();
+        let mut words = vec!["ssh".to_owned()];
+        words.extend(config.iter().flat_map(|path| ["-F".to_owned(), path.to_string_lossy().into_owned()]));
+        words.extend(options.iter().flat_map(|option| ["-o".to_owned(), option.clone()]));
+        words.extend(self.address.port.iter().flat_map(|port| ["-p".to_owned(), port.to_string()]));
+        words.push(self.address.destination.clone());
+        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 
     fn ssh(&self, script: &str) -> Command {
@@ -165,6 +176,10 @@ impl Running {
 
 /// As one word for a shell.
 pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

@@ -3,44 +3,62 @@
 use std::env::consts::ARCH;
 
 use super::SshAddress;
+use super::remote::{Remote, quoted};
 use crate::cluster::Unavailable;
 
 /// ssh itself failed.
-pub(super) fn of_ssh(node: &str, address: &SshAddress, said: &[String]) -> Unavailable {
-    let line = said.last().map_or("ssh ended without a word", String::as_str);
+pub(super) fn of_ssh(remote: &Remote, said: &[String]) -> Unavailable {
+    let Remote { name: node, address, .. } = remote;
+    let mut line = said.last().map_or("ssh ended without a word", String::as_str);
     let has = |words: &[&str]| said.iter().any(|line| words.iter().any(|word| line.contains(word)));
-    let dest = &address.destination;
+    let ssh = remote.by_hand();
     let (what, remedy) = if has(&["IDENTIFICATION HAS CHANGED"]) {
         (
             "its host key is not the one that is known",
             format!(
                 "make sure that it is the right machine, then remove the old key: ssh-keygen -R {}",
-                host(dest)
+                known_as(address)
             ),
         )
     } else if has(&["Host key verification failed", "No ED25519 host key is known", "host key is known for"])
     {
-        ("its host key is not known", format!("log in once by hand (ssh {dest}) and accept its key"))
+        ("its host key is not known", format!("log in once by hand ({ssh}) and accept its key"))
+    } else if let Some(open) = said.iter().find(|line| line.contains("are too open")) {
+        line = open;
+        ("ssh does not use a key that others may read", "chmod 600 it".to_owned())
     } else if has(&["Permission denied"]) {
         (
             "ssh may not log in there",
-            format!("make `ssh -o BatchMode=yes {dest} true` work: a key without a password, or in an agent"),
+            format!(
+                "make `{ssh} -o BatchMode=yes true` work: with the right user (USER@HOST), and a key without a password \
+                 or in an agent"
+            ),
         )
     } else if has(&["Could not resolve hostname"]) {
         (
             "its name is not known",
-            format!("correct it, or add it to ~/.ssh/config or /etc/hosts: ssh {dest} must work"),
+            format!("correct it, or add it to ~/.ssh/config or /etc/hosts: `{ssh}` must work"),
         )
     } else if has(&["Bad owner or permissions", "Bad configuration option", "terminating, "]) {
-        ("ssh's configuration is wrong", "correct it".to_owned())
+        ("ssh's configuration is wrong", "correct it, or name another: --ssh-config FILE".to_owned())
+    } else if has(&["Connection refused"]) {
+        (
+            "it cannot be reached",
+            format!("see that sshd runs there, and at that port (HOST:PORT is another): `{ssh}` must work"),
+        )
     } else {
-        ("it cannot be reached", format!("see that it is up and that `ssh {dest}` works"))
+        ("it cannot be reached", format!("see that it is up and that `{ssh}` works"))
     };
     Unavailable::new(format!("{node} ({address}): {what} (ssh: {line})"), remedy)
 }
 
-fn host(destination: &str) -> &str {
-    destination.rsplit_once('@').map_or(destination, |(_, host)| host)
+/// As what known_hosts has a machine.
+fn known_as(address: &SshAddress) -> String {
+    let host = address.destination.rsplit_once('@').map_or(address.destination.as_str(), |(_, host)| host);
+    match address.port {
+        Some(port) if port != 22 => quoted(&format!("[{host}]:{port}")),
+        _ => host.to_owned(),
+    }
 }
 
 /// The node runs on something else than this binary. `system` is what `uname -s` and `uname -m` say.
@@ -72,7 +90,8 @@ pub(super) fn of_command(node: &str, address: &SshAddress, doing: &str, said: &[
     let remedy = if has(&["No space left", "Disk quota exceeded"]) {
         "make room there, or choose another place with --ssh-dir"
     } else if has(&["password is required", "a terminal is required"]) {
-        "let that user run sudo without a password, or log in as root: --nodes root@…"
+        "let that user run sudo without a password, for every command (in sudoers: USER ALL=(root) NOPASSWD: ALL), or log \
+         in as root: --nodes root@…"
     } else if has(&["sudo: not found", "sudo: command not found"]) {
         "install sudo there, or log in as root: --nodes root@…"
     } else if has(&["may not run sudo", "not in the sudoers", "not allowed to execute"]) {
@@ -91,6 +110,7 @@ pub(super) fn of_command(node: &str, address: &SshAddress, doing: &str, said: &[
 
 #[cfg(test)]
 mod tests {
+    use super::super::SshOptions;
     use super::*;
 
     #[test]
@@ -104,11 +124,18 @@ mod tests {
 
     #[test]
     fn the_remedy_fits_what_was_said() {
-        let address: SshAddress = "root@db1:22".parse().unwrap();
-        let ssh = |line: &str| of_ssh("n1", &address, &[line.to_owned()]).to_string();
+        let address: SshAddress = "root@db1:2222".parse().unwrap();
+        let config = Some("my config".into());
+        let options = SshOptions { config, ..SshOptions::new(vec![address.clone()]) };
+        let remote = Remote { name: "n1".to_owned(), address: address.clone(), options: options.into() };
+        let ssh = |line: &str| of_ssh(&remote, &[line.to_owned(), "the end".to_owned()]).to_string();
         assert!(ssh("Host key verification failed.").contains("accept its key"));
         assert!(ssh("root@db1: Permission denied (publickey).").contains("BatchMode"));
-        assert!(ssh("ssh: connect to host db1 port 22: Connection refused").contains("Connection refused"));
+        assert!(ssh("ssh: connect to host db1 port 2222: Connection refused").contains("HOST:PORT"));
+        assert!(ssh("Permissions 0644 for '/key' are too open.").contains("chmod 600"));
+        // A remedy that leaves out how the node is reached leads elsewhere.
+        assert!(ssh("Connection timed out").contains("`ssh -F 'my config' -p 2222 root@db1` works"));
+        assert!(ssh("REMOTE HOST IDENTIFICATION HAS CHANGED!").contains("-R '[db1]:2222'"));
         let on = |line: &str| of_command("n1", &address, "copying", &[line.to_owned()]).remedy;
         assert!(on("cat: write error: No space left on device").contains("--ssh-dir"));
         assert!(on("sudo: a password is required").contains("without a password"));
