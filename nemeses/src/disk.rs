@@ -172,5 +172,8 @@ mod tests {
         let healed = ["n1: heal disk", "n2: heal disk", "n3: heal disk", "n4: heal disk", "n1: start"];
         assert_eq!(take(&calls), healed);
         assert!(receipt.evidence.ends_with("; n1 started again"), "{}", receipt.evidence);
+        // It was enough that it bit on n2.
+        assert!(!receipt.confirmed, "{receipt:?}");
+        assert!(receipt.evidence.starts_with("it did not bite on n1,n3,n4; "), "{}", receipt.evidence);
     }
 }

@@ -297,6 +297,27 @@ mod tests {
         assert!("loss=5%@n1>n9".parse::<Asked>().unwrap().checked(3).is_err());
     }
 
+    /// It was enough that it bit anywhere.
+    #[tokio::test]
+    async fn it_must_bite_wherever_it_was_asked_to() {
+        let (cluster, target, _) = crate::testing::cluster(4, true);
+        let on = Scene { cluster: &cluster, target: target.as_ref() };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        target.end("n3");
+        for (text, confirmed) in
+            [("n1", true), ("n3", false), ("n1+n3", false), ("n3+n1>n2", true), ("n1>n2+n3", false)]
+        {
+            let mut packets = Packets::default();
+            let plan = packets.plan(&format!("loss@{text}").into(), &on, &mut rng).await.unwrap();
+            packets.inject(&plan, &on).await.unwrap();
+            let receipt = packets.heal(&on).await.unwrap();
+            assert_eq!(receipt.confirmed, confirmed, "{text}: {receipt:?}");
+            assert_eq!(receipt.measured.len(), 4, "the others are told too: {receipt:?}");
+            let named = receipt.evidence.starts_with("it did not bite on n3; ");
+            assert_eq!(named, ["n1+n3", "n1>n2+n3"].contains(&text), "{text}: {receipt:?}");
+        }
+    }
+
     #[test]
     fn flows_go_around_nodes_in_both_directions() {
         let names: Vec<String> = ["n1", "n2", "n3"].map(str::to_owned).to_vec();

@@ -40,7 +40,15 @@ impl AgentLink for FakeAgent {
             Request::Inject { fault, args } => {
                 (format!("inject {fault} {args}"), Receipt::confirmed("in force"))
             }
-            Request::Heal { fault } => (format!("heal {fault}"), Receipt::confirmed("it bit")),
+            Request::Heal { fault } => {
+                // Nothing happens to a node that does not run.
+                let receipt = if runs.contains(&self.name) || self.name == "switch" {
+                    Receipt::confirmed("it bit")
+                } else {
+                    Receipt::unconfirmed("it did not bite")
+                };
+                (format!("heal {fault}"), receipt.with("healed", true))
+            }
             other => bail!("a fake agent cannot {other:?}"),
         };
         self.calls.lock().unwrap().push(format!("{}: {said}", self.name));

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -30,16 +30,11 @@ pub(super) struct Engine {
 struct Line {
     shaper: Shaper,
     counts: Counts,
-    /// Which setting of shapers its own is of. What waited through a change is counted as seen, and no further: by which of
-    /// the two it was delayed, and for how long, nobody can tell.
-    setting: u64,
 }
 
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    /// How often shapers were set.
-    settings: AtomicU64,
     lines: Mutex<HashMap<IpAddr, Line>>,
 }
 
@@ -65,11 +60,10 @@ impl Engine {
     pub(super) fn set(&self, shapers: impl IntoIterator<Item = (IpAddr, Shaper)>) -> BySender {
         let mut lines = self.shared.lines();
         let counts = lines.iter().map(|(from, line)| (*from, line.counts)).collect();
-        let setting = self.shared.settings.fetch_add(1, Ordering::Relaxed);
         let mut before = std::mem::take(&mut *lines);
         let line = |(from, shaper)| {
             let counts = before.remove(&from).map(|line| line.counts).unwrap_or_default();
-            (from, Line { shaper, counts, setting })
+            (from, Line { shaper, counts })
         };
         *lines = shapers.into_iter().map(line).collect();
         counts
@@ -110,9 +104,7 @@ impl Drop for Engine {
 struct Held {
     due: Instant,
     serial: u64,
-    came: Instant,
     from: IpAddr,
-    setting: u64,
     packet: Caught,
     is_changed: bool,
 }
@@ -183,7 +175,7 @@ impl Desk {
         let mut lines = shared.lines();
         let packet = Packet::parse(&caught.payload);
         let line = packet.as_ref().and_then(|packet| lines.get_mut(&packet.source));
-        let (Some(packet), Some(Line { shaper, counts, setting })) = (packet, line) else {
+        let (Some(packet), Some(Line { shaper, counts })) = (packet, line) else {
             return self.queue.accept(&caught, false);
         };
         counts.seen += 1;
@@ -210,16 +202,11 @@ impl Desk {
                     caught.payload = Vec::new();
                 }
                 self.serial += 1;
-                let (serial, from, setting) = (self.serial, packet.source, *setting);
-                self.held.push(Reverse(Held {
-                    due,
-                    serial,
-                    came,
-                    from,
-                    setting,
-                    packet: caught,
-                    is_changed,
-                }));
+                let (serial, from) = (self.serial, packet.source);
+                // Under what is in force now, with the time that it shall be: when it goes, that may be something else.
+                counts.delayed += 1;
+                counts.held_us += micros(due - came);
+                self.held.push(Reverse(Held { due, serial, from, packet: caught, is_changed }));
                 Ok(())
             }
         }
@@ -235,12 +222,15 @@ impl Desk {
     }
 
     fn answer(&mut self, held: Held, now: Instant) -> io::Result<()> {
-        let mut lines = self.shared.lines();
-        if let Some(line) = lines.get_mut(&held.from).filter(|line| line.setting == held.setting) {
-            line.counts.delayed += 1;
-            line.counts.held_us += (now - held.came).as_micros() as u64;
+        if let Some(Line { counts, .. }) = self.shared.lines().get_mut(&held.from) {
+            let (early, late) =
+                (held.due.saturating_duration_since(now), now.saturating_duration_since(held.due));
+            counts.held_us = (counts.held_us + micros(late)).saturating_sub(micros(early));
         }
-        drop(lines);
         self.queue.accept(&held.packet, held.is_changed)
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros() as u64
 }
