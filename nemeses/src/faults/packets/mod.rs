@@ -116,33 +116,76 @@ impl NodeFault for Packets {
         let Some((flows, after)) = wire.remove(self.kind)? else {
             return Ok(Receipt::unconfirmed("no packet was touched"));
         };
-        let mut counts = Counts::default();
-        for flow in &flows {
-            let of = |counts: &BySender| counts.get(&flow.from).copied().unwrap_or_default();
-            counts += of(&after) - of(&before);
-        }
-        Ok(told(&flows, counts).with("by", by))
+        let of = |counts: &BySender, flow: &Flow| counts.get(&flow.from).copied().unwrap_or_default();
+        let done: Vec<(Profile, Counts)> =
+            flows.iter().map(|flow| (flow.profile, of(&after, flow) - of(&before, flow))).collect();
+        Ok(told(&done).with("by", by))
     }
 }
 
-/// Confirmed if anything that was asked for happened: what is rare may not happen to few packets.
-fn told(flows: &[Flow], counts: Counts) -> Receipt {
-    let asks = |what: fn(&Profile) -> bool| flows.iter().any(|flow| what(&flow.profile));
-    let effects = [
-        (asks(Profile::loses), counts.lost, "lost"),
-        (asks(|profile| profile.delay_ms > 0.0 || profile.rate_kbit > 0.0), counts.delayed, "delayed"),
-        (asks(|profile| profile.duplicate > 0.0), counts.doubled, "doubled"),
-        (asks(|profile| profile.corrupt > 0.0), counts.corrupted, "corrupted"),
-    ];
+/// What should have come about so often, and never did, does not work.
+const SURELY: f64 = 20.0;
+
+/// Something that packets meet.
+struct Effect {
+    word: &'static str,
+    is_asked: fn(&Profile) -> bool,
+    /// The share of the packets that meet it, and no fewer.
+    share: fn(&Profile) -> f64,
+    number: fn(&Counts) -> u64,
+}
+
+const EFFECTS: [Effect; 4] = [
+    Effect {
+        word: "lost",
+        is_asked: Profile::loses,
+        share: Profile::losses_begin,
+        number: |counts| counts.lost,
+    },
+    Effect {
+        word: "delayed",
+        is_asked: |profile| profile.delay_ms > 0.0 || profile.rate_kbit > 0.0,
+        share: |profile| {
+            if profile.delay_ms > 0.0 { profile.arrives() * (1.0 - profile.reorder) } else { 0.0 }
+        },
+        number: |counts| counts.delayed,
+    },
+    Effect {
+        word: "doubled",
+        is_asked: |profile| profile.duplicate > 0.0,
+        share: |profile| profile.arrives() * profile.duplicate,
+        number: |counts| counts.doubled,
+    },
+    Effect {
+        word: "corrupted",
+        is_asked: |profile| profile.corrupt > 0.0,
+        share: |profile| profile.arrives() * profile.corrupt,
+        number: |counts| counts.corrupted,
+    },
+];
+
+/// Confirmed if anything that was asked for happened, and nothing failed to that surely should have. (What is rare may not
+/// happen to few packets.)
+fn told(done: &[(Profile, Counts)]) -> Receipt {
+    let mut counts = Counts::default();
+    done.iter().for_each(|(_, flow)| counts += *flow);
     let mean_ms = counts.held_us as f64 / 1e3 / counts.delayed.max(1) as f64;
-    let words = effects.iter().filter(|(asked, _, _)| *asked).map(|&(_, number, effect)| match effect {
-        "delayed" if counts.held_us > 0 => {
-            format!("{} delayed by {mean_ms:.1} ms on average", thousands(number))
-        }
-        _ => format!("{} {effect}", thousands(number)),
-    });
-    let evidence = format!("of {} packets {}", thousands(counts.seen), words.collect::<Vec<_>>().join(", "));
-    let confirmed = effects.iter().any(|&(asked, number, _)| asked && number > 0);
+    let (mut words, mut happened, mut failed) = (Vec::new(), false, false);
+    for effect in EFFECTS.iter().filter(|effect| done.iter().any(|(profile, _)| (effect.is_asked)(profile))) {
+        let number = (effect.number)(&counts);
+        let expected: f64 =
+            done.iter().map(|(profile, flow)| (effect.share)(profile) * flow.seen as f64).sum();
+        happened |= number > 0;
+        failed |= number == 0 && expected >= SURELY;
+        words.push(match effect.word {
+            "delayed" if counts.held_us > 0 => {
+                format!("{} delayed by {mean_ms:.1} ms on average", thousands(number))
+            }
+            word => format!("{} {word}", thousands(number)),
+        });
+    }
+    let evidence = format!("of {} packets {}", thousands(counts.seen), words.join(", "));
+    let confirmed = happened && !failed;
     let receipt = Receipt { confirmed, ..Receipt::confirmed(evidence) }
         .with("packets", counts.seen)
         .with("lost", counts.lost)
@@ -573,6 +616,27 @@ mod tests {
                 }
             },
         );
+    }
+
+    /// A packet that is late does not prove that any is lost, where many should be.
+    #[test]
+    fn what_never_came_about_is_not_confirmed_by_what_did() {
+        let told = |profile: &str, counts: Counts| told(&[(profile.parse().unwrap(), counts)]).confirmed;
+        let counts = |seen: u64, delayed: u64, lost: u64| Counts { seen, delayed, lost, ..Counts::default() };
+        for (profile, counts, confirmed) in [
+            ("delay=5ms+loss=5%", counts(1000, 950, 50), true),
+            ("delay=5ms+loss=5%", counts(1000, 1000, 0), false),
+            ("delay=5ms+loss=5%", counts(100, 100, 0), true),
+            ("delay=5ms+duplicate=5%", counts(1000, 1000, 0), false),
+            ("delay=5ms+loss=100%", counts(1000, 0, 1000), true),
+            ("delay=5ms+reorder=100%+loss=50%", counts(1000, 0, 500), true),
+            ("rate=1000kbit+loss=5%", counts(1000, 0, 50), true),
+            ("gilbert=5%/20%", counts(1000, 0, 0), false),
+            ("delay=5ms+loss=5%+burst=50%", counts(1000, 1000, 0), true),
+            ("delay=5ms", counts(0, 0, 0), false),
+        ] {
+            assert_eq!(told(profile, counts), confirmed, "{profile}: {counts:?}");
+        }
     }
 
     #[test]

@@ -156,6 +156,20 @@ impl Profile {
         self.loss > 0.0 || self.gilbert.is_some()
     }
 
+    /// The share of packets with which losses begin, or less: how many a correlation leaves is not known.
+    pub(super) fn losses_begin(&self) -> f64 {
+        match &self.gilbert {
+            Some(Gilbert { enter, leave, bad, .. }) => bad * enter * leave / (enter + leave),
+            None if self.loss_correlation > 0.0 => 0.0,
+            None => self.loss,
+        }
+    }
+
+    /// The share of packets that are not lost.
+    pub(super) fn arrives(&self) -> f64 {
+        1.0 - self.gilbert.map_or(self.loss, |gilbert| gilbert.loss())
+    }
+
     /// Both, one after the other, as one profile: delays add up and the narrower line decides. Of two models of loss with a
     /// memory, or of two ways to overtake, the first's is kept.
     pub(super) fn and(self, other: Profile) -> Profile {
