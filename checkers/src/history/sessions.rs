@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::error::{Misread, Parse};
+use super::json::small_integer;
 use super::loader::Loader;
 use super::value::{Word, write_integer};
 use super::{EVENTS_MAX, Process, Raw, Type};
@@ -59,30 +60,39 @@ pub(super) struct Sessions<'l> {
     pub(super) loader: &'l mut Loader,
     zeros_read: HashSet<Integer>,
     zeros_written: HashSet<Integer>,
+    /// A key and a value as JSON text.
+    text: (Vec<u8>, Vec<u8>),
 }
 
 impl Sessions<'_> {
     pub(super) fn new(loader: &mut Loader) -> Sessions<'_> {
         loader.history.set_real_time(false);
-        Sessions { loader, zeros_read: HashSet::new(), zeros_written: HashSet::new() }
+        Sessions {
+            loader,
+            zeros_read: HashSet::new(),
+            zeros_written: HashSet::new(),
+            text: Default::default(),
+        }
     }
 
     /// Adds a micro-operation on integers to a transaction, in a format where 0 may be the initial value.
     pub(super) fn mop(&mut self, txn: &mut Txn, writes: bool, key: Integer, value: Integer) {
-        let (mut k, mut v) = (Vec::with_capacity(20), Vec::with_capacity(20));
-        key.write(&mut k);
-        value.write(&mut v);
+        let (k, v) = &mut self.text;
+        k.clear();
+        v.clear();
+        key.write(k);
+        value.write(v);
         match (writes, value == Integer::ZERO) {
             (true, zero) => {
-                txn.write(&k, &v);
+                txn.write(k, v);
                 if zero {
                     self.zeros_written.insert(key);
                 }
             }
-            (false, false) => txn.read(&k, &v),
+            (false, false) => txn.read(k, v),
             (false, true) => {
                 // Longer than 0: what it becomes if somebody wrote that fits in its place.
-                txn.read(&k, b"null");
+                txn.read(k, b"null");
                 self.zeros_read.insert(key);
             }
         }
@@ -174,6 +184,10 @@ impl Integer {
 
     /// The integer under the cursor.
     pub(super) fn read(c: &mut Cursor<'_>, expected: &'static str) -> Parse<Integer> {
+        if let Some((n, len)) = small_integer(&c.text[c.at..]) {
+            c.at += len;
+            return Ok(n.into());
+        }
         let start = c.at;
         let negative = c.eat(b'-');
         if c.skip_digits() == 0 {

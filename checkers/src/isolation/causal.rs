@@ -17,14 +17,15 @@ use crate::{Budget, Spent};
 const ROUNDS: usize = 6;
 
 /// Draws edges until there is a commit order or a cycle. They have a cycle, or one ends at the initial value, or the history is valid.
-pub(super) fn causal<'a>(plan: &Plan, budget: &'a Budget) -> Result<Saturated<'a>, Spent> {
+/// Also whether an order was found: then there is no need to look for a cycle.
+pub(super) fn causal<'a>(plan: &Plan, budget: &'a Budget) -> Result<(Saturated<'a>, bool), Spent> {
     let mut saturated = Saturated::new(budget)?;
     let _lease =
         budget.lease(plan.nodes() * 4 * size_of::<u32>() + plan.writes.items().len() * WROTE_BYTES)?;
     // Nodes are in order of invocation, and that order is near that of the commits, unless the sessions are recorded one by one.
     let mut ranks: Vec<u32> = (0..plan.nodes() as u32).collect();
     let first = if plan.interleaved { Next::Least(&ranks) } else { Next::First };
-    let Ok(mut order) = sort(plan, &[], first, budget)? else { return Ok(saturated) };
+    let Ok(mut order) = sort(plan, &[], first, budget)? else { return Ok((saturated, false)) };
     let mut clocks = Clocks::new(plan, Chains::cover(plan, &order, budget)?, budget)?;
     let mut by_chain = None;
     for round in 0..=ROUNDS {
@@ -37,8 +38,10 @@ pub(super) fn causal<'a>(plan: &Plan, budget: &'a Budget) -> Result<Saturated<'a
         let pass =
             Pass { plan, clocks: &mut clocks, ranks: &ranks, by_chain: &mut by_chain, all: round == ROUNDS };
         pass.run(&order, &mut saturated, budget)?;
-        let done = saturated.forced.len() == before || saturated.forced.iter().any(|edge| edge.to == NONE);
-        if done || round == ROUNDS {
+        if saturated.forced.len() == before {
+            return Ok((saturated, true));
+        }
+        if round == ROUNDS || saturated.forced.iter().any(|edge| edge.to == NONE) {
             break;
         }
         match sort(plan, &saturated.forced, Next::Least(&ranks), budget)? {
@@ -46,7 +49,7 @@ pub(super) fn causal<'a>(plan: &Plan, budget: &'a Budget) -> Result<Saturated<'a
             Err(_) => break,
         }
     }
-    Ok(saturated)
+    Ok((saturated, false))
 }
 
 /// A write to a key: who and where in its chain.

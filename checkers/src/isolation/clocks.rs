@@ -6,6 +6,7 @@ use crate::{Budget, Lease, Spent};
 
 /// Nodes between two looks at the budget.
 pub(super) const ASK_EVERY: usize = 256;
+const SESSIONS_ASK_EVERY: usize = 1 << 16;
 
 /// A cover of the nodes by chains, each in happens-before order. A session is a chain; one that ended goes on with whatever has
 /// seen its end, so that there are as many chains as clients at a time, however many processes crash.
@@ -32,8 +33,13 @@ impl Chains {
             .iter()
             .filter(|&&before| before != NONE)
             .for_each(|&before| leads[before as usize] = true);
-        let chains = Chains { chain: vec![NONE; nodes], place: vec![0; nodes], lengths: Vec::new() };
-        let mut clocks = Clocks::new(plan, chains, budget)?;
+        let (sessions, at_a_time) = Chains::sessions(plan, order, &leads, budget)?;
+        // To see which chain may go on costs the clocks of all nodes.
+        if sessions.count() <= 2 * at_a_time {
+            return Ok(sessions);
+        }
+        drop(sessions);
+        let mut clocks = Clocks::new(plan, Chains::none(nodes), budget)?;
         let mut ended: Vec<u32> = Vec::new();
         for (n, &node) in order.iter().enumerate() {
             if n % ASK_EVERY == 0 {
@@ -42,26 +48,56 @@ impl Chains {
             clocks.begin(node)?;
             let (chains, now) = (&mut clocks.chains, &clocks.now);
             let before = plan.before[node as usize];
-            let mut chain = NONE;
-            if before != NONE && chains.is_last(before) {
-                chain = chains.chain[before as usize];
-            } else if let Some(at) =
-                ended.iter().position(|&chain| now[chain as usize] == chains.lengths[chain as usize])
-            {
-                chain = ended.swap_remove(at);
-            } else if chain == NONE {
-                chain = chains.lengths.len() as u32;
-                chains.lengths.push(0);
-            }
-            chains.lengths[chain as usize] += 1;
-            chains.chain[node as usize] = chain;
-            chains.place[node as usize] = chains.lengths[chain as usize];
+            let over = |chain: &u32| now[*chain as usize] == chains.lengths[*chain as usize];
+            let chain = chains.own(before).or_else(|| Some(ended.swap_remove(ended.iter().position(over)?)));
+            let chain = chains.add(node, chain);
             if !leads[node as usize] {
                 ended.push(chain);
             }
             clocks.end(node)?;
         }
         Ok(clocks.chains)
+    }
+
+    fn none(nodes: usize) -> Chains {
+        Chains { chain: vec![NONE; nodes], place: vec![0; nodes], lengths: Vec::new() }
+    }
+
+    /// Each session as a chain, and how many of them go on at a time.
+    fn sessions(
+        plan: &Plan,
+        order: &[u32],
+        leads: &[bool],
+        budget: &Budget,
+    ) -> Result<(Chains, usize), Spent> {
+        let (mut chains, mut ended, mut at_a_time) = (Chains::none(plan.nodes()), 0, 0);
+        for (n, &node) in order.iter().enumerate() {
+            if n % SESSIONS_ASK_EVERY == 0 {
+                budget.ask()?;
+            }
+            let own = chains.own(plan.before[node as usize]);
+            chains.add(node, own);
+            at_a_time = at_a_time.max(chains.count() - ended);
+            ended += usize::from(!leads[node as usize]);
+        }
+        Ok((chains, at_a_time))
+    }
+
+    /// The chain that goes on after the node before one, unless another went on already.
+    fn own(&self, before: u32) -> Option<u32> {
+        (before != NONE && self.is_last(before)).then(|| self.chain[before as usize])
+    }
+
+    /// Adds a node to this chain, or to a new one.
+    fn add(&mut self, node: u32, chain: Option<u32>) -> u32 {
+        let chain = chain.unwrap_or_else(|| {
+            self.lengths.push(0);
+            self.lengths.len() as u32 - 1
+        });
+        self.lengths[chain as usize] += 1;
+        self.chain[node as usize] = chain;
+        self.place[node as usize] = self.lengths[chain as usize];
+        chain
     }
 
     fn is_last(&self, node: u32) -> bool {

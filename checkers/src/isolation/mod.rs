@@ -124,11 +124,14 @@ impl IsolationLevel {
 
     /// Draws what the axiom forces and looks for a commit order.
     fn judge<'a>(self, plan: &Plan, budget: &'a Budget) -> Result<(Saturated<'a>, Finding), Spent> {
-        let saturated = match self {
-            IsolationLevel::ReadCommitted => axioms::read_committed(plan, budget)?,
-            IsolationLevel::ReadAtomic => axioms::read_atomic(plan, budget)?,
+        let (saturated, ordered) = match self {
+            IsolationLevel::ReadCommitted => (axioms::read_committed(plan, budget)?, false),
+            IsolationLevel::ReadAtomic => (axioms::read_atomic(plan, budget)?, false),
             IsolationLevel::Causal => causal::causal(plan, budget)?,
         };
+        if ordered {
+            return Ok((saturated, Finding::Order));
+        }
         let finding = match sort(plan, &saturated.forced, Next::First, budget)? {
             Err(left) => Finding::Broken(left),
             Ok(_) if saturated.forced.iter().any(|edge| edge.to == NONE) => Finding::Broken(Vec::new()),

@@ -318,3 +318,27 @@ fn a_spent_budget_is_a_reason() {
         assert!(checker.check_within(&history, &cancelled).reason.unwrap().contains("cancelled"));
     }
 }
+
+/// To look which session may go on as which chain took the clocks of all transactions, also where no session had ended.
+#[test]
+fn there_are_as_many_chains_as_clients_at_a_time() {
+    let count = |process: fn(u8) -> u32| {
+        let read = |n: u8| R(0, n.checked_sub(1).map(|before| before + 1));
+        let txn = |n: u8| TinyTxn { process: process(n), kind: Type::Ok, mops: vec![read(n), W(0, n + 1)] };
+        let history = record(&(0..200).map(txn).collect::<Vec<_>>());
+        let budget = Budget::default();
+        let txns = Txns::parse(&history, Shape::Registers, &budget).unwrap();
+        let plan = draw(&txns, IsolationLevel::Causal, false, &budget).unwrap().plan;
+        let order: Vec<u32> = (0..plan.nodes() as u32).collect();
+        let chains = clocks::Chains::cover(&plan, &order, &budget).unwrap();
+        for node in 1..plan.nodes() {
+            let before = plan.before[node] as usize;
+            assert!(before == NONE as usize || chains.chain[before] == chains.chain[node]);
+        }
+        chains.count()
+    };
+    assert_eq!(count(|n| u32::from(n) % 3), 3);
+    // Each ended before the next began.
+    assert_eq!(count(u32::from), 1);
+    assert_eq!(count(|n| u32::from(n) / 20 * 2 + u32::from(n) % 2), 2);
+}

@@ -185,6 +185,9 @@ impl<'a> Txns<'a> {
     /// one without. With `forgiving`, failed transactions count as of unknown outcome.
     pub(crate) fn committed(&self, forgiving: bool) -> Vec<bool> {
         let mut committed: Vec<bool> = self.list.iter().map(|txn| txn.outcome == Outcome::Ok).collect();
+        if !forgiving && self.list.iter().all(|txn| txn.outcome != Outcome::Unknown) {
+            return committed;
+        }
         let mut open: Vec<u32> = Vec::new();
         for txn in (0..).zip(&self.list).filter(|(_, txn)| txn.outcome == Outcome::Ok).map(|(id, _)| id) {
             open.push(txn);
