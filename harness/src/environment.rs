@@ -186,11 +186,23 @@ fn ssh_options(args: &EnvironmentArgs, nodes: Option<&str>) -> Result<SshOptions
         }
     }
     for (flag, path) in [("--ssh-config", &args.ssh_config), ("--agent", &args.agent)] {
-        if let Some(path) = path
-            && let Err(error) = File::open(path)
-        {
-            bail!(BadArgument(format!("{flag} {}: {error}", path.display())));
-        }
+        let Some(path) = path else { continue };
+        let why = match File::open(path).and_then(|file| file.metadata()) {
+            Ok(metadata) if metadata.is_file() => continue,
+            Ok(_) => "it is no file".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        bail!(BadArgument(format!("{flag} {}: {why}", path.display())));
+    }
+    if let Some(option) = args.ssh_option.iter().find(|option| !option.contains(['=', ' '])) {
+        bail!(BadArgument(format!("--ssh-option {option}: it is written as KEY=VALUE, such as Port=2222")));
+    }
+    if !args.ssh_dir.is_absolute() {
+        let dir = args.ssh_dir.display();
+        bail!(BadArgument(format!(
+            "--ssh-dir {dir}: it is a path from the root, such as {}",
+            SshOptions::DIR
+        )));
     }
     if nodes.len() > ssh::NODES_MAX {
         bail!(BadArgument(format!("--nodes: there are at most {} ssh nodes", ssh::NODES_MAX)));
@@ -212,7 +224,8 @@ mod tests {
 
     fn environment(env: Kind, nodes: Option<&str>) -> Result<Environment> {
         let nodes = nodes.map(str::to_owned);
-        Environment::new(&EnvironmentArgs { env, nodes, ..EnvironmentArgs::default() })
+        let ssh_dir = SshOptions::DIR.into();
+        Environment::new(&EnvironmentArgs { env, nodes, ssh_dir, ..EnvironmentArgs::default() })
     }
 
     #[test]
@@ -225,6 +238,42 @@ mod tests {
     }
 
     #[test]
+    fn what_ssh_would_stumble_over_is_told_before() {
+        let nodes = Some("db1".to_owned());
+        let fine = EnvironmentArgs { env: Kind::Ssh, nodes, ssh_dir: "/srv".into(), ..Default::default() };
+        assert!(Environment::new(&fine).is_ok());
+        for (args, why) in [
+            (
+                EnvironmentArgs { ssh_config: Some("/no/config".into()), ..fine.clone() },
+                "--ssh-config /no/config: No such",
+            ),
+            (EnvironmentArgs { agent: Some("/".into()), ..fine.clone() }, "--agent /: it is no file"),
+            (EnvironmentArgs { ssh_option: vec!["Port".into()], ..fine.clone() }, "KEY=VALUE"),
+            (EnvironmentArgs { ssh_dir: "here".into(), ..fine.clone() }, "a path from the root"),
+        ] {
+            let error = Environment::new(&args).unwrap_err();
+            assert!(error.is::<BadArgument>() && error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_command_reaches_the_nodes_as_they_are_reached() {
+        let args = EnvironmentArgs {
+            env: Kind::Ssh,
+            nodes: Some("db1,db2:2222".into()),
+            sudo: true,
+            ssh_config: Some("my config".into()),
+            ssh_dir: SshOptions::DIR.into(),
+            keep: true,
+            ..Default::default()
+        };
+        assert_eq!(
+            args.command(&["heal".to_owned()], Some("db2:2222")),
+            "squall heal --env ssh --nodes db2:2222 --sudo --ssh-config 'my config'"
+        );
+    }
+
+    #[test]
     fn a_mix_up_is_explained() {
         for (env, nodes, why) in [
             (Kind::Local, Some("db1,db2"), "need --env ssh"),
@@ -233,6 +282,7 @@ mod tests {
             (Kind::Ssh, None, "needs its nodes"),
             (Kind::Ssh, Some("db1,,db2"), "names no host"),
             (Kind::Ssh, Some("db1,db2,db1"), "db1 is there twice"),
+            (Kind::Ssh, Some("db1:0"), "is no port"),
         ] {
             let error = environment(env, nodes).unwrap_err();
             assert!(error.is::<BadArgument>() && error.to_string().contains(why), "{error}");

@@ -349,6 +349,10 @@ pub(crate) fn parse<'a, 'b>(item: &'b str, known: &'a [Entry]) -> Result<(&'a En
         Some((name, parameter)) => (name, Some(parameter)),
         None => (item, None),
     };
+    ensure!(
+        !item.is_empty(),
+        "a nemesis is missing: a list is written as partition,kill, and none breaks nothing"
+    );
     let Some(entry) = known.iter().find(|entry| entry.name == name) else {
         return Err(Unknown::new("nemesis", name, known.iter().map(|entry| entry.name)).into());
     };
@@ -378,7 +382,7 @@ mod tests {
             ),
             "{typo}"
         );
-        assert!(error("").starts_with("there is no nemesis ``"));
+        assert!(error("").contains("a list is written as partition,kill"));
         assert_eq!(error("none:one"), "none takes no parameter");
     }
 }

@@ -157,6 +157,9 @@ impl<'a> Asked<'a> {
                 Some((name, Arc::from(target)))
             }
         };
+        if target.is_none() && !args.option.is_empty() {
+            bail!(BadArgument("-o is an option of a target: name that with -t".to_owned()));
+        }
         let asked = Asked {
             squall,
             target,

@@ -22,9 +22,8 @@ pub(super) fn heal(args: &EnvironmentArgs, store: &Store) -> Result<Exit> {
     // Addresses of nodes that are clean now.
     let mut clean: Vec<String> = Vec::new();
     let mut exit = Exit::Valid;
-    if args.env == Kind::Ssh
-        && let Environment::Ssh(options) = Environment::new(args)?
-    {
+    // Names without --env ssh are a mistake, after which nothing was healed.
+    if let Environment::Ssh(options) = Environment::new(args)? {
         clean = heal_nodes(&options)?;
         if clean.len() < options.nodes.len() {
             exit = Exit::Environment;
@@ -44,8 +43,8 @@ pub(super) fn heal(args: &EnvironmentArgs, store: &Store) -> Result<Exit> {
                 println!("{}: its agents heal its nodes when it ends; to make sure: {command}", run.id());
                 alive += 1;
             }
-            Ok(Healed::Faults(faults)) => {
-                println!("{}: {} vanished with the cluster", run.id(), count(faults, "fault", "faults"));
+            Ok(Healed::Faults(faults, how)) => {
+                println!("{}: {} {how}", run.id(), count(faults, "fault", "faults"));
                 healed += faults;
             }
             Err(error) => eprintln!("warning  {}: {error:#}", run.id()),
@@ -67,8 +66,8 @@ enum Healed {
     Lives,
     /// They were on ssh nodes, which were not looked at: the command that does.
     Elsewhere(String),
-    /// So many are gone, and written down as that.
-    Faults(usize),
+    /// So many are gone, and written down as that; and how.
+    Faults(usize, &'static str),
 }
 
 fn heal_run(run: &Run, live: bool, clean: &[String]) -> Result<Healed> {
@@ -86,7 +85,8 @@ fn heal_run(run: &Run, live: bool, clean: &[String]) -> Result<Healed> {
         return Ok(Healed::Elsewhere(heal_command(&config, &nodes.join(","))));
     }
     journal::close_faults(&run.faults_path(), &open)?;
-    Ok(Healed::Faults(open.len()))
+    let how = if nodes.is_empty() { "vanished with the cluster" } else { "over: its nodes are clean" };
+    Ok(Healed::Faults(open.len(), how))
 }
 
 /// The command that heals these nodes, with the run's own ways to reach them.

@@ -83,6 +83,10 @@ fn a_run_that_is_not_there_is_answered_with_those_that_are() {
     assert!(said.stderr.contains("no runs in results/runs"), "{said:#?}");
     assert_eq!(folder.squall("runs list --json").code(4).json(), serde_json::json!([]));
     assert_eq!(folder.squall("heal").code(0).stdout, "nothing to heal\n");
+    // Who forgets --env ssh believed that the machines were healed.
+    refused(&folder, "heal --nodes db1,db2", &["machines need --env ssh"]);
+    refused(&folder, "doctor -o port=1", &["name that with -t"]);
+    refused(&folder, "doctor -n kill,,pause", &["a nemesis is missing", "partition,kill"]);
 
     let id = "20261121-083012-refkv-register-7f3a";
     std::fs::create_dir_all(folder.results().join(id)).unwrap();

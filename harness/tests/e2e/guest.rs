@@ -1,8 +1,15 @@
 //! `squall` in a virtual machine whose kernel has what the one at hand may lack.
 
+use std::fs;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::squall::{Folder, SQUALL};
+use nix::sys::signal::{Signal, kill};
+
+use super::squall::{Folder, SQUALL, ended, said, until};
+use super::ssh::{Seen, end, processes};
+use super::sshd::Machines;
 
 /// The output of a command in the guest, or nothing, said aloud, where there is no guest.
 fn in_guest(folder: &Folder, show: &str, args: &str) -> Option<(Option<i32>, String)> {
@@ -39,4 +46,117 @@ fn packet_faults_are_made_by_netem_where_the_kernel_has_it() {
             "{kind}"
         );
     }
+}
+
+/// Runs a test again, by its full name, in a virtual machine that has these programs too.
+fn again_in_guest(test: &str, programs: &[&str], body: impl FnOnce()) {
+    const INSIDE: &str = "SQUALL_TEST_GUEST";
+    if std::env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    if std::env::var_os("SQUALL_GUEST").is_none() {
+        println!("skipped: an emulated machine takes minutes; SQUALL_GUEST=1 asks for it");
+        return;
+    }
+    let mut guest = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/guest"));
+    guest.args(["-t", "900"]);
+    programs.iter().chain([&SQUALL]).for_each(|program| {
+        guest.args(["-a", program]);
+    });
+    guest.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
+    let output = guest.output().expect("the script runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    print!("{printed}{}", String::from_utf8_lossy(&output.stderr));
+    if output.status.code() == Some(77) {
+        println!("skipped: {test}");
+        return;
+    }
+    assert!(output.status.success() && printed.contains("1 passed"), "{test} in a guest");
+}
+
+/// The time of day less the time since boot, which nobody can set, in seconds.
+fn day_s() -> f64 {
+    let day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    day - uptime.split(' ').next().unwrap().parse::<f64>().unwrap()
+}
+
+/// The clock of a machine is set right whoever dies: by the guard, or, if nothing is alive there, by `squall heal`.
+#[test]
+fn the_clock_of_a_machine_is_right_again_after_everything_is_killed() {
+    const TEST: &str = "guest::the_clock_of_a_machine_is_right_again_after_everything_is_killed";
+    // What a machine has that can be logged into, and what squall uses there.
+    let programs = [
+        "sshd",
+        "ssh",
+        "ssh-keygen",
+        "chmod",
+        "cp",
+        "cut",
+        "date",
+        "dirname",
+        "env",
+        "id",
+        "ln",
+        "mv",
+        "rm",
+        "rmdir",
+        "sha256sum",
+        "tail",
+        "tar",
+        "uname",
+        "wc",
+    ];
+    again_in_guest(TEST, &programs, || {
+        let machines = Machines::start(1);
+        // The machines of the rig share a kernel with their controller, whose clock a fault would leave alone: it is given
+        // the boot id of another.
+        let other = "/run/boot_id";
+        fs::write(other, "00000000-0000-4000-8000-000000000000\n").unwrap();
+        let elsewhere = |args: &str| {
+            let script = format!("mount --bind {other} /proc/sys/kernel/random/boot_id && exec \"$@\"");
+            let mut command = machines.folder.command("unshare");
+            command.args(["--mount", "sh", "-c", &script, "sh", SQUALL]);
+            machines.name_nodes(&mut command, args);
+            command
+        };
+        let right = day_s();
+        let ahead = || day_s() - right;
+        for who in ["the controller and the agent", "everything"] {
+            let mut child = elsewhere("test --time-limit 10m --interval 3s --rate 5 -n clock:hour+machine")
+                .spawn()
+                .unwrap();
+            until("an hour, or the end", || {
+                (child.try_wait().unwrap().is_some() || ahead() > 3590.0).then_some(())
+            });
+            if child.try_wait().unwrap().is_some() {
+                panic!("it ended: {:#?}", said(child));
+            }
+            println!("before {who} died, the clock was {:.3} s ahead", ahead());
+            let all = who == "everything";
+            let victims = processes(if all { Seen::is_ours } else { Seen::is_agent });
+            assert!(!victims.is_empty());
+            // One that is stopped cannot clean up after the others.
+            for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+                victims.iter().for_each(|&pid| kill(pid, signal).unwrap());
+            }
+            end(child);
+            if all {
+                sleep(Duration::from_secs(3));
+                println!("3 s after, it was {:.3} s ahead", ahead());
+                assert!(ahead() > 3590.0, "nobody was there to set it right: {}", ahead());
+                let said = ended(&mut elsewhere("heal")).code(0);
+                println!("{}", said.stdout);
+                assert!(said.stdout.contains("removed error of the machine's clock"), "{said:#?}");
+            } else {
+                until("the right time", || (ahead().abs() < 1.0).then_some(()));
+            }
+            println!("after {who} died, and healing, it is {:.3} s ahead", ahead());
+            assert!(ahead().abs() < 1.0, "{}", ahead());
+            machines.until_clean();
+            let said = ended(&mut elsewhere("heal")).code(0);
+            assert!(said.stdout.contains("n1 (10.93.0.1): nothing was left"), "{said:#?}");
+            assert!(ahead().abs() < 1.0, "healed is healed: {}", ahead());
+        }
+    });
 }

@@ -220,7 +220,13 @@ fn a_node_that_cannot_be_used_is_exit_code_3_with_its_reason() {
             "--ssh-option PubkeyAuthentication=no",
             &["n1 (10.93.0.1)", "may not log in", "Permission denied"],
         );
+        let key = machines.config().with_file_name("user");
+        let allow = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        allow(0o644);
+        refused("", &["a key that others may read", "are too open", "chmod 600"]);
+        allow(0o600);
         refused("--ssh-option UserKnownHostsFile=/dev/null", &["host key is not known", "accept its key"]);
+        refused("--ssh-option Prot=23", &["ssh's configuration is wrong", "prot", "--ssh-option"]);
         refused("--ssh-option Port=23", &["cannot be reached", "Connection refused", "2 of 2 nodes"]);
         refused(
             "--ssh-dir /run/noexec",

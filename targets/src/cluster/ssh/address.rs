@@ -35,7 +35,8 @@ impl FromStr for SshAddress {
             }
             None => host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port))),
         };
-        let port = port.map(|port| port.parse().map_err(|_| wrong(&format!("{port:?} is no port"))));
+        let number = |port: &str| port.parse().ok().filter(|&port| port > 0);
+        let port = port.map(|port| number(port).ok_or_else(|| wrong(&format!("{port:?} is no port"))));
         // ssh would take it for an option.
         if host.is_empty() || ssh.starts_with('-') || ssh.contains(char::is_whitespace) {
             return Err(wrong("it names no host"));
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn mistakes_say_how_it_is_written() {
-        for bad in ["", "db1:ssh", "db1/elsewhere", "-oProxyCommand=x", "root@", "[fd00::1", "a b"] {
+        for bad in ["", "db1:ssh", "db1:0", "db1/elsewhere", "-oProxyCommand=x", "root@", "[fd00::1", "a b"] {
             let error = bad.parse::<SshAddress>().unwrap_err();
             assert!(error.contains("[user@]host[:port][/ip]"), "{bad}: {error}");
         }

@@ -62,7 +62,7 @@ for l in $(ls /sys/class/net); do
   case $l in sqifb*) echo "left device $l"; {device} ;; esac
 done
 if read -r b t 2> /dev/null < /run/squall-clock && [ "$b" = "$(cat /proc/sys/kernel/random/boot_id)" ]; then
-  echo "left clock of the machine: set by a fault"
+  echo "left error of the machine's clock: set by a fault"
   {clock}
 fi
 for r in "$d"/runs/*/*; do

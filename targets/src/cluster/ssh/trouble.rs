@@ -39,8 +39,12 @@ pub(super) fn of_ssh(remote: &Remote, said: &[String]) -> Unavailable {
             "its name is not known",
             format!("correct it, or add it to ~/.ssh/config or /etc/hosts: `{ssh}` must work"),
         )
-    } else if has(&["Bad owner or permissions", "Bad configuration option", "terminating, "]) {
-        ("ssh's configuration is wrong", "correct it, or name another: --ssh-config FILE".to_owned())
+    } else if has(&["Bad owner or permissions", "Bad configuration option", "command-line", "terminating, "])
+    {
+        (
+            "ssh's configuration is wrong",
+            "correct it: in --ssh-option, in --ssh-config, or in ~/.ssh/config".to_owned(),
+        )
     } else if has(&["Connection refused"]) {
         (
             "it cannot be reached",
