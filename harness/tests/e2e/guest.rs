@@ -123,15 +123,18 @@ fn the_clock_of_a_machine_is_right_again_after_everything_is_killed() {
         let right = day_s();
         let ahead = || day_s() - right;
         for who in ["the controller and the agent", "everything"] {
-            let mut child = elsewhere("test --time-limit 10m --interval 3s --rate 5 -n clock:hour+machine")
-                .spawn()
-                .unwrap();
-            until("an hour, or the end", || {
-                (child.try_wait().unwrap().is_some() || ahead() > 3590.0).then_some(())
+            let run =
+                || elsewhere("test --time-limit 10m --interval 3s --rate 5 -n clock:hour+machine").spawn();
+            let (mut child, mut refused) = (run().unwrap(), 0);
+            until("an hour", || {
+                if child.try_wait().unwrap().is_some() {
+                    // An emulated machine may be too slow for ssh.
+                    let ended = said(std::mem::replace(&mut child, run().unwrap()));
+                    refused += 1;
+                    assert!(ended.code == 3 && refused < 4, "it ended: {ended:#?}");
+                }
+                (ahead() > 3590.0).then_some(())
             });
-            if child.try_wait().unwrap().is_some() {
-                panic!("it ended: {:#?}", said(child));
-            }
             println!("before {who} died, the clock was {:.3} s ahead", ahead());
             let all = who == "everything";
             let victims = processes(if all { Seen::is_ours } else { Seen::is_agent });
