@@ -7,7 +7,7 @@ use std::process::Command;
 use squall_checkers::history::faults;
 use squall_checkers::{FaultEvent, Phase};
 
-use super::squall::{Folder, RunDir, SQUALL, Said, ended};
+use super::squall::{Folder, RunDir, Said, ended};
 
 /// Asserts that faults of one kind were injected, the first with proof or to be proven at its end, and some proven to their
 /// end. (A later one may meet a node where nothing runs.)
@@ -61,8 +61,7 @@ fn what_is_acknowledged_before_its_fsync_is_found_lost() {
 
 /// `squall` as somebody who has no FUSE, unless the device is there for everyone: whether it is not.
 fn without_fuse(folder: &Folder, args: &str) -> (Said, bool) {
-    let squall = folder.path().join("squall");
-    fs::copy(SQUALL, &squall).unwrap();
+    let squall = folder.own_squall();
     let mut command = folder.command("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"]);
     if !nix::unistd::geteuid().is_root() {

@@ -1,6 +1,6 @@
 //! Where namespaces are forbidden: said at once, with what to do about it, and nothing half-made.
 
-use super::squall::{Folder, SQUALL, Said, ended};
+use super::squall::{Folder, Said, ended};
 
 /// `squall` as an ordinary user where no user namespace may be made: in one of its own, whose limit is none. The limit
 /// of a user namespace is its own, so the machine's stays as it is.
@@ -24,9 +24,7 @@ fn forbidden(folder: &Folder, args: &str) -> Said {
         command = folder.command("unshare");
     }
     command.args(["--user", "--map-current-user", "--keep-caps", "sh", "-c", script, "sh"]);
-    let squall = folder.path().join("squall");
-    std::fs::copy(SQUALL, &squall).unwrap();
-    ended(command.arg(squall).args(args.split(' ')))
+    ended(command.arg(folder.own_squall()).args(args.split(' ')))
 }
 
 #[test]

@@ -227,8 +227,7 @@ fn a_run_needs_no_root() {
     let said = if nix::unistd::geteuid().is_root() {
         // Nobody may be kept out of where the binary and the folder lie.
         let nobody = 65_534;
-        let squall = folder.path().join("squall");
-        fs::copy(SQUALL, &squall).unwrap();
+        let squall = folder.own_squall();
         fs::set_permissions(&squall, fs::Permissions::from_mode(0o755)).unwrap();
         chown(folder.path(), Some(nobody), Some(nobody)).unwrap();
         let mut command = folder.command("setpriv");

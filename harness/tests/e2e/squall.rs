@@ -68,6 +68,15 @@ impl Folder {
         said(child)
     }
 
+    /// A copy of the binary in the folder, for who cannot reach where it lies. Another process makes it: what a test's own
+    /// process writes may still be open in a child of another thread that has not come to its exec, and what is open for
+    /// writing cannot be started.
+    pub(crate) fn own_squall(&self) -> PathBuf {
+        let copy = self.path().join("squall");
+        assert!(Command::new("cp").arg(SQUALL).arg(&copy).status().unwrap().success());
+        copy
+    }
+
     /// Where runs are kept by default.
     pub(crate) fn results(&self) -> PathBuf {
         self.path().join("results/runs")
