@@ -98,7 +98,7 @@ fn mistakes_in_a_list_are_explained() {
          majorities-ring, bridge, one-way, primaries, minority, isolate, or nodes such as n1+n3"
     );
     assert_eq!(error("kill,kill:one", &SETTING), "kill is there twice");
-    assert!(error("kill,", &SETTING).starts_with("there is no nemesis ``"));
+    assert!(error("kill,", &SETTING).starts_with("a nemesis is missing"));
     let small = Setting { nodes: 2, membership: false, ..SETTING };
     assert_eq!(error("kill:minority", &small), "nemesis kill: minority of 2 nodes is no node at all");
     assert_eq!(error("partition:bridge", &small), "nemesis partition: bridge needs 3 nodes, and there are 2");
