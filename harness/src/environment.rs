@@ -178,7 +178,7 @@ fn ssh_options(args: &EnvironmentArgs, nodes: Option<&str>) -> Result<SshOptions
         nodes.split(',').map(|node| node.trim().parse()).collect();
     let nodes = addresses.map_err(|error| BadArgument(format!("--nodes: {error}")))?;
     for (at, node) in nodes.iter().enumerate() {
-        let same = |other: &SshAddress| (&other.destination, other.port) == (&node.destination, node.port);
+        let same = |other: &SshAddress| (other.host(), other.port) == (node.host(), node.port);
         if nodes[..at].iter().any(same) {
             bail!(BadArgument(format!(
                 "--nodes: {node} is there twice; each node needs a machine of its own"
@@ -194,7 +194,8 @@ fn ssh_options(args: &EnvironmentArgs, nodes: Option<&str>) -> Result<SshOptions
         };
         bail!(BadArgument(format!("{flag} {}: {why}", path.display())));
     }
-    if let Some(option) = args.ssh_option.iter().find(|option| !option.contains(['=', ' '])) {
+    let is_setting = |option: &str| option.split_once(['=', ' ']).is_some_and(|(key, _)| !key.is_empty());
+    if let Some(option) = args.ssh_option.iter().find(|option| !is_setting(option)) {
         bail!(BadArgument(format!("--ssh-option {option}: it is written as KEY=VALUE, such as Port=2222")));
     }
     if !args.ssh_dir.is_absolute() {
@@ -249,6 +250,7 @@ mod tests {
             ),
             (EnvironmentArgs { agent: Some("/".into()), ..fine.clone() }, "--agent /: it is no file"),
             (EnvironmentArgs { ssh_option: vec!["Port".into()], ..fine.clone() }, "KEY=VALUE"),
+            (EnvironmentArgs { ssh_option: vec!["=1".into()], ..fine.clone() }, "KEY=VALUE"),
             (EnvironmentArgs { ssh_dir: "here".into(), ..fine.clone() }, "a path from the root"),
         ] {
             let error = Environment::new(&args).unwrap_err();
@@ -282,6 +284,7 @@ mod tests {
             (Kind::Ssh, None, "needs its nodes"),
             (Kind::Ssh, Some("db1,,db2"), "names no host"),
             (Kind::Ssh, Some("db1,db2,db1"), "db1 is there twice"),
+            (Kind::Ssh, Some("root@db1:9,db1:9"), "db1:9 is there twice"),
             (Kind::Ssh, Some("db1:0"), "is no port"),
         ] {
             let error = environment(env, nodes).unwrap_err();

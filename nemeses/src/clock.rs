@@ -72,6 +72,10 @@ impl Nemesis for Clock {
         Ok(Plan { what: format!("{skew} on {}", plan.what), args: serde_json::to_value(skew)?, ..plan })
     }
 
+    fn parameter(&self, plan: &Plan) -> Option<String> {
+        Some(Skew::deserialize(&plan.args).ok()?.to_string())
+    }
+
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         // Nodes without a process too: what starts there is skewed as well.
         self.skewed.clone_from(&plan.nodes);

@@ -99,6 +99,10 @@ impl Nemesis for Disk {
         Ok(Plan { what: format!("{profile} on {}", plan.what), args, ..plan })
     }
 
+    fn parameter(&self, plan: &Plan) -> Option<String> {
+        Some(Planned::deserialize(&plan.args).ok()?.profile.to_string())
+    }
+
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         let Planned { profile, seed } = Planned::deserialize(&plan.args)?;
         self.faulty.clone_from(&plan.nodes);

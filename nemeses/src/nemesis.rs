@@ -77,6 +77,12 @@ pub trait Nemesis: Send {
         nodes_of(value, &CHOICES, on, rng).await
     }
 
+    /// What a list of nemeses says after the colon for such a plan, without its nodes: `full`, `offset=1h+machine`. Nothing
+    /// where every plan needs the same of a machine.
+    fn parameter(&self, _plan: &Plan) -> Option<String> {
+        None
+    }
+
     /// Does it, and measures that it took effect.
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt>;
 
@@ -101,6 +107,10 @@ impl Nemesis for Box<dyn Nemesis> {
 
     async fn probe(&mut self, on: &Scene<'_>) -> Result<()> {
         (**self).probe(on).await
+    }
+
+    fn parameter(&self, plan: &Plan) -> Option<String> {
+        (**self).parameter(plan)
     }
 
     async fn plan(&mut self, value: &Value, on: &Scene<'_>, rng: &mut ChaCha8Rng) -> Result<Plan> {

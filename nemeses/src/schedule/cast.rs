@@ -86,13 +86,19 @@ impl<'a> Cast<'a> {
 
     /// The place of a fault of this kind that does exactly this.
     pub(super) fn fault_again(&mut self, kind: &str, plan: &Plan) -> Result<usize> {
-        let package = |entry: &Entry| (entry.build)(None, self.setting).ok().flatten();
-        let mut packages = self.known.iter().filter_map(package);
-        let package = packages.find(|package| package.name == kind);
-        let package =
-            package.with_context(|| format!("there was a {kind}, for which there is no nemesis here"))?;
+        let package = |entry: &Entry, parameter: Option<&str>| (entry.build)(parameter, self.setting);
+        let mut known = self.known.iter().filter_map(|entry| Some((entry, package(entry, None).ok()??)));
+        let (entry, mut again) = known
+            .find(|(_, package)| package.name == kind)
+            .with_context(|| format!("there was a {kind}, for which there is no nemesis here"))?;
+        let mut text = kind.to_owned();
+        // What must be there for it may depend on what it does.
+        if let Some(parameter) = again.nemesis.parameter(plan) {
+            again = package(entry, Some(&parameter))?.unwrap_or(again);
+            text += &format!(":{parameter}");
+        }
         let value = do_again(plan);
-        self.add(kind, Package { draw: Box::new(move |_| value.clone()), ..package })
+        self.add(&text, Package { draw: Box::new(move |_| value.clone()), ..again })
     }
 
     /// The same, to be injected on nodes that are chosen apart.

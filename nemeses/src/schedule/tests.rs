@@ -473,6 +473,33 @@ fn a_journal_is_done_again_with_its_plans_at_its_times() {
     assert!(error.starts_with("the journal has a kill at n4, and there are 3 nodes: replay it"), "{error}");
 }
 
+/// A journal's fault was asked about as any of its kind: one of a machine's clock prepared processes for another, and a full
+/// disk was found to be impossible in the middle of the run.
+#[test]
+fn a_journal_asks_for_what_its_faults_take() {
+    let event = |id, fault: &str, args: Value| FaultEvent {
+        id,
+        time_ns: id * 1_000_000_000,
+        phase: Progress::Intent,
+        fault: fault.to_owned(),
+        what: String::new(),
+        nodes: vec!["n1".to_owned()],
+        args,
+        began_ns: None,
+        receipt: None,
+    };
+    let skew = |text: &str| serde_json::to_value(text.parse::<crate::faults::Skew>().unwrap()).unwrap();
+    let full = "room=0MiB".parse::<crate::faults::DiskProfile>().unwrap();
+    let disk = event(1, "disk", json!({ "profile": full, "seed": 3 }));
+    for (text, prepared) in [("offset=3600s+machine", &["disk"][..]), ("offset=3600s", &["clock", "disk"])] {
+        let journal = [disk.clone(), event(2, "clock", skew(text))];
+        let schedule = Schedule::of_journal(&journal, &SETTING, &registry::ALL).unwrap();
+        let texts: Vec<&str> = schedule.plot.faults.iter().map(|fault| fault.text.as_str()).collect();
+        assert_eq!(texts, ["disk:room=0MiB".to_owned(), format!("clock:{text}")]);
+        assert_eq!(schedule.preparations(1), prepared);
+    }
+}
+
 /// A fault that could never strike was accepted without a word.
 #[test]
 fn what_would_begin_after_the_end_is_told() {

@@ -14,6 +14,13 @@ pub struct SshAddress {
     pub ips: Vec<IpAddr>,
 }
 
+impl SshAddress {
+    /// The machine, without the user.
+    pub fn host(&self) -> &str {
+        self.destination.rsplit_once('@').map_or(&self.destination, |(_, host)| host)
+    }
+}
+
 impl FromStr for SshAddress {
     type Err = String;
 

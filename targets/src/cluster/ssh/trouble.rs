@@ -58,7 +58,7 @@ pub(super) fn of_ssh(remote: &Remote, said: &[String]) -> Unavailable {
 
 /// As what known_hosts has a machine.
 fn known_as(address: &SshAddress) -> String {
-    let host = address.destination.rsplit_once('@').map_or(address.destination.as_str(), |(_, host)| host);
+    let host = address.host();
     match address.port {
         Some(port) if port != 22 => quoted(&format!("[{host}]:{port}")),
         _ => host.to_owned(),
