@@ -197,7 +197,6 @@ impl Filesystem for Fs {
         if let Some(size) = size {
             or_fail!(reply, state.tree.content(number.0));
             if !self.spares(request) && state.fails(Deed::Write) {
-                state.counts.writes_failed += 1;
                 return reply.error(Errno::EIO);
             }
             or_fail!(reply, state.tree.change_size(number.0, |content| content.resize(size)));
@@ -345,9 +344,8 @@ impl Filesystem for Fs {
         state.counts.reads += 1;
         let fails = state.fails(Deed::Read);
         let delay = state.delay(Deed::Read);
-        self.disk.after(state, &[(Deed::Read, delay)], move |state, _| {
+        self.disk.after(state, &[(Deed::Read, delay)], move |_, _| {
             if fails {
-                state.counts.reads_failed += 1;
                 reply.error(Errno::EIO);
             } else {
                 reply.data(&bytes);

@@ -1,10 +1,9 @@
 //! Faulty fsyncs where there is no FUSE: the system calls of the target are answered instead (seccomp notification).
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -15,6 +14,7 @@ use squall_targets::agent::calls::{Answer, Answers, Call, Watched};
 
 use super::profile::Profile;
 use super::state::{Counts, Deed};
+use super::waiting::Waiting;
 
 /// Lets fsync and fdatasync of files under a directory fail or take long. One that fails is not done; what it should have
 /// saved may be saved by a later one, or by the kernel in its own time.
@@ -33,16 +33,20 @@ struct State {
     profile: Profile,
     rng: ChaCha8Rng,
     counts: Counts,
-    /// Those that wait, by numbers of their own, and since when.
-    waiting: BTreeMap<u64, Instant>,
-    last_number: u64,
+    waiting: Waiting,
+}
+
+/// A call that waits. If this is dropped before, no thread could be had for it and it did not.
+struct Held {
+    number: u64,
+    shared: Arc<Shared>,
 }
 
 impl Fsyncs {
     pub(super) fn new(data: &Path) -> Fsyncs {
         let data = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-        let (profile, counts, waiting, last_number, changed) = Default::default();
-        let state = State { profile, rng: ChaCha8Rng::seed_from_u64(0), counts, waiting, last_number };
+        let (profile, counts, waiting, changed) = Default::default();
+        let state = State { profile, rng: ChaCha8Rng::seed_from_u64(0), counts, waiting };
         Fsyncs { data, shared: Arc::new(Shared { state: Mutex::new(state), changed }) }
     }
 
@@ -50,9 +54,7 @@ impl Fsyncs {
     pub(super) fn set(&self, profile: Profile, seed: u64) -> Counts {
         let mut state = self.shared.lock();
         (state.profile, state.rng) = (profile, ChaCha8Rng::seed_from_u64(seed));
-        for began in std::mem::take(&mut state.waiting).into_values() {
-            state.counts.held_us += began.elapsed().as_micros() as u64;
-        }
+        state.counts.held_us += state.waiting.end_all().as_micros() as u64;
         self.shared.changed.notify_all();
         std::mem::take(&mut state.counts)
     }
@@ -62,14 +64,25 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Held {
     /// Returns after this time, or when the call has no more need to wait.
-    fn wait(&self, number: u64, time: Duration) {
-        let waits = |state: &mut State| state.waiting.contains_key(&number);
-        let waited = self.changed.wait_timeout_while(self.lock(), time, waits);
+    fn wait(self, time: Duration) {
+        let waits = |state: &mut State| state.waiting.has(self.number);
+        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), time, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if let Some(began) = state.waiting.remove(&number) {
-            state.counts.held_us += began.elapsed().as_micros() as u64;
+        if let Some(held) = state.waiting.end(self.number) {
+            state.counts.held_us += held.as_micros() as u64;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if state.waiting.end(self.number).is_some() {
+            state.counts.held[Deed::Fsync as usize] -= 1;
         }
     }
 }
@@ -99,10 +112,8 @@ impl Answers for Fsyncs {
         }
         let delay = Duration::from_secs_f64(slow_fsync_ms / 1000.0);
         state.counts.held[Deed::Fsync as usize] += 1;
-        state.last_number += 1;
-        let (number, shared) = (state.last_number, self.shared.clone());
-        state.waiting.insert(number, Instant::now());
-        Answer::PassAfter(Box::new(move || shared.wait(number, delay)))
+        let held = Held { number: state.waiting.begin(), shared: self.shared.clone() };
+        Answer::PassAfter(Box::new(move || held.wait(delay)))
     }
 }
 
@@ -110,7 +121,9 @@ impl Answers for Fsyncs {
 mod tests {
     use std::process::Command;
     use std::thread;
+    use std::time::Instant;
 
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
     use squall_targets::agent::calls::Calls;
 
     use super::*;
@@ -169,6 +182,40 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         assert!(counts.held[0] == 1 && (50_000..5_000_000).contains(&counts.held_us), "{counts:?}");
         assert_eq!(fsyncs.set(Profile::default(), 0), Counts::default());
+    }
+
+    /// One for which no thread could be started passed at once, and was told as delayed until healing.
+    #[test]
+    fn an_fsync_for_which_there_is_no_thread_was_not_delayed() {
+        const ALONE: &str = "SQUALL_TEST_NO_THREADS";
+        if std::env::var_os(ALONE).is_none() {
+            let test = "faults::disk::fsyncs::tests::an_fsync_for_which_there_is_no_thread_was_not_delayed";
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains("it passes at once"), "{said}");
+            return;
+        }
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join("file"), "saved").unwrap();
+        let fsyncs = Arc::new(Fsyncs::new(data.path()));
+        let calls = Calls::new([fsyncs.clone() as Arc<dyn Answers>]).unwrap();
+        fsyncs.set("slow-fsync=5s".parse().unwrap(), 1);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v unlimited; sync file"]).current_dir(&data);
+        calls.watch(&mut command).unwrap();
+        // No room for the stack of another thread.
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let has = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let has: u64 = has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+        let (_, hard) = getrlimit(Resource::RLIMIT_AS).unwrap();
+        setrlimit(Resource::RLIMIT_AS, has + (1 << 20), hard).unwrap();
+        let output = command.output().unwrap();
+        setrlimit(Resource::RLIMIT_AS, hard, hard).unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let counts = fsyncs.set(Profile::default(), 0);
+        assert_eq!((counts.fsyncs, counts.held, counts.held_us), (1, [0; 3], 0));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod profile;
 mod server;
 mod state;
 mod tree;
+mod waiting;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use rand::Rng as _;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::content::Lost;
 use super::profile::Profile;
 use super::tree::{Attributes, Tree};
+use super::waiting::Waiting;
 
 /// What the file system did since its profile was set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,7 @@ pub(super) struct State {
     pub(super) listings: HashMap<u64, Listing>,
     pub(super) last_listing: u64,
     pub(super) counts: Counts,
+    waiting: Waiting,
     profile: Profile,
     rng: ChaCha8Rng,
     /// Bytes that fit on it, and those that fit while it is healthy.
@@ -66,14 +68,16 @@ pub(super) struct Disk {
 }
 
 impl State {
-    /// Whether a call fails, by chance.
+    /// Whether a call fails, by chance. It is counted at once: one that is held back first may fail when this is healed.
     pub(super) fn fails(&mut self, deed: Deed) -> bool {
-        let share = match deed {
-            Deed::Fsync => self.profile.eio_fsync,
-            Deed::Read => self.profile.eio_read,
-            Deed::Write => self.profile.eio_write,
+        let (share, failed) = match deed {
+            Deed::Fsync => (self.profile.eio_fsync, &mut self.counts.fsyncs_failed),
+            Deed::Read => (self.profile.eio_read, &mut self.counts.reads_failed),
+            Deed::Write => (self.profile.eio_write, &mut self.counts.writes_failed),
         };
-        share > 0.0 && self.rng.random_bool(share)
+        let fails = share > 0.0 && self.rng.random_bool(share);
+        *failed += u64::from(fails);
+        fails
     }
 
     /// For how long a call is held back.
@@ -96,10 +100,14 @@ impl State {
         (self.capacity, self.limit.saturating_sub(self.tree.used()))
     }
 
+    /// What is held back goes on.
+    fn release(&mut self) {
+        self.counts.held_us += self.waiting.end_all().as_micros() as u64;
+    }
+
     /// Saves a file or a directory, or fails to.
     pub(super) fn fsync(&mut self, number: u64, fails: bool) -> Result<(), Errno> {
         if fails {
-            self.counts.fsyncs_failed += 1;
             self.tree.abandon(number);
             return Err(Errno::EIO);
         }
@@ -111,10 +119,11 @@ impl State {
 impl Disk {
     /// An empty disk that holds so many bytes.
     pub(super) fn new(root: Attributes, capacity: u64) -> Disk {
-        let (listings, last_listing, counts, profile, failures) = Default::default();
+        let (listings, last_listing, counts, waiting, profile, failures) = Default::default();
         let (tree, rng) = (Tree::new(root), ChaCha8Rng::seed_from_u64(0));
         let limit = capacity;
-        let state = State { tree, listings, last_listing, counts, profile, rng, limit, capacity, failures };
+        let state =
+            State { tree, listings, last_listing, counts, waiting, profile, rng, limit, capacity, failures };
         Disk { state: Arc::new(Mutex::new(state)), changed: Arc::default() }
     }
 
@@ -130,6 +139,7 @@ impl Disk {
         state.rng = ChaCha8Rng::seed_from_u64(seed);
         let room = profile.room_mib.map(|mib| state.tree.used() + (mib * f64::from(1 << 20)) as u64);
         state.limit = room.map_or(state.capacity, |room| room.min(state.capacity));
+        state.release();
         self.changed.notify_all();
         std::mem::take(&mut state.counts)
     }
@@ -139,6 +149,7 @@ impl Disk {
         let mut state = self.lock();
         state.failures += 1;
         state.listings.clear();
+        state.release();
         self.changed.notify_all();
         state.tree.lose(tearing.map(ChaCha8Rng::seed_from_u64))
     }
@@ -147,31 +158,27 @@ impl Disk {
     /// callback whether the power failed in between, so that nothing must be saved any more.
     pub(super) fn after(
         &self,
-        state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, State>,
         delays: &[(Deed, Duration)],
         done: impl FnOnce(&mut State, bool) + Send + 'static,
     ) {
-        let (profile, failures) = (state.profile, state.failures);
-        let delays: Vec<(Deed, Duration)> =
-            delays.iter().filter(|(_, delay)| !delay.is_zero()).copied().collect();
-        if delays.is_empty() {
-            let mut state = state;
+        let failures = state.failures;
+        let delays = || delays.iter().filter(|(_, delay)| !delay.is_zero());
+        let delay: Duration = delays().map(|(_, delay)| *delay).sum();
+        if delay.is_zero() {
             return done(&mut state, false);
         }
+        delays().for_each(|(deed, _)| state.counts.held[*deed as usize] += 1);
+        let number = state.waiting.begin();
         drop(state);
         let disk = self.clone();
         // As many threads as calls are held back, which are at most as many as the threads of the target.
         thread::spawn(move || {
-            let begin = Instant::now();
-            let delay = delays.iter().map(|(_, delay)| *delay).sum();
-            let waits = |state: &mut State| state.profile == profile && state.failures == failures;
+            let waits = |state: &mut State| state.waiting.has(number);
             let waited = disk.changed.wait_timeout_while(disk.lock(), delay, waits);
             let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            if state.profile == profile {
-                for (deed, _) in delays {
-                    state.counts.held[deed as usize] += 1;
-                }
-                state.counts.held_us += begin.elapsed().as_micros() as u64;
+            if let Some(held) = state.waiting.end(number) {
+                state.counts.held_us += held.as_micros() as u64;
             }
             let failed = state.failures != failures;
             done(&mut state, failed);

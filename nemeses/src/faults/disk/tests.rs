@@ -250,9 +250,18 @@ fn calls_fail_and_wait_as_they_are_told_to() {
             bench.fail("slow-fsync=4s");
             let waiting = scope.spawn(|| file.sync_all());
             std::thread::sleep(Duration::from_millis(100));
-            bench.fail("");
+            // It was held, though not to its end, and no later receipt tells of it.
+            let counts = bench.fail("slow-fsync=4s+eio-fsync=100%");
             waiting.join().unwrap().unwrap();
             assert!(begin.elapsed() < Duration::from_secs(4));
+            assert!((counts.fsyncs, counts.held) == (1, [1, 0, 0]), "{counts:?}");
+            assert!((50_000..4_000_000).contains(&counts.held_us), "{counts:?}");
+            let waiting = scope.spawn(|| file.sync_all());
+            std::thread::sleep(Duration::from_millis(100));
+            let counts = bench.fail("");
+            assert!(waiting.join().unwrap().is_err());
+            assert_eq!((counts.fsyncs, counts.fsyncs_failed, counts.held), (1, 1, [1, 0, 0]));
+            assert_eq!(bench.fail(""), Counts::default());
         });
     });
 }

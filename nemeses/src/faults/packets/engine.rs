@@ -1,7 +1,7 @@
 //! Holds packets back in user space: a thread that reads a netfilter queue and answers when each packet is due.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::copies::Copies;
-use super::counts::{BySender, Counts};
+use super::counts::BySender;
+use super::lines::{Entry, Line, Lines};
 use super::packet::Packet;
 use super::queue::{Caught, Queue};
 use super::shaper::{Fate, Shaper};
@@ -26,20 +27,13 @@ pub(super) struct Engine {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// What happens to what a sender says, and what happened.
-struct Line {
-    shaper: Shaper,
-    counts: Counts,
-}
-
-#[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    lines: Mutex<HashMap<IpAddr, Line>>,
+    lines: Mutex<Lines>,
 }
 
 impl Shared {
-    fn lines(&self) -> MutexGuard<'_, HashMap<IpAddr, Line>> {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -48,30 +42,24 @@ impl Engine {
     /// Serves the queue of this number in the network namespace of the caller. Whatever comes passes, so far.
     pub(super) fn start(number: u16) -> Result<Engine> {
         let queue = Queue::open(number).with_context(|| format!("netfilter queue {number}"))?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), lines: Mutex::new(Lines::new()) });
         let copies = Copies::open().context("opening raw sockets")?;
-        let desk = Desk { queue, shared: shared.clone(), copies, held: BinaryHeap::new(), serial: 0 };
+        let (start, held) = (shared.lines().start(), BinaryHeap::new());
+        let desk = Desk { queue, shared: shared.clone(), start, copies, held, serial: 0 };
         let thread = thread::Builder::new().name("packets".into()).spawn(move || desk.serve())?;
         Ok(Engine { shared, thread: Some(thread) })
     }
 
-    /// From now on each sender's packets have what its shaper says, and those of others pass. What was counted stays; what
-    /// that is at this moment is told.
+    /// From now on each sender's packets have what its shaper says, and those of others pass: what is held by more than that
+    /// goes on sooner. What was counted stays; what that is at this moment is told.
     pub(super) fn set(&self, shapers: impl IntoIterator<Item = (IpAddr, Shaper)>) -> BySender {
-        let mut lines = self.shared.lines();
-        let counts = lines.iter().map(|(from, line)| (*from, line.counts)).collect();
-        let mut before = std::mem::take(&mut *lines);
-        let line = |(from, shaper)| {
-            let counts = before.remove(&from).map(|line| line.counts).unwrap_or_default();
-            (from, Line { shaper, counts })
-        };
-        *lines = shapers.into_iter().map(line).collect();
-        counts
+        self.shared.lines().set(shapers)
     }
 
     /// By sender.
     pub(super) fn counts(&self) -> BySender {
-        self.shared.lines().iter().map(|(from, line)| (*from, line.counts)).collect()
+        let lines = self.shared.lines();
+        lines.counts(lines.start().elapsed())
     }
 
     /// Whether it still answers.
@@ -102,9 +90,12 @@ impl Drop for Engine {
 
 /// A packet that waits, the earliest first; of two that are due at once the one that came first.
 struct Held {
-    due: Instant,
+    /// Since the lines were made, as all times here.
+    due: Duration,
     serial: u64,
-    from: IpAddr,
+    entry: Entry,
+    /// With its IP header.
+    bytes: usize,
     packet: Caught,
     is_changed: bool,
 }
@@ -133,6 +124,8 @@ impl Ord for Held {
 struct Desk {
     queue: Queue,
     shared: Arc<Shared>,
+    /// When the lines were made.
+    start: Instant,
     copies: Copies,
     held: BinaryHeap<Reverse<Held>>,
     serial: u64,
@@ -140,47 +133,79 @@ struct Desk {
 
 impl Desk {
     fn serve(mut self) -> io::Result<()> {
-        let start = Instant::now();
         while !self.shared.stop.load(Ordering::Acquire) {
-            self.take_in(start)?;
-            self.let_go(Instant::now())?;
+            self.take_in()?;
+            let shared = self.shared.clone();
+            self.reconsider(&mut shared.lines());
+            self.let_go()?;
             self.queue.wait(self.nap())?;
         }
-        self.take_in(start)?;
+        self.take_in()?;
         while let Some(Reverse(held)) = self.held.pop() {
-            self.answer(held, Instant::now())?;
+            self.answer(held)?;
         }
         Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// How long nothing has to be done unless a packet comes.
     fn nap(&self) -> Duration {
-        let due = self.held.peek().map(|Reverse(held)| held.due.saturating_duration_since(Instant::now()));
+        let due = self.held.peek().map(|Reverse(held)| held.due.saturating_sub(self.now()));
         due.unwrap_or(NAP).min(NAP)
     }
 
     /// Takes in what has come.
-    fn take_in(&mut self, start: Instant) -> io::Result<()> {
+    fn take_in(&mut self) -> io::Result<()> {
         while let Some(packet) = self.queue.next()? {
-            self.decide(packet, start)?;
+            self.decide(packet)?;
             // Those that are due do not wait for all that come.
-            self.let_go(Instant::now())?;
+            self.let_go()?;
         }
         Ok(())
     }
 
-    fn decide(&mut self, mut caught: Caught, start: Instant) -> io::Result<()> {
-        let came = Instant::now();
+    /// Lets what is held go on sooner where less is asked for now, and keeps the order.
+    fn reconsider(&mut self, lines: &mut Lines) {
+        let changed = lines.changed();
+        if changed.is_empty() {
+            return;
+        }
+        let now = self.now();
+        let mut all: Vec<Held> = self.held.drain().map(|Reverse(held)| held).collect();
+        all.sort();
+        for mut held in all {
+            if changed.contains(&held.entry.from) {
+                held.due = match lines.get_mut(held.entry.from) {
+                    Some(Line { shaper, .. }) => {
+                        let due = shaper.sooner(nanos(held.due), nanos(now), held.bytes);
+                        Duration::from_nanos(due)
+                    }
+                    None => now,
+                };
+            }
+            self.serial += 1;
+            held.serial = self.serial;
+            self.held.push(Reverse(held));
+        }
+    }
+
+    fn decide(&mut self, mut caught: Caught) -> io::Result<()> {
+        let came = self.now();
         let shared = self.shared.clone();
         let mut lines = shared.lines();
+        // What came before a change goes before what comes after it.
+        self.reconsider(&mut lines);
         let packet = Packet::parse(&caught.payload);
-        let line = packet.as_ref().and_then(|packet| lines.get_mut(&packet.source));
-        let (Some(packet), Some(Line { shaper, counts })) = (packet, line) else {
+        let line = packet.as_ref().and_then(|packet| lines.get_mut(packet.source));
+        let (Some(packet), Some(Line { shaper, counts, .. })) = (packet, line) else {
             return self.queue.accept(&caught, false);
         };
         counts.seen += 1;
         let bytes = caught.payload.len();
-        match shaper.fate((came - start).as_nanos() as u64, bytes, bytes - packet.header) {
+        match shaper.fate(nanos(came), bytes, bytes - packet.header) {
             Fate::Lost => {
                 counts.lost += 1;
                 self.queue.drop_it(&caught)
@@ -193,7 +218,7 @@ impl Desk {
                 if twice && self.copies.send(&caught.payload).is_ok() {
                     counts.doubled += 1;
                 }
-                let due = start + Duration::from_nanos(at_ns);
+                let due = Duration::from_nanos(at_ns);
                 let is_changed = flipped.is_some();
                 if due <= came {
                     return self.queue.accept(&caught, is_changed);
@@ -202,35 +227,29 @@ impl Desk {
                     caught.payload = Vec::new();
                 }
                 self.serial += 1;
-                let (serial, from) = (self.serial, packet.source);
-                // Under what is in force now, with the time that it shall be: when it goes, that may be something else.
-                counts.delayed += 1;
-                counts.held_us += micros(due - came);
-                self.held.push(Reverse(Held { due, serial, from, packet: caught, is_changed }));
+                let (serial, entry) = (self.serial, lines.hold(packet.source, came));
+                self.held.push(Reverse(Held { due, serial, entry, bytes, packet: caught, is_changed }));
                 Ok(())
             }
         }
     }
 
-    fn let_go(&mut self, now: Instant) -> io::Result<()> {
+    fn let_go(&mut self) -> io::Result<()> {
+        let now = self.now();
         while self.held.peek().is_some_and(|Reverse(held)| held.due <= now) {
             if let Some(Reverse(held)) = self.held.pop() {
-                self.answer(held, now)?;
+                self.answer(held)?;
             }
         }
         Ok(())
     }
 
-    fn answer(&mut self, held: Held, now: Instant) -> io::Result<()> {
-        if let Some(Line { counts, .. }) = self.shared.lines().get_mut(&held.from) {
-            let (early, late) =
-                (held.due.saturating_duration_since(now), now.saturating_duration_since(held.due));
-            counts.held_us = (counts.held_us + micros(late)).saturating_sub(micros(early));
-        }
+    fn answer(&mut self, held: Held) -> io::Result<()> {
+        self.shared.lines().release(held.entry, self.now());
         self.queue.accept(&held.packet, held.is_changed)
     }
 }
 
-fn micros(time: Duration) -> u64 {
-    time.as_micros() as u64
+fn nanos(time: Duration) -> u64 {
+    time.as_nanos() as u64
 }

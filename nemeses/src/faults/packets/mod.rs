@@ -3,6 +3,7 @@
 mod copies;
 mod counts;
 mod engine;
+mod lines;
 mod mechanism;
 mod netem;
 mod nfqueue;
@@ -116,7 +117,7 @@ impl NodeFault for Packets {
         let Some((flows, after)) = wire.remove(self.kind)? else {
             return Ok(Receipt::unconfirmed("no packet was touched"));
         };
-        let of = |counts: &BySender, flow: &Flow| counts.get(&flow.from).copied().unwrap_or_default();
+        let of = |counts: &BySender, flow: &Flow| counts.get(&flow.from).cloned().unwrap_or_default();
         let done: Vec<(Profile, Counts)> =
             flows.iter().map(|flow| (flow.profile, of(&after, flow) - of(&before, flow))).collect();
         Ok(told(&done).with("by", by))
@@ -168,8 +169,9 @@ const EFFECTS: [Effect; 4] = [
 /// happen to few packets.)
 fn told(done: &[(Profile, Counts)]) -> Receipt {
     let mut counts = Counts::default();
-    done.iter().for_each(|(_, flow)| counts += *flow);
-    let mean_ms = counts.held_us as f64 / 1e3 / counts.delayed.max(1) as f64;
+    done.iter().for_each(|(_, flow)| counts += flow.clone());
+    let held_us: u64 = counts.held_us.iter().sum();
+    let mean_ms = held_us as f64 / 1e3 / counts.delayed.max(1) as f64;
     let (mut words, mut happened, mut failed) = (Vec::new(), false, false);
     for effect in EFFECTS.iter().filter(|effect| done.iter().any(|(profile, _)| (effect.is_asked)(profile))) {
         let number = (effect.number)(&counts);
@@ -178,7 +180,7 @@ fn told(done: &[(Profile, Counts)]) -> Receipt {
         happened |= number > 0;
         failed |= number == 0 && expected >= SURELY;
         words.push(match effect.word {
-            "delayed" if counts.held_us > 0 => {
+            "delayed" if held_us > 0 => {
                 format!("{} delayed by {mean_ms:.1} ms on average", thousands(number))
             }
             word => format!("{} {word}", thousands(number)),
@@ -192,7 +194,7 @@ fn told(done: &[(Profile, Counts)]) -> Receipt {
         .with("delayed", counts.delayed)
         .with("doubled", counts.doubled)
         .with("corrupted", counts.corrupted);
-    match counts.held_us {
+    match held_us {
         0 => receipt,
         _ => receipt.with("delay_ms_mean", (mean_ms * 1000.0).round() / 1000.0),
     }
@@ -555,6 +557,55 @@ mod tests {
         });
     }
 
+    /// The receipt stated the delay that was asked for, of packets that were held for a part of it; and what the fault that was
+    /// healed held was held on to its end, where another remained.
+    #[test]
+    fn what_is_told_is_how_long_packets_were_held_and_what_was_healed_holds_none() {
+        const TEST: &str = "faults::packets::tests::what_is_told_is_how_long_packets_were_held_and_what_was_healed_holds_none";
+        in_namespaces(TEST, || {
+            let net = TestNet::new(2);
+            let [mut packets, mut regions] = Packets::both();
+            let queue = net.on(2, || NfQueue::open().unwrap());
+            *packets.wire() = Wire::of(Box::new(queue));
+            let bind = |i| move || UdpSocket::bind((address(i, 4), 0)).unwrap();
+            let (sender, receiver) = (net.on(1, bind(1)), net.on(2, bind(2)));
+            let to = receiver.local_addr().unwrap();
+            receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let send = |numbers: std::ops::Range<u8>| {
+                numbers.for_each(|n| assert_eq!(sender.send_to(&[n], to).unwrap(), 1));
+            };
+            let receive = |number: u8| {
+                let mut byte = [0];
+                (0..number).for_each(|n| assert_eq!((receiver.recv(&mut byte).unwrap(), byte[0]), (1, n)));
+            };
+            let mean_ms = |receipt: &Receipt| receipt.measured["delay_ms_mean"].as_f64().unwrap();
+
+            net.on(2, || regions.inject(&args(1, 4, "delay=40ms"), &[])).unwrap();
+            for with_regions in [true, false] {
+                let begin = Instant::now();
+                net.on(2, || packets.inject(&args(1, 4, "delay=20s"), &[])).unwrap();
+                send(0..20);
+                std::thread::sleep(Duration::from_secs(1));
+                if !with_regions {
+                    // What is held by `packets` is held on.
+                    let receipt = net.on(2, || regions.heal(&[])).unwrap();
+                    println!("regions: {}", receipt.evidence);
+                }
+                let receipt = net.on(2, || packets.heal(&[])).unwrap();
+                let took_ms = begin.elapsed().as_secs_f64() * 1e3;
+                println!("after {took_ms:.0} ms: {}", receipt.evidence);
+                assert_eq!(
+                    (&receipt.measured["packets"], &receipt.measured["delayed"]),
+                    (&20.into(), &20.into())
+                );
+                assert!((900.0..took_ms).contains(&mean_ms(&receipt)), "{receipt:?}");
+                let healed = Instant::now();
+                receive(20);
+                println!("all have come {:.0} ms later", healed.elapsed().as_secs_f64() * 1e3);
+            }
+        });
+    }
+
     /// What is left when a process that holds a fault is killed.
     fn death() {
         const AGENT: &str = "SQUALL_TEST_AGENT";
@@ -635,7 +686,7 @@ mod tests {
             ("delay=5ms+loss=5%+burst=50%", counts(1000, 1000, 0), true),
             ("delay=5ms", counts(0, 0, 0), false),
         ] {
-            assert_eq!(told(profile, counts), confirmed, "{profile}: {counts:?}");
+            assert_eq!(told(profile, counts.clone()), confirmed, "{profile}: {counts:?}");
         }
     }
 

@@ -172,7 +172,7 @@ impl Netem {
         let since = seen.saturating_sub(*seen_before);
         // Copies are delayed as well, and are no packets that came.
         let doubled = if duplicate > 0.0 { (passed + drops).saturating_sub(since) } else { 0 };
-        let mut counts = *before;
+        let mut counts = before.clone();
         counts += Counts {
             seen: since,
             lost: *drops,

@@ -42,6 +42,20 @@ impl Shaper {
         Shaper { profile, rng, last_loss: 1.0, is_bad: false, free_ns: 0 }
     }
 
+    pub(super) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// When a packet arrives that is held at `now_ns`, until `at_ns` by what was in force when it came: no later than if it
+    /// came now and strayed as far as the jitter says. Packets keep their order if they are asked for in it.
+    pub(super) fn sooner(&mut self, at_ns: u64, now_ns: u64, bytes: usize) -> u64 {
+        let delay_ns = ((self.profile.delay_ms + self.profile.jitter_ms) * 1e6) as u64;
+        if at_ns <= now_ns + delay_ns {
+            return at_ns;
+        }
+        at_ns.min(self.passes_line(now_ns, bytes) + delay_ns)
+    }
+
     /// The fate of a packet that came at `now_ns` and has `bytes`, of which `payload` follow the IP header.
     pub(super) fn fate(&mut self, now_ns: u64, bytes: usize, payload: usize) -> Fate {
         if self.loses() {
@@ -218,5 +232,19 @@ mod tests {
         let last = *fates("rate=1000kbit").last().unwrap();
         let Fate::Arrives { at_ns, .. } = last else { panic!("{last:?}") };
         near(PACKETS as f64 * 8_000.0 / (at_ns as f64 / 1e9), 1e6, 1e3);
+    }
+
+    #[test]
+    fn what_is_held_goes_on_no_later_than_if_it_came_now() {
+        let sooner = |profile: &str, at_ms: &[u64]| {
+            let mut shaper = Shaper::new(profile.parse().unwrap(), 7);
+            let at = |ms: &u64| shaper.sooner(ms * 1_000_000, 1_000_000_000, 1000) / 1_000_000;
+            at_ms.iter().map(at).collect::<Vec<_>>()
+        };
+        assert_eq!(sooner("delay=40ms", &[1000, 1039, 1041, 9000, 21_000]), [1000, 1039, 1040, 1040, 1040]);
+        assert_eq!(sooner("delay=40ms+jitter=5ms", &[1042, 9000]), [1042, 1045]);
+        assert_eq!(sooner("loss=5%", &[1001, 9000]), [1000, 1000]);
+        // 8 ms for each on the line, none of them later than it was to be.
+        assert_eq!(sooner("rate=1000kbit", &[1005, 9000, 9000]), [1005, 1016, 1024]);
     }
 }
