@@ -12,7 +12,7 @@ use super::*;
 use crate::journal::{open_faults, read};
 use crate::nemesis::Plan;
 use crate::testing::{Calls, FakeTarget, cluster, take};
-use crate::{Kill, Lack, Membership, Noop, Partition, Pause, Restart, Throttle};
+use crate::{Kill, Lack, Membership, Noop, Partition, Pause, Restart, Term, Throttle};
 
 struct Stage {
     chaos: Chaos,
@@ -314,6 +314,40 @@ async fn a_fault_that_bit_on_some_of_its_nodes_does_not_count_and_names_the_othe
         let evidence = value["receipt"].as_str().unwrap();
         assert!(evidence.starts_with("it did not bite on n2; n1: "), "{f}: {evidence}");
         assert!(evidence.ends_with("; n2: no process lived there"), "{f}: {evidence}");
+    }
+}
+
+/// It went on and took the whole cluster down, node by node.
+#[tokio::test]
+async fn a_rolling_restart_stops_at_a_node_that_does_not_come_back_and_at_no_other() {
+    let stage = stage(4, true, vec![Box::new(Restart::rolling())]);
+    stage.target.end("n1");
+    stage.target.broken.lock().unwrap().insert("n2".to_owned());
+    let value = stage.op("roll", "all").await.value.unwrap();
+    assert_eq!(take(&stage.calls), ["n2: kill", "n2: start"]);
+    let evidence = value["receipt"].as_str().unwrap();
+    assert!(
+        evidence.starts_with("n1: no process lived there; n2: pid 9 gone, does not answer"),
+        "{evidence}"
+    );
+    let left = ["n3", "n4"].map(|name| format!("; {name}: not restarted, since n2 did not come back"));
+    assert!(evidence.ends_with(&left.concat()) && value["confirmed"] == false, "{value}");
+}
+
+/// A fault that did not bite on a node ended the one that did, when it was healed.
+#[tokio::test]
+async fn what_a_fault_found_dead_is_not_its_to_start() {
+    let stage = stage(3, true, vec![Box::new(Kill::default()), Box::new(Term::default())]);
+    for (first, undo_first, second, undo_second) in
+        [("kill", "start", "term", "start-again"), ("term", "start-again", "kill", "start")]
+    {
+        stage.op(first, "n2").await;
+        stage.op(second, "n1+n2").await;
+        stage.op(undo_second, Value::Null).await;
+        let [n1, n2] = [format!("n1: {second}"), format!("n2: {first}")];
+        assert_eq!(take(&stage.calls), [n2.as_str(), n1.as_str(), "n1: start"]);
+        stage.op(undo_first, Value::Null).await;
+        assert_eq!(take(&stage.calls), ["n2: start"]);
     }
 }
 

@@ -46,7 +46,6 @@ impl Nemesis for Kill {
     }
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
-        self.killed.extend(plan.nodes.iter().cloned());
         on.each_live(&plan.nodes, &mut self.killed, |node| node.kill()).await
     }
 
@@ -115,7 +114,6 @@ impl Nemesis for Term {
 
     async fn inject(&mut self, plan: &Plan, on: &Scene<'_>) -> Result<Receipt> {
         let grace = Duration::from_millis(plan.args.as_u64().context("a grace time")?);
-        self.ended.extend(plan.nodes.iter().cloned());
         on.each_live(&plan.nodes, &mut self.ended, |node| node.terminate(grace)).await
     }
 

@@ -191,6 +191,19 @@ impl<'a> Scene<'a> {
     where
         F: Future<Output = Result<Receipt>>,
     {
+        Ok(joined(self.live_receipts(names, touched, act).await?))
+    }
+
+    /// The same, and tells each one's receipt.
+    pub(crate) async fn live_receipts<F>(
+        &self,
+        names: &[String],
+        touched: &mut BTreeSet<String>,
+        act: impl Fn(&'a NodeHandle) -> F,
+    ) -> Result<Vec<(String, Receipt)>>
+    where
+        F: Future<Output = Result<Receipt>>,
+    {
         let live = self.live(names).await?;
         touched.extend(live.iter().cloned());
         let mut receipts = self.receipts(&live, act).await?.into_iter().peekable();
@@ -198,7 +211,7 @@ impl<'a> Scene<'a> {
             Some(bitten) => bitten,
             None => (name.clone(), Receipt::unconfirmed(NOBODY)),
         };
-        Ok(joined(names.iter().map(of).collect()))
+        Ok(names.iter().map(of).collect())
     }
 
     /// Does something on these nodes at once, and tells each one's receipt.

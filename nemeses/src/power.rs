@@ -1,5 +1,7 @@
 //! Power failures: the processes of a node end at once, and what they did not fsync is lost.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use rand::Rng as _;
@@ -8,9 +10,9 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use squall_checkers::Receipt;
 
-use crate::Kill;
 use crate::faults::{DISK, DiskArgs, FUSE};
-use crate::nemesis::{Nemesis, Ops, Plan, Scene};
+use crate::kill::start_again;
+use crate::nemesis::{Nemesis, Ops, Plan, Scene, joined};
 use crate::nodes::{CHOICES, at_nodes, nodes_of};
 use crate::registry::Named;
 
@@ -25,7 +27,7 @@ pub(crate) static KINDS: [Named; 2] = [
 /// starts the target again.
 #[derive(Clone, Debug, Default)]
 pub struct Power {
-    kill: Kill,
+    off: BTreeSet<String>,
 }
 
 /// Splits `torn@all` into whether it is torn, if it says so, and a choice of nodes, if it does.
@@ -75,24 +77,22 @@ impl Nemesis for Power {
             bail!("a power failure loses data");
         };
         // All are dead before the first disk is touched: power fails at once.
-        let killed = self.kill.inject(plan, on).await?;
+        let killed = on.live_receipts(&plan.nodes, &mut self.off, |node| node.kill()).await?;
         let args =
             |at: usize| json!(DiskArgs::Lose { tearing: tearing.map(|seed| seed.wrapping_add(at as u64)) });
         let at = |name: &str| plan.nodes.iter().position(|node| node == name).unwrap_or_default();
-        let lost = on.each(&plan.nodes, |node| node.inject(DISK, args(at(node.name())))).await?;
-        let mut measured = lost.measured;
-        for (node, pids) in killed.measured {
-            if let (Some(Value::Object(all)), Value::Object(pids)) = (measured.get_mut(&node), pids) {
-                all.extend(pids);
-            }
-        }
-        let confirmed = killed.confirmed && lost.confirmed;
-        let evidence = format!("{}; {}", killed.evidence, lost.evidence);
-        Ok(Receipt { confirmed, measured, ..Receipt::confirmed(evidence) })
+        let lost = on.receipts(&plan.nodes, |node| node.inject(DISK, args(at(node.name())))).await?;
+        let both = killed.into_iter().zip(lost).map(|((name, killed), (_, mut lost))| {
+            lost.confirmed &= killed.confirmed;
+            lost.evidence = format!("{}, {}", killed.evidence, lost.evidence);
+            lost.measured.extend(killed.measured);
+            (name, lost)
+        });
+        Ok(joined(both.collect()))
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
-        self.kill.heal(on).await
+        start_again(&mut self.off, on).await
     }
 }
 
@@ -118,6 +118,8 @@ mod tests {
             take(&calls),
             ["n1: kill".to_owned(), "n3: kill".to_owned(), format!("n1: {lose}"), format!("n3: {lose}")]
         );
+        let told: Vec<&str> = receipt.evidence.split("; ").collect();
+        assert_eq!(told, ["n1: pid 9 gone, in force", "n3: pid 9 gone, in force"], "a phrase for each");
         power.heal(&on).await.unwrap();
         assert_eq!(take(&calls), ["n1: start", "n3: start"]);
 

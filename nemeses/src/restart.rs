@@ -78,11 +78,13 @@ impl Restart {
                 Some(silent) => {
                     Receipt::unconfirmed(format!("not restarted, since {silent} did not come back"))
                 }
-                None => restart(node, on).await?,
+                None => {
+                    let receipt = restart(node, on).await?;
+                    // What died again is unconfirmed too.
+                    silent = (!receipt.measured.contains_key(ANSWERS_AFTER)).then_some(name);
+                    receipt
+                }
             };
-            if receipt.confirmed && !receipt.measured.contains_key(ANSWERS_AFTER) {
-                silent = Some(name);
-            }
             receipts.push((name.clone(), receipt));
         }
         Ok(joined(receipts))

@@ -25,9 +25,10 @@ impl AgentLink for FakeAgent {
     async fn call(&self, request: Request) -> Result<Reply> {
         let mut runs = self.runs.lock().unwrap();
         let (said, reply) = match request {
-            Request::Kill => {
+            Request::Kill | Request::Terminate { .. } => {
                 let ran = runs.remove(&self.name);
-                ("kill".to_owned(), Receipt { confirmed: ran, ..Receipt::confirmed("pid 9 gone") })
+                let how = if request == Request::Kill { "kill" } else { "term" };
+                (how.to_owned(), Receipt { confirmed: ran, ..Receipt::confirmed("pid 9 gone") })
             }
             Request::Pids => {
                 let pids = if runs.contains(&self.name) { vec![9] } else { vec![] };
@@ -64,6 +65,8 @@ pub(crate) struct FakeTarget {
     pub(crate) members: Mutex<BTreeSet<String>>,
     /// How many changes it refuses before it agrees to one.
     pub(crate) refusals: Mutex<usize>,
+    /// Where it dies as soon as it is started.
+    pub(crate) broken: Mutex<BTreeSet<String>>,
 }
 
 #[async_trait]
@@ -74,7 +77,9 @@ impl Target for FakeTarget {
 
     async fn start(&self, _: &Cluster, node: &NodeHandle) -> Result<()> {
         self.calls.lock().unwrap().push(format!("{}: start", node.name()));
-        self.runs.lock().unwrap().insert(node.name().to_owned());
+        if !self.broken.lock().unwrap().contains(node.name()) {
+            self.runs.lock().unwrap().insert(node.name().to_owned());
+        }
         Ok(())
     }
 
@@ -158,6 +163,7 @@ pub(crate) fn cluster(n: u8, switch: bool) -> (Cluster, Arc<FakeTarget>, Calls) 
         leaders: Mutex::default(),
         members: Mutex::new(names),
         refusals: Mutex::default(),
+        broken: Mutex::default(),
     };
     (cluster, Arc::new(target), calls)
 }

@@ -33,6 +33,12 @@ pub(super) fn release(pid: i32, fault: &'static str) -> Result<()> {
     send(pid, Sig::SIGCONT)
 }
 
+/// Whether another fault than this one has it stopped.
+pub(super) fn is_held_by_another(pid: i32, fault: &str) -> bool {
+    let holds = HOLDS.lock().unwrap_or_else(PoisonError::into_inner);
+    holds.get(&pid).is_some_and(|by| by.iter().any(|other| *other != fault))
+}
+
 /// Tries something on a process that is there for nothing else.
 pub(super) fn on_a_process(act: impl FnOnce(i32) -> Result<()>) -> Result<()> {
     let mut process = Command::new("sleep").arg("60").spawn().context("starting a process to try it on")?;
@@ -118,7 +124,9 @@ pub(super) mod tests {
         hold(sleeper.pid(), "one").unwrap();
         hold(sleeper.pid(), "other").unwrap();
         becomes(true);
+        assert!(is_held_by_another(sleeper.pid(), "one"));
         release(sleeper.pid(), "one").unwrap();
+        assert!(!is_held_by_another(sleeper.pid(), "other"));
         assert_eq!(state(sleeper.pid()), Some('T'));
         release(sleeper.pid(), "other").unwrap();
         becomes(false);

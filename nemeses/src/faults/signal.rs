@@ -31,6 +31,7 @@ impl NodeFault for Signal {
 
     fn inject(&mut self, _args: &Value, pids: &[i32]) -> Result<Receipt> {
         let asked = Instant::now();
+        let before = self.stopped.len();
         // What a process forked just before it stopped is found in the next round.
         let mut all: BTreeSet<i32> = pids.iter().copied().collect();
         loop {
@@ -44,8 +45,11 @@ impl NodeFault for Signal {
                 break;
             }
         }
-        Ok(describe(&self.stopped, "paused", |state| state == 'T')
-            .with("us", asked.elapsed().as_micros() as u64))
+        let is_new = self.stopped.len() > before;
+        let done = if is_new { "paused" } else { "paused already" };
+        let mut receipt = describe(&self.stopped, done, |state| state == 'T');
+        receipt.confirmed &= is_new;
+        Ok(receipt.with("us", asked.elapsed().as_micros() as u64))
     }
 
     fn heal(&mut self, pids: &[i32]) -> Result<Receipt> {
@@ -220,6 +224,22 @@ mod tests {
         let receipt = fault.heal(&[]).unwrap();
         assert!(receipt.confirmed, "{receipt:?}");
         assert_eq!(receipt.evidence, "no process lives, 2 processes killed while paused");
+    }
+
+    /// It counted like the first, though it changed nothing.
+    #[test]
+    fn a_second_pause_of_the_same_is_not_confirmed() {
+        let [(first, child), (second, other)] = [family(), family()];
+        let pids = [first.id() as i32, second.id() as i32];
+        let mut fault = Signal::default();
+        assert!(fault.inject(&Value::Null, &pids[..1]).unwrap().confirmed);
+        let again = fault.inject(&Value::Null, &pids[..1]).unwrap();
+        assert!(!again.confirmed && again.evidence.contains("paused already"), "{again:?}");
+        let more = fault.inject(&Value::Null, &pids).unwrap();
+        assert!(more.confirmed && state(other) == Some('T'), "{more:?}");
+        assert!(fault.heal(&pids).unwrap().confirmed);
+        end(first, child);
+        end(second, other);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::Value;
 use squall_checkers::Receipt;
 use squall_targets::agent::{NodeFault, target_pids};
 
-use super::processes::{hold, named, release, state};
+use super::processes::{hold, is_held_by_another, named, release, state};
 use super::signal::try_to_stop;
 
 /// One cycle: short enough to look like a slow machine rather than a paused one.
@@ -85,6 +85,8 @@ struct Shared {
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     lasted: Duration,
+    /// Of that, how long were the periods in which another fault had something stopped, which prove nothing of this one.
+    others: Duration,
     /// How long processes stood, by their state.
     stood: Duration,
     /// Processor time that all of them got.
@@ -140,13 +142,16 @@ impl Shared {
             }
         }
         let (mut stood, mut stops) = (Duration::ZERO, 0);
+        let others = || target_pids().into_iter().any(|pid| is_held_by_another(pid, self.kind));
+        let mut by_others = others();
         if began.elapsed() < PERIOD {
             let mut held = Held { fault: self.kind, pids: Vec::new() };
             target_pids().into_iter().try_for_each(|pid| held.stop(pid))?;
             let stopped = Instant::now();
             thread::sleep(PERIOD.saturating_sub(began.elapsed()));
+            by_others |= others();
             let mut states = held.pids.iter().filter_map(|&pid| state(pid));
-            if !held.pids.is_empty() && states.all(|state| state == 'T') {
+            if !by_others && !held.pids.is_empty() && states.all(|state| state == 'T') {
                 (stood, stops) = (stopped.elapsed(), 1);
             }
             held.release()?;
@@ -154,6 +159,10 @@ impl Shared {
         used += usage.more();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.lasted += began.elapsed();
+        if by_others {
+            seen.others += began.elapsed();
+            return Ok(());
+        }
         seen.stood += stood;
         seen.used += used;
         seen.stops += stops;
@@ -162,7 +171,8 @@ impl Shared {
 
     fn receipt(&self, pids: &[i32]) -> Receipt {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let percent = |time: Duration| 100.0 * time.as_secs_f64() / seen.lasted.as_secs_f64().max(1e-9);
+        let own = seen.lasted.saturating_sub(seen.others);
+        let percent = |time: Duration| 100.0 * time.as_secs_f64() / own.as_secs_f64().max(1e-9);
         let (stood, used) = (percent(seen.stood), percent(seen.used));
         // At least half of what was asked for: a busy machine measures badly.
         let bit = match self.when {
@@ -170,10 +180,14 @@ impl Shared {
             When::Used => seen.stops > 0 && used < 2.0 * self.share.percent + 2.0,
         };
         let who = if pids.is_empty() { "no process lived there".to_owned() } else { named(pids) };
-        let evidence = format!(
+        let mut evidence = format!(
             "{who}: stopped {stood:.0}% of {:.1} s, got {used:.1}% of a processor",
-            seen.lasted.as_secs_f64()
+            own.as_secs_f64()
         );
+        if !seen.others.is_zero() {
+            evidence +=
+                &format!(" ({:.1} s more under a fault that stops it too)", seen.others.as_secs_f64());
+        }
         Receipt { confirmed: bit && !pids.is_empty(), ..Receipt::confirmed(evidence) }
             .with("stopped_percent", (stood * 10.0).round() / 10.0)
             .with("cpu_percent", (used * 10.0).round() / 10.0)
@@ -269,6 +283,7 @@ impl Drop for Throttle {
 #[cfg(test)]
 mod tests {
     use super::super::processes::tests::Running;
+    use super::super::signal::Signal;
     use super::super::testnet::{in_namespaces, measured};
     use super::*;
 
@@ -321,6 +336,24 @@ mod tests {
             cpu.inject(&args("10%"), &[idle.pid()]).unwrap();
             let healed = cpu.heal(&[idle.pid()]).unwrap();
             assert!(!healed.confirmed && healed.measured["stops"] == 0, "{healed:?}");
+        });
+    }
+
+    /// The stops of a pause were taken for its own.
+    #[test]
+    fn what_a_pause_has_stopped_already_is_not_throttled() {
+        in_namespaces("faults::throttle::tests::what_a_pause_has_stopped_already_is_not_throttled", || {
+            let busy = Running::shell(BUSY);
+            let mut pause = Signal::default();
+            assert!(pause.inject(&Value::Null, &[busy.pid()]).unwrap().confirmed);
+            for mut throttle in [Throttle::slow(), Throttle::cpu()] {
+                throttle.inject(&args("5%"), &[busy.pid()]).unwrap();
+                let healed = throttle.heal(&[busy.pid()]).unwrap();
+                assert!(!healed.confirmed && healed.measured["stops"] == 0, "{healed:?}");
+                assert!(healed.evidence.contains("under a fault that stops it too"), "{healed:?}");
+                assert_eq!(state(busy.pid()), Some('T'), "the pause goes on");
+            }
+            assert!(pause.heal(&[busy.pid()]).unwrap().confirmed);
         });
     }
 

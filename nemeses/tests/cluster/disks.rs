@@ -182,7 +182,9 @@ impl Stage<'_> {
             .err()
             .context("a power failure without a process is confirmed")?;
         ensure!(self.sh("n3", "ls", "ls -A").await? == "");
-        self.perform("power-on", "").await?;
+        // The power failure did not end it, so the power's return does not start it.
+        self.perform("power-on", "").await.err().context("what was dead before is started")?;
+        Writer.start(self.cluster, node).await?;
         self.progress("n3").await
     }
 

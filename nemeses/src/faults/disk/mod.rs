@@ -241,30 +241,48 @@ fn has_own_mounts() -> Result<()> {
     Err(Unavailable::new(what, "run the agent as root (with sudo)").into())
 }
 
-/// Confirmed if anything that was asked for happened: many programs never read again what they wrote.
+/// What should have come about so often, and never did, does not work.
+const SURELY: f64 = 20.0;
+
+/// Confirmed if anything that was asked for happened, and nothing failed to that surely should have. (Many programs never
+/// read again what they wrote.)
 fn receipt(profile: &DiskProfile, counts: &Counts) -> Receipt {
     let [fsyncs, reads, writes] = counts.held;
+    let fail = |share: f64, of: u64| (share > 0.0).then_some(share * of as f64);
+    // What fails or is refused need not wait before.
+    let wait = |ms: f64, eio: f64, of: u64| (ms > 0.0).then_some((1.0 - eio) * of as f64);
+    let let_in = counts.writes.saturating_sub(counts.refused);
+    // How many are expected at least, if it was asked for; of what; how many there were, of how many calls.
     let effects = [
-        (profile.eio_fsync > 0.0, "fsync", "failed", counts.fsyncs_failed, counts.fsyncs),
-        (profile.eio_read > 0.0, "read", "failed", counts.reads_failed, counts.reads),
-        (profile.eio_write > 0.0, "write", "failed", counts.writes_failed, counts.writes),
-        (profile.slow_fsync_ms > 0.0, "fsync", "delayed", fsyncs, counts.fsyncs),
-        (profile.slow_read_ms > 0.0, "read", "delayed", reads, counts.reads),
-        (profile.slow_write_ms > 0.0, "write", "delayed", writes, counts.writes),
-        (profile.room_mib.is_some(), "write", "refused", counts.refused, counts.writes),
+        (fail(profile.eio_fsync, counts.fsyncs), "fsync", "failed", counts.fsyncs_failed, counts.fsyncs),
+        (fail(profile.eio_read, counts.reads), "read", "failed", counts.reads_failed, counts.reads),
+        (fail(profile.eio_write, counts.writes), "write", "failed", counts.writes_failed, counts.writes),
+        (
+            wait(profile.slow_fsync_ms, profile.eio_fsync, counts.fsyncs),
+            "fsync",
+            "delayed",
+            fsyncs,
+            counts.fsyncs,
+        ),
+        (wait(profile.slow_read_ms, profile.eio_read, counts.reads), "read", "delayed", reads, counts.reads),
+        (wait(profile.slow_write_ms, profile.eio_write, let_in), "write", "delayed", writes, counts.writes),
+        // Whatever overwrites needs no room.
+        (profile.room_mib.map(|_| 0.0), "write", "refused", counts.refused, counts.writes),
     ];
-    let asked = || effects.iter().filter(|(asked, ..)| *asked);
-    let words: Vec<String> = asked()
-        .map(|(_, what, how, n, of)| format!("{} of {} {how}", thousands(*n), count(*of, what)))
-        .collect();
+    let (mut words, mut happened, mut failed) = (Vec::new(), false, false);
+    for (expected, what, how, n, of) in effects {
+        let Some(expected) = expected else { continue };
+        happened |= n > 0;
+        failed |= n == 0 && expected >= SURELY;
+        words.push(format!("{} of {} {how}", thousands(n), count(of, what)));
+    }
     let held: u64 = counts.held.iter().sum();
     let mean_ms = if held > 0 { counts.held_us as f64 / held as f64 / 1000.0 } else { 0.0 };
     let mut evidence = words.join(", ");
     if held > 0 {
         evidence += &format!(" by {mean_ms:.1} ms");
     }
-    let confirmed = asked().any(|(.., n, _)| *n > 0);
-    Receipt { confirmed, ..Receipt::confirmed(evidence) }
+    Receipt { confirmed: happened && !failed, ..Receipt::confirmed(evidence) }
         .with("fsyncs", counts.fsyncs)
         .with("fsyncs_failed", counts.fsyncs_failed)
         .with("reads", counts.reads)

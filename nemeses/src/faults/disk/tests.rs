@@ -266,6 +266,27 @@ fn calls_fail_and_wait_as_they_are_told_to() {
     });
 }
 
+/// Calls that were late did not prove that any failed, where many should have.
+#[test]
+fn what_never_came_about_is_not_confirmed_by_what_did() {
+    let base = Counts { fsyncs: 50, held: [50, 0, 0], ..Counts::default() };
+    let full = Counts { writes: 100, refused: 100, ..Counts::default() };
+    for (profile, counts, confirmed) in [
+        ("slow-fsync=20ms", base, true),
+        ("slow-fsync=20ms+eio-read=100%", base, true),
+        ("slow-fsync=20ms+eio-read=50%", Counts { reads: 100, ..base }, false),
+        ("slow-fsync=20ms+eio-read=50%", Counts { reads: 100, reads_failed: 1, ..base }, true),
+        ("slow-fsync=20ms+eio-read=50%", Counts { reads: 10, ..base }, true),
+        ("slow-fsync=20ms+slow-read=1ms", Counts { reads: 100, ..base }, false),
+        ("eio-fsync=100%+slow-fsync=20ms", Counts { held: [0; 3], fsyncs_failed: 50, ..base }, true),
+        ("slow-fsync=20ms+room=0MiB", Counts { writes: 100, ..base }, true),
+        ("slow-write=20ms+room=0MiB", full, true),
+        ("eio-read=100%", Counts::default(), false),
+    ] {
+        assert_eq!(receipt(&profile.parse().unwrap(), &counts).confirmed, confirmed, "{profile}: {counts:?}");
+    }
+}
+
 fn run(program: &str, args: &[&str]) -> Option<Output> {
     match Command::new(program).args(args).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
