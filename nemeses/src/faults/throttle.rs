@@ -85,7 +85,7 @@ struct Shared {
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     lasted: Duration,
-    /// Of that, how long were the periods in which another fault had something stopped, which prove nothing of this one.
+    /// How long were the periods beside, in which another fault was first to stop something: they prove nothing of this one.
     others: Duration,
     /// How long processes stood, by their state.
     stood: Duration,
@@ -142,27 +142,25 @@ impl Shared {
             }
         }
         let (mut stood, mut stops) = (Duration::ZERO, 0);
-        let others = || target_pids().into_iter().any(|pid| is_held_by_another(pid, self.kind));
-        let mut by_others = others();
+        let by_others = target_pids().into_iter().any(|pid| is_held_by_another(pid, self.kind));
         if began.elapsed() < PERIOD {
             let mut held = Held { fault: self.kind, pids: Vec::new() };
             target_pids().into_iter().try_for_each(|pid| held.stop(pid))?;
             let stopped = Instant::now();
             thread::sleep(PERIOD.saturating_sub(began.elapsed()));
-            by_others |= others();
             let mut states = held.pids.iter().filter_map(|&pid| state(pid));
-            if !by_others && !held.pids.is_empty() && states.all(|state| state == 'T') {
+            if !held.pids.is_empty() && states.all(|state| state == 'T') {
                 (stood, stops) = (stopped.elapsed(), 1);
             }
             held.release()?;
         }
         used += usage.more();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.lasted += began.elapsed();
         if by_others {
             seen.others += began.elapsed();
             return Ok(());
         }
+        seen.lasted += began.elapsed();
         seen.stood += stood;
         seen.used += used;
         seen.stops += stops;
@@ -171,8 +169,7 @@ impl Shared {
 
     fn receipt(&self, pids: &[i32]) -> Receipt {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = seen.lasted.saturating_sub(seen.others);
-        let percent = |time: Duration| 100.0 * time.as_secs_f64() / own.as_secs_f64().max(1e-9);
+        let percent = |time: Duration| 100.0 * time.as_secs_f64() / seen.lasted.as_secs_f64().max(1e-9);
         let (stood, used) = (percent(seen.stood), percent(seen.used));
         // At least half of what was asked for: a busy machine measures badly.
         let bit = match self.when {
@@ -182,11 +179,10 @@ impl Shared {
         let who = if pids.is_empty() { "no process lived there".to_owned() } else { named(pids) };
         let mut evidence = format!(
             "{who}: stopped {stood:.0}% of {:.1} s, got {used:.1}% of a processor",
-            own.as_secs_f64()
+            seen.lasted.as_secs_f64()
         );
         if !seen.others.is_zero() {
-            evidence +=
-                &format!(" ({:.1} s more under a fault that stops it too)", seen.others.as_secs_f64());
+            evidence += &format!(" ({:.1} s more stopped by another fault)", seen.others.as_secs_f64());
         }
         Receipt { confirmed: bit && !pids.is_empty(), ..Receipt::confirmed(evidence) }
             .with("stopped_percent", (stood * 10.0).round() / 10.0)
@@ -350,7 +346,7 @@ mod tests {
                 throttle.inject(&args("5%"), &[busy.pid()]).unwrap();
                 let healed = throttle.heal(&[busy.pid()]).unwrap();
                 assert!(!healed.confirmed && healed.measured["stops"] == 0, "{healed:?}");
-                assert!(healed.evidence.contains("under a fault that stops it too"), "{healed:?}");
+                assert!(healed.evidence.contains("stopped by another fault"), "{healed:?}");
                 assert_eq!(state(busy.pid()), Some('T'), "the pause goes on");
             }
             assert!(pause.heal(&[busy.pid()]).unwrap().confirmed);
