@@ -26,7 +26,9 @@ pub struct CheckerEntry {
     pub order: Order,
     /// What it judges.
     pub on: Object,
-    /// Makes it for a history of which these facts are known. Where values are `[key, value]`, it judges each key alone.
+    /// Makes it for a history of which these facts are known. Where the values of registers, maps, sets and counters are
+    /// `[key, value]`, it judges each key alone. A checker that judges something else takes values as they are: to
+    /// [`monotonic`](crate::domain::monotonic), pairs may be keys or timestamps with values.
     pub build: fn(&Facts) -> Box<dyn Checker>,
 }
 

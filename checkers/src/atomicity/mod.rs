@@ -123,7 +123,7 @@ impl KAtomicity {
                 }
             }
         }
-        let size = format!("{} operations on {} keys", kv.ops.len(), keys.len());
+        let size = format!("{} operations on {} keys", kv.recorded(), keys.len());
         let reads = |k: u64| match k {
             1 => "every read returned the last value written".to_owned(),
             k => format!("every read returned one of the last {k} values written"),
@@ -231,7 +231,7 @@ impl DeltaAtomicity {
                 0 => "no read is stale".to_owned(),
                 delta => format!("reads are at most {} stale", millis(delta)),
             };
-            Verdict::valid(self.name(), format!("{how}: {} operations on {} keys", kv.ops.len(), keys.len()))
+            Verdict::valid(self.name(), format!("{how}: {} operations on {} keys", kv.recorded(), keys.len()))
         } else {
             let most = millis(bound.unwrap_or(0));
             let summary = format!("{found} of {} keys are more than {most} stale", keys.len());
@@ -306,8 +306,8 @@ fn unreadable(name: &str, kv: &Kv) -> Result<Option<Verdict>, Stop> {
     }
     if let Some(cas) = kv.ops.iter().find(|op| op.is_write() && op.read != NONE) {
         return Err(Stop::Unfit(format!(
-            "event {}: staleness is defined for reads and writes, and this is a cas",
-            cas.event()
+            "{}: staleness is defined for reads and writes, and this is a cas",
+            kv.history.event_name(cas.event() as usize)
         )));
     }
     kv.ambiguous.clone().map_or(Ok(None), |reason| Err(Stop::Unfit(reason)))

@@ -146,12 +146,12 @@ pub(crate) fn objects(
         match (event.kind(), completion) {
             (Type::Invoke, _) => {}
             (Type::Ok, None) => {
-                return Err(Stop::Bad(format!("event {} completes what was never invoked", event.index())));
+                return Err(Stop::Bad(format!("{} completes what was never invoked", event.name())));
             }
             _ => continue,
         }
         let (key, call) = recorded(event, completion, independent);
-        let bad = |why: String| Stop::Bad(format!("event {}: {why}", event.index()));
+        let bad = |why: String| Stop::Bad(format!("{}: {why}", event.name()));
         let Some((act, value)) = kind.decode(&call).map_err(bad)? else { continue };
         let at = if independent { keys.intern_raw(key) as usize } else { 0 };
         if at == objects.len() {

@@ -100,13 +100,13 @@ impl Stop {
     /// The event holds something else than `expected`.
     #[cold]
     pub(super) fn shape(op: OpRef<'_>, expected: &str) -> Stop {
-        Stop::Shape(format!("event {}: {expected}, not {}", op.index(), brief(op.raw())))
+        Stop::Shape(format!("{}: {expected}, not {}", op.name(), brief(op.raw())))
     }
 
     /// There is no such function here.
     #[cold]
     pub(super) fn function(op: OpRef<'_>, expected: &str) -> Stop {
-        Stop::Shape(format!("event {}: there is no `{}` here: {expected}", op.index(), op.f()))
+        Stop::Shape(format!("{}: there is no `{}` here: {expected}", op.name(), op.f()))
     }
 
     fn verdict(self, checker: &str) -> Verdict {

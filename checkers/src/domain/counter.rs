@@ -131,7 +131,7 @@ impl<'a> Pass<'a> for Bounds<'a> {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
         match (call.f(), call.told()) {
             ("add", _) => {
-                self.adds += 1;
+                self.adds += usize::from(!call.invoke.is_added());
                 let (counter, n) = self.add(call)?;
                 let failed = call.kind() == Type::Fail;
                 (if failed { &mut counter.failed } else { &mut counter.possible }).add(n);

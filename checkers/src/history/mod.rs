@@ -94,6 +94,8 @@ pub struct History {
     labels: Labels,
     untimed: bool,
     object: Option<Box<str>>,
+    /// How many of its first events nobody recorded.
+    added: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +181,41 @@ impl History {
         self.object = Some(object.into());
     }
 
+    /// How many of its first events nobody recorded: they say what objects held at first.
+    pub(crate) fn added(&self) -> usize {
+        self.added
+    }
+
+    /// Says how many of its first events nobody recorded.
+    pub(crate) fn set_added(&mut self, events: usize) {
+        self.added = events;
+    }
+
+    /// How many of its first operations nobody recorded.
+    pub(crate) fn added_ops(&self) -> usize {
+        self.added / 2
+    }
+
+    /// What a sentence calls an event: `event 7`, counted as in the user's own history, or `--initial` if nobody recorded it.
+    pub(crate) fn event_name(&self, index: usize) -> String {
+        match self.number(index) {
+            Some(number) => format!("event {number}"),
+            None => "--initial".to_owned(),
+        }
+    }
+
+    /// The names of two events: `events 3 and 7`.
+    pub(crate) fn event_names(&self, first: usize, second: usize) -> String {
+        match self.number(first).zip(self.number(second)) {
+            Some((first, second)) => format!("events {first} and {second}"),
+            None => format!("{} and {}", self.event_name(first), self.event_name(second)),
+        }
+    }
+
+    fn number(&self, index: usize) -> Option<usize> {
+        index.checked_sub(self.added)
+    }
+
     /// Every distinct type, function and error, with the number of events that have it.
     pub(crate) fn labels(&self) -> impl ExactSizeIterator<Item = Label<'_>> {
         (0..self.labels.len() as u32).map(|id| Label {
@@ -208,8 +245,9 @@ impl History {
 
     /// These events alone, which ascend.
     pub(crate) fn only(&self, events: &[usize]) -> History {
-        let mut witness =
-            History { untimed: self.untimed, object: self.object.clone(), ..History::default() };
+        let added = events.partition_point(|&event| event < self.added);
+        let (untimed, object) = (self.untimed, self.object.clone());
+        let mut witness = History { untimed, object, added, ..History::default() };
         let mut last_ns = 0;
         for &event in events {
             let op = self.get(event).to_op();
@@ -285,6 +323,29 @@ impl<'a> OpRef<'a> {
     /// Position in the history.
     pub fn index(self) -> usize {
         self.index
+    }
+
+    /// The history that it is in.
+    pub(crate) fn history(self) -> &'a History {
+        self.history
+    }
+
+    /// What a sentence calls it: see [`History::event_name`].
+    pub(crate) fn name(self) -> String {
+        self.history.event_name(self.index)
+    }
+
+    /// Who did it, in a sentence: `process 3`, or `--initial` if nobody recorded it.
+    pub(crate) fn actor(self) -> String {
+        match self.is_added() {
+            true => self.name(),
+            false => format!("process {}", self.process()),
+        }
+    }
+
+    /// Whether nobody recorded it: it says what an object held at first.
+    pub(crate) fn is_added(self) -> bool {
+        self.history.number(self.index).is_none()
     }
 
     /// Nanoseconds since the start of the run.

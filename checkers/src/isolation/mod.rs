@@ -202,9 +202,9 @@ impl Isolation {
         if let Some((txn, element)) = drawn.ambiguous {
             let element = &txns.elements[element as usize];
             let reason = format!(
-                "event {} read {} of {}, which was written twice, so that nobody knows whose it is, and nothing else is \
+                "{} read {} of {}, which was written twice, so that nobody knows whose it is, and nothing else is \
                  wrong; write each value to a key once",
-                txns.list[txn as usize].event(),
+                txns.history.event_name(txns.list[txn as usize].event()),
                 txns.values.value(element.value),
                 txns.object(element.key)
             );

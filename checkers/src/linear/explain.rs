@@ -45,7 +45,11 @@ impl<M: Model> Explainer<'_, M> {
         let entries: Vec<Entry> = shown.iter().map(|&at| problem.entries[at]).collect();
         let (kind, finding) = match &misread {
             Some(misread) => (misread.kind(), self.misread(part, misread)),
-            None => ("nonlinearizable", self.unordered(&problem.entries[blocked as usize], entries.len())),
+            None => {
+                let recorded =
+                    entries.iter().filter(|entry| !self.history.get(entry.invoke as usize).is_added());
+                ("nonlinearizable", self.unordered(&problem.entries[blocked as usize], recorded.count()))
+            }
         };
         let mut witness: Vec<usize> = entries.iter().flat_map(|entry| self.events(entry)).collect();
         witness.sort_unstable();
@@ -68,7 +72,11 @@ impl<M: Model> Explainer<'_, M> {
         let decided = match part.problem.steps.get(report.reached) {
             Some(Step::Return(at)) if report.reached > 0 => {
                 let event = part.problem.entries[*at as usize].complete as usize;
-                format!("it is linearizable before event {event} at {}", self.time(event))
+                format!(
+                    "it is linearizable before {} at {}",
+                    self.history.event_name(event),
+                    self.time(event)
+                )
             }
             _ => "nothing is decided".to_owned(),
         };
@@ -152,14 +160,12 @@ impl<M: Model> Explainer<'_, M> {
         let Step::Return(at) = part.problem.steps[report.reached] else { return Vec::new() };
         let blocked = part.problem.entries[at as usize];
         let event = blocked.complete as usize;
+        let name = self.history.event_name(event);
         let mut steps = vec![if report.legal == report.reached {
-            format!(
-                "Everything before event {event} at {} is linearizable; with it nothing is.",
-                self.time(event)
-            )
+            format!("Everything before {name} at {} is linearizable; with it nothing is.", self.time(event))
         } else {
             format!(
-                "With event {event} at {} nothing is linearizable. Whether all before it is was not found within the limit \
+                "With {name} at {} nothing is linearizable. Whether all before it is was not found within the limit \
                  on configurations.",
                 self.time(event)
             )
@@ -184,6 +190,9 @@ impl<M: Model> Explainer<'_, M> {
     fn says(&self, entry: &Entry) -> String {
         let call = self.model.describe(&self.call(entry));
         let invocation = self.history.get(entry.invoke as usize);
+        if invocation.is_added() {
+            return format!("{call} by {}", invocation.actor());
+        }
         let from = self.time(entry.invoke as usize);
         if entry.complete == NEVER {
             return format!("{call} by process {} from {from}", invocation.process());

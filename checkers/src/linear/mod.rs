@@ -190,6 +190,8 @@ impl<M: Model> Checker for Linearizable<M> {
         }
         let nothing =
             |limit: &dyn fmt::Display| Verdict::unknown(&self.name, format!("{limit}; nothing is decided"));
+        // The others say what objects hold at first.
+        let recorded = |ops: usize| ops.saturating_sub(history.added_ops());
         let mut objects = Objects::default();
         let direct = match model.register_names() {
             Some(names) => direct::judge(&names, self.keys, &initial, history, &mut objects, budget),
@@ -203,7 +205,7 @@ impl<M: Model> Checker for Linearizable<M> {
         if let Some(direct) = direct.as_ref().filter(|direct| direct.decided.iter().all(|&decided| decided)) {
             let found = Found::Linearizable;
             let report = Report { memory_bytes: direct.memory_bytes, ..Report::new(found) };
-            return self.valid(direct.keys, direct.ops, &[report]);
+            return self.valid(direct.keys, recorded(direct.ops), &[report]);
         }
         let values = Values::starting_at(&initial);
         let wanted = |object| !decided(object);
@@ -215,8 +217,8 @@ impl<M: Model> Checker for Linearizable<M> {
         let reports = self.judge(&model, &split.parts, budget);
         let searched: usize = split.parts.iter().map(|part| part.problem.entries.len()).sum();
         let (keys, ops) = match &direct {
-            Some(direct) => (direct.keys, direct.ops + searched),
-            None => (split.parts.len(), searched),
+            Some(direct) => (direct.keys, recorded(direct.ops + searched)),
+            None => (split.parts.len(), recorded(searched)),
         };
         if reports.iter().all(|report| report.found == Found::Linearizable) {
             return self.valid(keys, ops, &reports);

@@ -111,10 +111,9 @@ fn completion<'h>(
     pairs: &Pairs,
     event: OpRef<'h>,
 ) -> Result<Option<Option<OpRef<'h>>>, String> {
-    let index = event.index();
-    match (event.kind(), pairs.of(index)) {
+    match (event.kind(), pairs.of(event.index())) {
         (Type::Invoke, completion) => Ok(Some(completion.map(|at| history.get(at)))),
-        (Type::Ok, None) => Err(format!("event {index} completes what was never invoked")),
+        (Type::Ok, None) => Err(format!("{} completes what was never invoked", event.name())),
         _ => Ok(None),
     }
 }
@@ -142,7 +141,7 @@ impl<M: Model> Splitter<'_, M> {
         let draft = self.drafts[object].get_or_insert_default();
         self.ops += 1;
         let op = M::Op::decode(call, &mut self.values);
-        let Some(op) = op.map_err(|why| format!("event {}: {why}", event.index()))? else { return Ok(()) };
+        let Some(op) = op.map_err(|why| format!("{}: {why}", event.name()))? else { return Ok(()) };
         // A failed operation that still says something did so by the time of its completion.
         let complete = completion.filter(|c| c.kind() != Type::Info).map_or(NEVER, |c| c.index() as u32);
         if complete != NEVER || !self.model.read_only(&op) {

@@ -71,10 +71,12 @@ impl Keying {
 
     /// What to say where some values carry a key and some do not.
     #[inline]
-    pub(crate) fn clash(self) -> Option<String> {
+    pub(crate) fn clash(self, history: &History) -> Option<String> {
         let (with, without) = (self.with?, self.without?);
         Some(format!(
-            "event {with} carries [key, value] and event {without} does not: give every read, write and cas a key, or none"
+            "{} carries [key, value] and {} does not: give every read, write and cas a key, or none",
+            history.event_name(with),
+            history.event_name(without)
         ))
     }
 }

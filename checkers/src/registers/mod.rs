@@ -67,7 +67,7 @@ pub(crate) fn judge(
     const ABORTED: &str = "aborted-read";
     let once = |trust| {
         let kv = resolve(history, trust, budget)?;
-        Ok(judge(&kv)?.stat("ops", kv.ops.len()))
+        Ok(judge(&kv)?.stat("ops", kv.recorded()))
     };
     let mut verdict =
         once(true).unwrap_or_else(|stop: Stop| Verdict::unknown(checker.name(), stop.to_string()));

@@ -54,7 +54,7 @@ fn kind(op: OpRef) -> Result<Kind, Stop> {
             "append" => "check it as linearizable-kv",
             _ => "it has read, write, cas, get, put and delete",
         };
-        Stop::Unfit(format!("event {}: a register has no `{}`: {hint}", op.index(), op.f()))
+        Stop::Unfit(format!("{}: a register has no `{}`: {hint}", op.name(), op.f()))
     })
 }
 
@@ -148,7 +148,7 @@ impl Reader {
     #[inline]
     fn told(&mut self, registers: &mut Registers, event: OpRef, kind: Kind) -> Result<(u32, u32, u32), Stop> {
         let pair = self.keying.note(event, kind);
-        if let Some(clash) = self.keying.clash() {
+        if let Some(clash) = self.keying.clash(event.history()) {
             return Err(Stop::Unfit(clash));
         }
         registers.keyed = pair.is_some();
@@ -169,8 +169,8 @@ impl Reader {
                 Some((old, new)) => (key, number(old), number(new)),
                 None => {
                     return Err(Stop::Unfit(format!(
-                        "event {}: {} has the value {}, which is no [old, new]",
-                        event.index(),
+                        "{}: {} has the value {}, which is no [old, new]",
+                        event.name(),
                         event.f(),
                         event.value()
                     )));

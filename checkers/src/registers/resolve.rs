@@ -181,6 +181,16 @@ pub(crate) struct Kv<'a> {
     pub(crate) ambiguous: Option<String>,
 }
 
+impl Kv<'_> {
+    /// How many operations took effect that somebody recorded.
+    pub(crate) fn recorded(&self) -> usize {
+        if self.history.added() == 0 {
+            return self.ops.len();
+        }
+        self.ops.iter().filter(|op| !self.history.get(op.event() as usize).is_added()).count()
+    }
+}
+
 impl Deref for Kv<'_> {
     type Target = Sessions;
 
@@ -213,7 +223,7 @@ pub(crate) fn resolve<'a>(
     versions.real_time = history.has_real_time();
     let mut ambiguous = None;
     let (sources, performed) = settle(&raw, &versions, &mut |reader, writers: &[u32]| {
-        ambiguous.get_or_insert_with(|| describe_ambiguity(&registers, &raw, reader, writers));
+        ambiguous.get_or_insert_with(|| describe_ambiguity(history, &registers, &raw, reader, writers));
     });
     budget.ask()?;
     let sessions = group(&registers, &raw, &sources, &performed);
@@ -398,23 +408,28 @@ fn group(registers: &Registers, raw: &[RawOp], sources: &[Source], performed: &[
     Sessions { ops, starts, keys: registers.keys.len() }
 }
 
-fn describe_ambiguity(registers: &Registers, raw: &[RawOp], reader: u32, writers: &[u32]) -> String {
+fn describe_ambiguity(
+    history: &History,
+    registers: &Registers,
+    raw: &[RawOp],
+    reader: u32,
+    writers: &[u32],
+) -> String {
     let op = &raw[reader as usize];
     let value = registers.values.value(op.reads);
     let key = registers.key_phrase(op.key);
-    let at = |id: u32| raw[id as usize].invoke;
-    let event = if op.complete == NONE { op.invoke } else { op.complete };
+    let at = |id: u32| raw[id as usize].invoke as usize;
+    let event = history.event_name(if op.complete == NONE { op.invoke } else { op.complete } as usize);
     match writers {
-        [] => format!("several writes of {value} began after event {event} had read it{key}"),
+        [] => format!("several writes of {value} began after {event} had read it{key}"),
         [one] => format!(
-            "event {event} read {value}{key}, which is both the initial value and what event {} wrote; \
+            "{event} read {value}{key}, which is both the initial value and what {} wrote; \
              write values that differ from the initial one",
-            at(*one)
+            history.event_name(at(*one))
         ),
         _ => format!(
-            "event {event} read {value}{key}, which events {} and {} both wrote; write each value to a key once",
-            at(writers[0]),
-            at(writers[1])
+            "{event} read {value}{key}, which {} both wrote; write each value to a key once",
+            history.event_names(at(writers[0]), at(writers[1]))
         ),
     }
 }

@@ -18,7 +18,7 @@ impl Teller<'_> {
     }
 
     pub(crate) fn process(&self, op: u32) -> String {
-        format!("process {}", self.kv.history.get(self.event(op)).process())
+        self.kv.history.get(self.event(op)).actor()
     }
 
     pub(crate) fn at(&self, event: usize) -> String {
@@ -57,7 +57,8 @@ impl Teller<'_> {
             ref op_ if op_.read == NONE => format!("write of {}{to}", self.wrote(op)),
             _ => format!("cas of {} to {}{}", self.read(op), self.wrote(op), to.replacen(" to", " at", 1)),
         };
-        format!("{what} by {} at {at}", self.process(op))
+        let by = format!("{what} by {}", self.process(op));
+        if self.kv.history.get(self.event(op)).is_added() { by } else { format!("{by} at {at}") }
     }
 
     /// `process 3 read 7 from key 2 at 1.204 s`.

@@ -1,6 +1,6 @@
 //! What a history is of, seen in one pass.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::Object;
 use crate::history::{OpRef, Raw};
@@ -38,7 +38,7 @@ pub struct Facts {
 #[derive(Clone, Copy, Debug, Default)]
 struct Singles {
     keying: Keying,
-    /// A first item is a list, and so no key of what is added: a set of pairs was read.
+    /// A first item is a list: a key that is one, or the first of a set of pairs.
     lists_first: bool,
     /// A read returned a list, and one beside a key.
     lists: bool,
@@ -57,6 +57,35 @@ struct Seen {
     lists: bool,
     /// A read of anything else but null.
     values: bool,
+}
+
+/// Where every value is a pair, and the first item of some is a list: whether elements are pairs, of which a read returned two,
+/// and not keys lists. Elements were added as they are, and of a key something was added to it; where neither is known of
+/// what was read, keys are lists if all those are which something would be added to.
+fn reads_sets_of_pairs(history: &History) -> bool {
+    let (mut keys, mut elements, mut scalar) = (HashSet::new(), HashSet::new(), false);
+    let ops = || history.iter().filter(|op| op.is_client());
+    for add in ops().filter(|op| op.f() == "add" && op.kind() == Type::Invoke) {
+        elements.insert(add.value().to_string());
+        if let Some((key, _)) = add.raw().pair() {
+            scalar |= key.items().is_none();
+            keys.insert(key.to_value().to_string());
+        }
+    }
+    let mut pairs = None;
+    for read in ops().filter(|op| Kind::of(op.f()) == Some(Kind::Read) && op.kind() == Type::Ok) {
+        let Some((first, second)) = read.raw().pair().filter(|(first, _)| first.items().is_some()) else {
+            continue;
+        };
+        let [key, value] = [first, second].map(|item| item.to_value().to_string());
+        let added = [&key, &value].into_iter().filter(|&item| elements.contains(item)).count();
+        if added > usize::from(keys.contains(&key)) {
+            return true;
+        } else if keys.contains(&key) || second.pair().is_none() {
+            pairs = Some(false);
+        }
+    }
+    pairs.unwrap_or(scalar)
 }
 
 impl Facts {
@@ -81,7 +110,8 @@ impl Facts {
                 },
             }
         }
-        facts.keyed = singles.keying.keyed() && !(facts.has("add") && singles.lists_first);
+        facts.keyed = singles.keying.keyed()
+            && !(facts.has("add") && singles.lists_first && reads_sets_of_pairs(history));
         facts.reads_lists = if facts.keyed { singles.lists_keyed } else { singles.lists };
         facts.maps = singles.maps && !singles.others;
         facts.lists = seen.appends || seen.lists && !seen.writes;

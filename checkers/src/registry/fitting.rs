@@ -176,6 +176,53 @@ mod tests {
         assert_eq!(judged(&sets(json!([]))), ("set-full", Valid::False));
     }
 
+    /// Keys that are lists were taken for elements of a set of pairs: a set of each key lost what it held and held what nobody
+    /// had added.
+    #[test]
+    fn keys_may_be_lists() {
+        let both = |f: &'static str, value: Value| (f, value.clone(), value);
+        let read = |value: Value| ("read", Value::Null, value);
+        let cases = [
+            (vec![json!([["x", 1], 5])], json!([["x", 1], [5]]), ("set-full", Valid::True)),
+            (vec![json!([["x", 1], 5])], json!([["x", 1], []]), ("set-full", Valid::False)),
+            (
+                vec![json!([["x", 1], 5]), json!([["x", 1], 6])],
+                json!([["x", 1], [5, 6]]),
+                ("set-full", Valid::True),
+            ),
+            // Nobody read of key a.
+            (
+                vec![json!([["x", 1], 5]), json!(["a", 6])],
+                json!([["x", 1], [5]]),
+                ("set-full", Valid::Unknown),
+            ),
+            (vec![json!([["x", 1], 5])], json!([["y", 1], [6, 7]]), ("set-full", Valid::False)),
+            (vec![json!([["x", 1], 5])], json!([["x", 1], 5]), ("linearizable-counter", Valid::True)),
+            (vec![json!([["x", 1], 5])], json!([["x", 1], 6]), ("linearizable-counter", Valid::False)),
+            (vec![json!([["x", 1], 5])], json!([["y", 1], 0]), ("linearizable-counter", Valid::True)),
+            // Elements may be pairs of a list and something else, too.
+            (
+                vec![json!([[1, 2], 3]), json!([[4, 5], 6])],
+                json!([[[1, 2], 3], [[4, 5], 6]]),
+                ("set-full", Valid::True),
+            ),
+        ];
+        for (adds, told, expected) in cases {
+            let mut ops: Vec<_> = adds.into_iter().map(|add| both("add", add)).collect();
+            ops.push(read(told));
+            assert_eq!(judged(&ops), expected, "{ops:?}");
+            if expected.0 == "linearizable-counter" {
+                let history = asked_and_told(&ops);
+                let counter = all().find(|entry| entry.name == "counter").unwrap();
+                assert_eq!(
+                    (counter.build)(&Facts::of(&history)).check(&history).valid,
+                    expected.1,
+                    "{ops:?}"
+                );
+            }
+        }
+    }
+
     /// Sets with keys were judged as one set, of keys and lists; counters with keys, by `counter`, not at all.
     #[test]
     fn each_key_is_judged_alone_by_every_checker_that_can() {

@@ -5,23 +5,37 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::{CheckerEntry, Facts, Object, Order, all};
+use crate::checker::check_all;
 use crate::registers::Kind;
-use crate::{Checker, History, Op, Process, Type, Verdict};
+use crate::{Budget, Checker, History, Op, Process, Type, Verdict};
 
 /// A history as checkers see it for which an object holds null at first.
 #[derive(Debug)]
 pub struct Begun {
     /// The history.
     pub history: History,
-    /// How many of its events come before those of the user.
-    added: usize,
 }
 
 impl Begun {
+    /// What the checkers say of it. Those that take operations one by one, or count them, judge the user's `own` history.
+    pub fn check(
+        &self,
+        own: &History,
+        name: &str,
+        checkers: &[Box<dyn Checker>],
+        budget: &Budget,
+    ) -> Verdict {
+        let part = |alone: &[Box<dyn Checker>]| match entry(&*alone[0]) {
+            Some(entry) if entry.order == Order::Any => check_all(name, alone, own, budget).parts,
+            _ => self.told(check_all(name, alone, &self.history, budget)).parts,
+        };
+        Verdict::compose(name, checkers.chunks(1).flat_map(part).collect())
+    }
+
     /// A verdict on it as one on the user's own history: with the indices of its events.
-    pub fn told(&self, mut verdict: Verdict) -> Verdict {
-        let own = |at: usize| at.checked_sub(self.added);
-        let text = |text: &mut String| *text = renumbered(text, self.added);
+    fn told(&self, mut verdict: Verdict) -> Verdict {
+        let added = self.history.added();
+        let own = |at: usize| at.checked_sub(added);
         for anomaly in &mut verdict.anomalies {
             anomaly.witness = anomaly.witness.iter().filter_map(|&at| own(at)).collect();
             anomaly.edges.retain_mut(|edge| {
@@ -29,36 +43,13 @@ impl Begun {
                 (edge.from, edge.to) = ends.unwrap_or_default();
                 ends.is_some()
             });
-            text(&mut anomaly.sentence);
-            anomaly.steps.iter_mut().for_each(text);
         }
-        text(&mut verdict.summary);
-        verdict.reason.as_mut().map(text);
         if let Some(prefix) = verdict.stats.get_mut("valid_prefix_events") {
-            *prefix = prefix.as_u64().map_or(0, |events| events.saturating_sub(self.added as u64)).into();
+            *prefix = prefix.as_u64().map_or(0, |events| events.saturating_sub(added as u64)).into();
         }
         verdict.parts = verdict.parts.into_iter().map(|part| self.told(part)).collect();
         verdict
     }
-}
-
-/// A sentence whose events, such as those of `event 7` and `events 3 and 7`, count from so many later.
-fn renumbered(text: &str, added: usize) -> String {
-    let (mut number, mut both) = (false, false);
-    let word = |word: &str| {
-        let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());
-        let renumbers = number;
-        both = both && number && word != "and" || word == "events";
-        number = both || word.ends_with("event") || word == "and" && renumbers;
-        match word[..word.len() - rest.len()].parse::<usize>() {
-            Ok(event) if renumbers => match event.checked_sub(added) {
-                Some(event) => format!("{event}{rest}"),
-                None => format!("--initial{rest}"),
-            },
-            _ => word.to_owned(),
-        }
-    };
-    text.split(' ').map(word).collect::<Vec<String>>().join(" ")
 }
 
 /// The history of an object that held `initial` before its first operation, told so that checkers, for which that is null,
@@ -80,7 +71,7 @@ pub fn with_initial(
     let counter = (any(&["add"]) || (!any(&["write", "cas"]) && counts())) && !facts.reads_lists;
     let writes = |f: &'static str, keyed: bool| Ok(written_first(history, f, keyed, initial));
     if facts.registers && !facts.lists {
-        renamed(history, facts.keyed, initial).map(|history| Begun { history, added: 0 })
+        renamed(history, facts.keyed, initial).map(|history| Begun { history })
     } else if any(&["get", "put"]) {
         writes("put", true)
     } else if any(&["write", "cas"]) || (any(&["read"]) && !facts.reads_lists && !counter) {
@@ -139,8 +130,9 @@ fn written_first(history: &History, f: &'static str, keyed: bool, initial: &Valu
     let first = values.iter().flat_map(|value| [Type::Invoke, Type::Ok].map(|kind| (value, kind)));
     let first =
         first.map(|(value, kind)| Op::new(f).value(value.clone()).kind(kind).process(process).at(start));
-    let history = like(history, first.chain(history.iter().map(|op| op.to_op())));
-    Begun { history, added: 2 * values.len() }
+    let mut history = like(history, first.chain(history.iter().map(|op| op.to_op())));
+    history.set_added(2 * values.len());
+    Begun { history }
 }
 
 fn renamed(history: &History, keyed: bool, initial: &Value) -> Result<History, String> {
@@ -174,8 +166,10 @@ fn renamed(history: &History, keyed: bool, initial: &Value) -> Result<History, S
                 Does::Read if told && (value != initial || own.contains(&key)) => {}
                 Does::Read if told => {
                     if let Some(writer) = again.get(&key) {
+                        let of =
+                            if key.is_empty() { "the register".to_owned() } else { format!("key {key}") };
                         return Err(format!(
-                            "--initial {initial}: event {index} read {initial} of key {key}, which event {writer} wrote to it, so \
+                            "--initial {initial}: event {index} read {initial} of {of}, which event {writer} wrote to it, so \
                              that nobody knows which it saw: give every write a value of its own, other than the initial one"
                         ));
                     }
@@ -204,7 +198,8 @@ enum Does {
 fn accesses(op: &mut Op, keyed: bool) -> Vec<(Does, String, &mut Value)> {
     let Some(kind) = Kind::of(&op.f) else { return mops(&mut op.value).collect() };
     let (key, value) = match (&mut op.value, keyed) {
-        (value, false) => (Value::Null.to_string(), value),
+        // No JSON, and so no key of a transaction.
+        (value, false) => (String::new(), value),
         (Value::Array(pair), true) => match pair.as_mut_slice() {
             [key, value] => (key.to_string(), value),
             _ => return Vec::new(),
@@ -354,11 +349,65 @@ mod tests {
         let begun = with_initial(&queue, &Facts::of(&queue), &[], &json!(7)).unwrap();
         let reason = begun.told((checker.build)(&facts).check(&begun.history)).reason.unwrap();
         assert!(reason.starts_with("event 2: a register has no `pop`"), "{reason}");
-        assert_eq!(renumbered("which events 0 and 5 both", 2), "which events --initial and 3 both");
+    }
+
+    /// What the checkers say of a history with an initial value.
+    fn checked(history: &History, initial: &Value, names: &[&str]) -> Verdict {
+        let facts = Facts::of(history);
+        let build = |name: &&str| (all().find(|entry| entry.name == *name).unwrap().build)(&facts);
+        let checkers: Vec<_> = names.iter().map(build).collect();
+        let begun = with_initial(history, &facts, &checkers, initial).unwrap();
+        begun.check(history, "all", &checkers, &Budget::default())
+    }
+
+    /// Sentences were edited by pattern when they were finished: key "event 5" became key "event 3", a value "event 1" became
+    /// "event --initial".
+    #[test]
+    fn keys_and_values_that_look_like_events_stay_as_they_are() {
+        let own = history(&[("write", json!(["event 5", "event 1"])), ("read", json!(["event 5", 7]))]);
+        let verdict = checked(&own, &json!(7), &["linearizable-registers"]);
+        let anomaly = &verdict.parts[0].anomalies[0];
+        let sentence = "key \"event 5\" is not linearizable: read by process 0 at 0.000 s returned 7, but \"event 1\" was \
+                        acknowledged at 0.000 s";
+        assert_eq!(anomaly.sentence, sentence);
+        let steps = anomaly.steps.join("\n");
+        assert!(steps.starts_with("Everything before event 3 at"), "{steps}");
+        assert!(steps.contains("\"event 1\""), "{steps}");
+        // What was put in front is told as what it is.
+        assert!(steps.contains("7 by --initial."), "{steps}");
+        // Sentences that name two events name it, too.
+        let twice = history(&[("write", json!(7)), ("write", json!(8)), ("read", json!(7))]);
+        let reason = checked(&twice, &json!(7), &["delta-atomicity"]).parts[0].reason.clone().unwrap();
+        assert!(reason.starts_with("event 5 read 7, which --initial and event 0 both wrote"), "{reason}");
+    }
+
+    /// The write that was put in front counted as one of the user's: two failed writes beside it were "2 failed, 1 ok".
+    #[test]
+    fn only_what_the_user_recorded_is_counted() {
+        let fails = |n: u32| [Op::new("write").value(n), Op::new("write").value(n).kind(Type::Fail)];
+        let read = [Op::new("read"), Op::new("read").value(7).kind(Type::Ok)];
+        let own: History = fails(1).into_iter().chain(fails(2)).chain(read).collect();
+        let names = ["linearizable-register", "stats", "errors"];
+        let verdict = checked(&own, &json!(7), &names);
+        assert_eq!(verdict.parts.iter().map(|part| &*part.checker).collect::<Vec<_>>(), names);
+        let stats = (all().find(|entry| entry.name == "stats").unwrap().build)(&Facts::of(&own)).check(&own);
+        assert_eq!((stats.valid, &verdict.parts[1].summary), (Valid::Unknown, &stats.summary));
+        assert_eq!((verdict.parts[1].valid, &verdict.parts[1].stats), (Valid::Unknown, &stats.stats));
+
+        let reads = history(&[("read", json!(["x", 7])), ("read", json!(["y", 7]))]);
+        let summary = |history: &History, name: &str| {
+            let verdict = checked(history, &json!(7), &[name]);
+            (verdict.parts[0].summary.clone(), verdict.parts[0].stats.get("ops").cloned())
+        };
+        let two = Some(json!(2));
         assert_eq!(
-            renumbered("at 5 s, after event 5, and 6 (event 7): events 4 and 9; 8", 4),
-            "at 5 s, after event 1, and 6 (event 3): events 0 and 5; 8"
+            summary(&reads, "linearizable-registers"),
+            ("2 ops on 2 keys linearizable".to_owned(), two.clone())
         );
+        let (said, ops) = summary(&reads, "k-atomicity");
+        assert!(said.ends_with(": 2 operations on 2 keys") && ops == two, "{said}");
+        let adds = history(&[("add", json!(1)), ("read", json!(8)), ("add", json!(1)), ("read", json!(9))]);
+        assert!(summary(&adds, "counter").0.starts_with("2 reads beside 2 adds"));
     }
 
     fn judged(txns: &[Value], initial: &Value) -> Result<Valid, String> {

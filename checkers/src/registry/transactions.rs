@@ -121,6 +121,29 @@ fn models_of_transactions_take_single_operations_on_registers() {
     }
 }
 
+/// Operations without keys were on key null of the transactions beside them.
+#[test]
+fn the_register_without_a_key_is_not_key_null() {
+    let both = |op: Op| [op.clone(), op.kind(Type::Ok)];
+    let txn = |key: Value| both(Op::new("txn").value(json!([["w", key, 1]])));
+    let read = |value: Value| both(Op::new("read").value(value));
+    for (first, second, valid) in [
+        (txn(Value::Null), read(Value::Null), Valid::True),
+        (txn(Value::Null), read(json!(1)), Valid::False),
+        (
+            both(Op::new("write").value(1)),
+            both(Op::new("txn").value(json!([["r", null, null]]))),
+            Valid::True,
+        ),
+    ] {
+        let history: History = first.into_iter().chain(second).collect();
+        let entry = all().find(|entry| entry.name == "rw-register").unwrap();
+        let verdict = (entry.build)(&Facts::of(&history)).check(&history);
+        assert_eq!(verdict.valid, valid, "{verdict:?}");
+        assert!(!format!("{verdict:?}").contains("key null"), "{verdict:?}");
+    }
+}
+
 /// Registers without keys were called key null.
 #[test]
 fn no_key_is_named_where_operations_have_none() {

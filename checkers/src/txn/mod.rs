@@ -157,9 +157,9 @@ impl<'a> Txns<'a> {
         let (were, of) =
             if count == 1 { ("operation was", "") } else { ("operations were", " the first of them") };
         let reason = format!(
-            "{count} {were} left out,{of} event {} ({} {}), which is no transaction over {what}; nothing is wrong \
+            "{count} {were} left out,{of} {} ({} {}), which is no transaction over {what}; nothing is wrong \
              with the {} transactions that there are",
-            first.index(),
+            first.name(),
             first.f(),
             first.value(),
             self.list.len()
@@ -268,10 +268,10 @@ impl<'a> Txns<'a> {
     /// Which value was written to a key twice, if any was: whose it is that is read nobody knows.
     pub(crate) fn written_twice(&self) -> Option<String> {
         let (key, &(first, second, value)) = self.twice.iter().min()?;
+        let invoke = |txn: u32| self.list[txn as usize].invoke as usize;
         Some(format!(
-            "events {} and {} both write {} to {}; write each value to a key once",
-            self.list[first as usize].invoke,
-            self.list[second as usize].invoke,
+            "{} both write {} to {}; write each value to a key once",
+            self.history.event_names(invoke(first), invoke(second)),
             self.values.value(value),
             self.object(*key)
         ))

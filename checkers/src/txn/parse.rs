@@ -12,11 +12,14 @@ use crate::{Budget, History, Process, Spent, Type};
 /// Transactions between two looks at the budget.
 const ASK_EVERY: usize = 1024;
 
+/// What stands for the key of operations without one: no JSON, and so no key of a transaction.
+const NAMELESS: Raw<'static> = Raw::Text(b"");
+
 pub(super) fn parse<'a>(history: &'a History, shape: Shape, budget: &'a Budget) -> Result<Txns<'a>, String> {
     let spent = |spent: Spent| format!("the transactions are not read yet: {spent}");
     let pairs = history.pairs();
     let keying = if shape == Shape::Registers { Keying::of(history) } else { Keying::default() };
-    if let Some(clash) = keying.clash() {
+    if let Some(clash) = keying.clash(history) {
         return Err(clash);
     }
     let mut parser = Parser {
@@ -223,7 +226,7 @@ impl Parser<'_> {
         if kind == Kind::Read && outcome != Outcome::Ok {
             return Some(());
         }
-        let (key, value) = if self.keyed { op.raw().pair()? } else { (Raw::Null, op.raw()) };
+        let (key, value) = if self.keyed { op.raw().pair()? } else { (NAMELESS, op.raw()) };
         let key = self.key(key);
         if !self.keyed {
             self.txns.nameless = key;
@@ -318,7 +321,7 @@ impl Parser<'_> {
             }
             _ => "a value, which is not null if it is written, of a key if others have one",
         };
-        format!("event {}: expected {expected}, got {}", op.index(), op.value())
+        format!("{}: expected {expected}, got {}", op.name(), op.value())
     }
 
     /// Leases what is held by now.

@@ -66,8 +66,11 @@ impl Teller<'_> {
     /// `process 3's transaction of 1.204 s`, or `process 3's transaction at event 17` where there are no times.
     pub(crate) fn name(&self, txn: u32) -> String {
         let event = self.txns.history.get(self.event(txn));
+        if event.is_added() {
+            return event.actor();
+        }
         if !self.txns.history.has_real_time() {
-            return format!("process {}'s transaction at event {}", event.process(), event.index());
+            return format!("process {}'s transaction at {}", event.process(), event.name());
         }
         format!("process {}'s transaction of {:.3} s", event.process(), event.time_ns() as f64 / 1e9)
     }

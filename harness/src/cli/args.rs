@@ -285,7 +285,7 @@ pub(crate) struct CheckArgs {
     pub(crate) memory_cap: Option<usize>,
     /// What registers, keys or counters held before the first operation, as JSON: 0, '"word"' or '[1, 2]'. By default
     /// null, for counters 0.
-    #[arg(long, value_name = "VALUE", value_parser = parse_value)]
+    #[arg(long, value_name = "VALUE", value_parser = parse_value, allow_negative_numbers = true)]
     pub(crate) initial: Option<Value>,
     /// Writes the witness of the first anomaly there, as a history of its own. `-` is standard output; the verdict then goes to
     /// standard error.

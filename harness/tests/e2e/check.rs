@@ -147,6 +147,8 @@ fn an_initial_value_is_json_and_a_counters_is_a_number() {
     }
     folder.squall("check reads.jsonl -c counter --initial 3").code(0);
     folder.squall("check reads.jsonl -m counter --initial 3").code(0);
+    // A negative one was taken for an option.
+    folder.squall("check reads.jsonl -m counter --initial -3").code(1);
     folder.squall("check reads.jsonl -m counter --initial 4 --witness small.jsonl").code(1);
     folder.squall("check small.jsonl -m counter --initial 4").code(1);
     folder.squall("check small.jsonl -m counter --initial 3").code(0);

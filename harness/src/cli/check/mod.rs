@@ -20,7 +20,7 @@ use serde_json::json;
 use squall_checkers::checker::check_all;
 use squall_checkers::history::{self, Format, Parsed};
 use squall_checkers::registry::{self, Facts};
-use squall_checkers::{Budget, Checker, History, Type, Value, Verdict};
+use squall_checkers::{Budget, Checker, Type, Value, Verdict};
 use squall_results::{Run, RunConfig, RunData, Store, Totals};
 use squall_workloads::workload::Options;
 
@@ -174,14 +174,12 @@ impl Judge<'_> {
         }
         let facts = Facts::of(&history);
         let chosen = self.choice.checkers(&facts)?;
-        let check = |history: &History| check_all(name, &chosen.checkers, history, &self.budget());
         let verdict = match &self.args.initial {
-            None => check(&history),
+            None => check_all(name, &chosen.checkers, &history, &self.budget()),
             Some(initial) => {
                 registry::mind_initial(&chosen.checkers, &facts).map_err(BadArgument)?;
                 let begun = registry::with_initial(&history, &facts, &chosen.checkers, initial);
-                let begun = begun.map_err(BadArgument)?;
-                begun.told(check(&begun.history))
+                begun.map_err(BadArgument)?.check(&history, name, &chosen.checkers, &self.budget())
             }
         };
         let parts = verdict.parts.into_iter().map(|part| registry::unless_empty(part, &facts)).collect();
