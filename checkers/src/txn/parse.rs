@@ -12,8 +12,8 @@ use crate::{Budget, History, Process, Spent, Type};
 /// Transactions between two looks at the budget.
 const ASK_EVERY: usize = 1024;
 
-/// What stands for the key of operations without one: no JSON, and so no key of a transaction.
-const NAMELESS: Raw<'static> = Raw::Text(b"");
+/// What stands for the key of operations without one: null in a text that no history holds, and so no key of a transaction.
+const NAMELESS: Raw<'static> = Raw::Text(b" null");
 
 pub(super) fn parse<'a>(history: &'a History, shape: Shape, budget: &'a Budget) -> Result<Txns<'a>, String> {
     let spent = |spent: Spent| format!("the transactions are not read yet: {spent}");
