@@ -31,6 +31,9 @@ pub use signal::Signal;
 use squall_targets::agent::NodeFault;
 pub use throttle::{Share, Throttle};
 
+/// What should have come about so often, and never did, does not work.
+const SURELY: f64 = 20.0;
+
 /// One of each, for an agent.
 pub fn all() -> Vec<Box<dyn NodeFault>> {
     let [packets, regions] = Packets::both();

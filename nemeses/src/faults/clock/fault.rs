@@ -453,7 +453,7 @@ mod tests {
             clock.inject(&skew("offset=1h"), &[one.pid()]).unwrap();
             let mut late = Reader::start();
             let seen = |reader: &mut Reader| {
-                (0..100).any(|_| {
+                (0..1000).any(|_| {
                     thread::sleep(Duration::from_millis(20));
                     reader.ahead_ms()[0] > 3.5e6
                 })

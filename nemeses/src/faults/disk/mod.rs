@@ -241,9 +241,6 @@ fn has_own_mounts() -> Result<()> {
     Err(Unavailable::new(what, "run the agent as root (with sudo)").into())
 }
 
-/// What should have come about so often, and never did, does not work.
-const SURELY: f64 = 20.0;
-
 /// Confirmed if anything that was asked for happened, and nothing failed to that surely should have. (Many programs never
 /// read again what they wrote.)
 fn receipt(profile: &DiskProfile, counts: &Counts) -> Receipt {
@@ -273,7 +270,7 @@ fn receipt(profile: &DiskProfile, counts: &Counts) -> Receipt {
     for (expected, what, how, n, of) in effects {
         let Some(expected) = expected else { continue };
         happened |= n > 0;
-        failed |= n == 0 && expected >= SURELY;
+        failed |= n == 0 && expected >= super::SURELY;
         words.push(format!("{} of {} {how}", thousands(n), count(of, what)));
     }
     let held: u64 = counts.held.iter().sum();

@@ -124,9 +124,6 @@ impl NodeFault for Packets {
     }
 }
 
-/// What should have come about so often, and never did, does not work.
-const SURELY: f64 = 20.0;
-
 /// Something that packets meet.
 struct Effect {
     word: &'static str,
@@ -178,7 +175,7 @@ fn told(done: &[(Profile, Counts)]) -> Receipt {
         let expected: f64 =
             done.iter().map(|(profile, flow)| (effect.share)(profile) * flow.seen as f64).sum();
         happened |= number > 0;
-        failed |= number == 0 && expected >= SURELY;
+        failed |= number == 0 && expected >= super::SURELY;
         words.push(match effect.word {
             "delayed" if held_us > 0 => {
                 format!("{} delayed by {mean_ms:.1} ms on average", thousands(number))
