@@ -163,6 +163,8 @@ impl Answers for Rehearsal {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::io::Read as _;
+    use std::process::Stdio;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread::sleep;
     use std::time::{Duration, Instant};
@@ -242,15 +244,20 @@ mod tests {
         File::create(folder.path().join("file")).unwrap();
         let calls = Calls::new([Arc::new(Odd::default()) as Arc<dyn Answers>]).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -v unlimited; sync file && nice"]).current_dir(&folder);
-        calls.watch(&mut command).unwrap();
+        command.args(["-c", "nice; read go; ulimit -v unlimited; sync file && nice"]).current_dir(&folder);
+        calls.watch(command.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap();
+        // The thread that answers has begun: it needs room too.
+        let mut child = command.spawn().unwrap();
+        let mut first = [0; 2];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"7\n");
         // No room for the stack of another thread.
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let has = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
         let has: u64 = has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
         let (_, hard) = getrlimit(Resource::RLIMIT_AS).unwrap();
         setrlimit(Resource::RLIMIT_AS, has + (1 << 20), hard).unwrap();
-        let output = command.output().unwrap();
+        let output = child.wait_with_output().unwrap();
         setrlimit(Resource::RLIMIT_AS, hard, hard).unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "7", "{output:?}");
     }
