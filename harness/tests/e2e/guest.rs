@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 
+use super::again;
 use super::squall::{Folder, SQUALL, ended, said, until};
 use super::ssh::{Seen, end, processes};
 use super::sshd::Machines;
@@ -48,32 +49,6 @@ fn packet_faults_are_made_by_netem_where_the_kernel_has_it() {
     }
 }
 
-/// Runs a test again, by its full name, in a virtual machine that has these programs too.
-fn again_in_guest(test: &str, programs: &[&str], body: impl FnOnce()) {
-    const INSIDE: &str = "SQUALL_TEST_GUEST";
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    if std::env::var_os("SQUALL_GUEST").is_none() {
-        println!("skipped: an emulated machine takes minutes; SQUALL_GUEST=1 asks for it");
-        return;
-    }
-    let mut guest = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/guest"));
-    guest.args(["-t", "900"]);
-    programs.iter().chain([&SQUALL]).for_each(|program| {
-        guest.args(["-a", program]);
-    });
-    guest.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
-    let output = guest.output().expect("the script runs");
-    let printed = String::from_utf8_lossy(&output.stdout);
-    print!("{printed}{}", String::from_utf8_lossy(&output.stderr));
-    if output.status.code() == Some(77) {
-        println!("skipped: {test}");
-        return;
-    }
-    assert!(output.status.success() && printed.contains("1 passed"), "{test} in a guest");
-}
-
 /// The time of day less the time since boot, which nobody can set, in seconds.
 fn day_s() -> f64 {
     let day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
@@ -106,8 +81,9 @@ fn the_clock_of_a_machine_is_right_again_after_everything_is_killed() {
         "tar",
         "uname",
         "wc",
+        SQUALL,
     ];
-    again_in_guest(TEST, &programs, || {
+    again::in_guest(TEST, &programs, || {
         let machines = Machines::start(1);
         // The machines of the rig share a kernel with their controller, whose clock a fault would leave alone: it is given
         // the boot id of another.

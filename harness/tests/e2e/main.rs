@@ -2,6 +2,8 @@
 //!
 //! One test binary, so that it is linked once. Each test works in a folder of its own.
 
+#[path = "../../../.ci/again.rs"]
+mod again;
 mod agent;
 mod check;
 mod cli;

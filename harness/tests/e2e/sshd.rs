@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::again;
 use super::squall::{Folder, SQUALL, Said, ended, until};
 
-const INSIDE: &str = "SQUALL_TEST_INSIDE";
 /// An ordinary user of the machines, by name and number.
 pub(crate) const USER: (&str, &str) = ("ordinary", "4711");
 /// The daemon must be called by its whole path.
@@ -16,23 +16,11 @@ const SSHD: &str = "/usr/sbin/sshd";
 
 /// Runs a test again, by its full name, in namespaces of its own, if this is root and there is an sshd.
 pub(crate) fn in_namespaces(test: &str, body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
     if !nix::unistd::geteuid().is_root() || !Path::new(SSHD).exists() {
         println!("skipped: it needs root and openssh-server (./setup.sh --all installs it)");
         return;
     }
-    let output = Command::new("unshare")
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare runs");
-    let printed = String::from_utf8_lossy(&output.stdout);
-    print!("{printed}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && printed.contains("1 passed"), "{test} in namespaces");
+    again::in_namespaces(test, &[&[]], body);
 }
 
 /// The machines `1..=n`, with the addresses 10.93.0.N. The controller's own is 10.93.0.254.

@@ -9,57 +9,17 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 
-const INSIDE: &str = "SQUALL_TEST_INSIDE";
+#[path = "../../../.ci/again.rs"]
+mod again;
+
+pub(crate) use again::{in_guest, is_guest};
 
 /// Runs a test again, by its full name, in namespaces of its own: in a user namespace, as an ordinary user would, or
 /// (if this is root) without one too.
 pub(crate) fn in_namespaces(test: &str, body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
-    }
-    let mut ways: Vec<&[&str]> = vec![&["--user", "--map-root-user"]];
-    if nix::unistd::geteuid().is_root() {
-        ways.push(&[]);
-    }
-    for way in ways {
-        let output = Command::new("unshare")
-            .args(way)
-            .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
-            .env(INSIDE, "1")
-            .output()
-            .expect("unshare runs");
-        let printed = String::from_utf8_lossy(&output.stdout);
-        print!("{way:?}: {printed}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success() && printed.contains("1 passed"), "{test} in namespaces {way:?}");
-    }
-}
-
-/// Runs a test again, by its full name, in a virtual machine with Debian's cloud kernel, where this environment variable is
-/// set. Skips it, and says so, where there is no such machine.
-pub(crate) fn in_guest(test: &str, flag: &str, body: impl FnOnce()) {
-    if std::env::var_os(flag).is_some() {
-        return body();
-    }
-    if std::env::var_os("SQUALL_GUEST").is_none() {
-        println!("skipped: {test} takes minutes in an emulated machine; SQUALL_GUEST=1 runs it");
-        return;
-    }
-    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/guest"))
-        .args(["-t", "900"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(flag, "1")
-        .output()
-        .expect("the script that boots a guest runs");
-    let printed = String::from_utf8_lossy(&output.stdout);
-    print!("{printed}{}", String::from_utf8_lossy(&output.stderr));
-    if output.status.code() == Some(77) {
-        println!("skipped: {test}");
-        return;
-    }
-    assert!(output.status.success() && printed.contains("1 passed"), "{test} in a guest");
+    let user: &[&str] = &["--user", "--map-root-user"];
+    let ways: &[&[&str]] = if nix::unistd::geteuid().is_root() { &[user, &[]] } else { &[user] };
+    again::in_namespaces(test, ways, body);
 }
 
 /// Measures until what is measured is as it should be, and panics with the last reason why not. Other tests keep the machine
