@@ -3,7 +3,6 @@ use std::fs;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
 
 use super::super::chain::run;
 use super::Flow;
@@ -135,16 +134,24 @@ impl Netem {
         Ok(())
     }
 
-    /// A new queue, since an old one keeps settings that are not in a new profile. What it holds is lost.
-    fn change(&mut self, old: &Flow, profile: &Profile) -> Result<()> {
-        let (counts, seen) = self.counts(old)?;
+    /// A new queue, since an old one keeps settings that are not in a new profile. What it holds is lost. Returns what was
+    /// counted under the old profile.
+    fn change(&mut self, old: &Flow, profile: &Profile) -> Result<Counts> {
+        let line = ifb(self.line(old)?.number);
+        let (counts, seen) = self.counts(
+            old,
+            &[
+                format!("qdisc del dev {line} root"),
+                format!("qdisc add dev {line} root {}", arguments(profile)),
+            ],
+        )?;
         let line = self.lines.get_mut(&old.from).context("a flow that was never set")?;
-        (line.before, line.seen_before) = (counts, seen);
-        let line = ifb(line.number);
-        tc(&[
-            format!("qdisc del dev {line} root"),
-            format!("qdisc add dev {line} root {}", arguments(profile)),
-        ])
+        (line.before, line.seen_before) = (counts.clone(), seen);
+        Ok(counts)
+    }
+
+    fn line(&self, flow: &Flow) -> Result<&Line> {
+        self.lines.get(&flow.from).context("a flow that was never set")
     }
 
     /// The kernel counts damaged packets by node, where a checksum gives them away, and not by sender.
@@ -154,19 +161,17 @@ impl Netem {
         }
     }
 
-    /// What was done to a flow, and what its filter has seen in all.
-    fn counts(&self, flow: &Flow) -> Result<(Counts, u64)> {
-        let Line { by, number, before, seen_before } =
-            self.lines.get(&flow.from).context("a flow that was never set")?;
+    /// What was done to a flow, and what its filter has seen in all. These commands come next.
+    ///
+    /// All by one process: what comes between two is counted by the filter and not by the queue.
+    fn counts(&self, flow: &Flow, next: &[String]) -> Result<(Counts, u64)> {
+        let Line { by, number, before, seen_before } = self.line(flow)?;
         let line = ifb(*number);
-        let listing = run("tc", &["-s", "-j", "qdisc", "show", "dev", &line], "")?;
-        let queues: Vec<Queue> =
-            serde_json::from_str(&listing).with_context(|| format!("cannot read: {listing}"))?;
-        let queue = queues.iter().find(|queue| queue.kind == "netem");
-        let Queue { packets, drops, qlen, .. } =
-            queue.with_context(|| format!("netem has gone from {line}"))?;
-        let filters = run("tc", &["-s", "filter", "show", "dev", by, "parent", "ffff:"], "")?;
-        let seen = redirected(&filters, &line).with_context(|| format!("no filter leads to {line}"))?;
+        let shown = [format!("qdisc show dev {line}"), format!("filter show dev {by} parent ffff:")];
+        let listing = tc_prints(&[&shown, next].concat())?;
+        let Queue { packets, drops, qlen } =
+            Queue::of(&listing).with_context(|| format!("netem has gone from {line}: {listing}"))?;
+        let seen = redirected(&listing, &line).with_context(|| format!("no filter leads to {line}"))?;
         let passed = packets + qlen;
         let Profile { delay_ms, rate_kbit, duplicate, .. } = flow.profile;
         let since = seen.saturating_sub(*seen_before);
@@ -175,7 +180,7 @@ impl Netem {
         let mut counts = before.clone();
         counts += Counts {
             seen: since,
-            lost: *drops,
+            lost: drops,
             delayed: if delay_ms > 0.0 || rate_kbit > 0.0 { passed.saturating_sub(doubled) } else { 0 },
             doubled,
             ..Counts::default()
@@ -248,9 +253,13 @@ impl Mechanism for Netem {
             match self.flows.iter().find(|old| old.from == flow.from).copied() {
                 None => self.add(flow)?,
                 Some(old) if old == *flow => {}
-                Some(old) => self.change(&old, &flow.profile)?,
+                Some(old) => {
+                    before.insert(flow.from, self.change(&old, &flow.profile)?);
+                }
             }
         }
+        // By the old flows, and by the new ones.
+        self.count_damaged(&mut before);
         self.flows = flows.to_vec();
         self.count_damaged(&mut before);
         Ok(before)
@@ -259,7 +268,7 @@ impl Mechanism for Netem {
     fn read(&mut self) -> Result<BySender> {
         let mut counts = BTreeMap::new();
         for flow in &self.flows {
-            counts.insert(flow.from, self.counts(flow)?.0);
+            counts.insert(flow.from, self.counts(flow, &[])?.0);
         }
         self.count_damaged(&mut counts);
         Ok(counts)
@@ -270,18 +279,37 @@ impl Mechanism for Netem {
     }
 }
 
-/// A queue as `tc -s -j` tells it.
-#[derive(Deserialize)]
+/// What netem has counted.
+#[derive(Debug, PartialEq)]
 struct Queue {
-    kind: String,
+    /// Those that have left it.
     packets: u64,
     drops: u64,
+    /// Those that wait.
     qlen: u64,
+}
+
+impl Queue {
+    /// In what `tc -s qdisc show` prints.
+    fn of(listing: &str) -> Option<Queue> {
+        let (_, rest) = listing.split_once("qdisc netem ")?;
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let after = |name: &str, nth: usize| {
+            let at = words.iter().position(|word| *word == name)?;
+            words.get(at + nth)?.trim_end_matches([',', 'p']).parse().ok()
+        };
+        Some(Queue { packets: after("Sent", 3)?, drops: after("(dropped", 1)?, qlen: after("backlog", 2)? })
+    }
 }
 
 /// Runs commands of `tc`, up to the first that fails.
 fn tc(commands: &[String]) -> Result<()> {
-    run("tc", &["-batch", "-"], &(commands.join("\n") + "\n")).map(drop)
+    tc_prints(commands).map(drop)
+}
+
+/// Returns what they print.
+fn tc_prints(commands: &[String]) -> Result<String> {
+    run("tc", &["-s", "-batch", "-"], &(commands.join("\n") + "\n"))
 }
 
 /// Runs commands of `ip`, a line each, up to the first that fails.
@@ -417,6 +445,11 @@ mod tests {
             Sent 336 bytes 4 pkt (dropped 0, overlimits 0 requeues 0) \n";
         assert_eq!(redirected(listing, "sqifb1"), Some(4));
         assert_eq!(redirected(listing, "sqifb11"), None);
+        let queue = "qdisc netem 8001: root refcnt 2 limit 100000 delay 20ms\n \
+            Sent 1400 bytes 14 pkt (dropped 3, overlimits 0 requeues 0) \n backlog 2Kb 20p requeues 0\n";
+        let counted = Some(Queue { packets: 14, drops: 3, qlen: 20 });
+        assert_eq!(Queue::of(&format!("{queue}{listing}")), counted);
+        assert_eq!(Queue::of(listing), None);
         let snmp = "Ip: Forwarding InHdrErrors\nIp: 1 2\nUdp: InDatagrams InCsumErrors\nUdp: 9 3\n";
         assert_eq!(damaged_in(snmp), 5);
         assert_eq!(damaged_in("Ip6InHdrErrors   \t1\nUdp6InCsumErrors  \t4\nUdp6InErrors 7\n"), 5);
