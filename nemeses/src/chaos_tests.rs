@@ -12,7 +12,7 @@ use super::*;
 use crate::journal::{open_faults, read};
 use crate::nemesis::Plan;
 use crate::testing::{Calls, FakeTarget, cluster, take};
-use crate::{Kill, Lack, Membership, Noop, Partition, Pause, Restart, Term, Throttle};
+use crate::{Flags, Kill, Lack, Membership, Noop, Partition, Pause, Replace, Restart, Term, Throttle};
 
 struct Stage {
     chaos: Chaos,
@@ -349,6 +349,62 @@ async fn what_a_fault_found_dead_is_not_its_to_start() {
         stage.op(undo_first, Value::Null).await;
         assert_eq!(take(&stage.calls), ["n2: start"]);
     }
+}
+
+/// Waiting for a restart, or putting flags back, started what a kill held down.
+#[tokio::test]
+async fn what_another_fault_has_killed_since_is_left_down() {
+    let nemeses: Vec<Box<dyn Nemesis>> = vec![
+        Box::new(Restart::at_once()),
+        Box::new(Restart::rolling()),
+        Box::new(Restart::crash_loop()),
+        Box::new(Flags::default()),
+        Box::new(Kill::default()),
+    ];
+    let stage = stage(3, true, nemeses);
+    for (f, value, undo) in [
+        ("restart", "n1+n2", "await-restart"),
+        ("roll", "n1+n2", "await-roll"),
+        ("start-crash-loop", "n1+n2", "stop-crash-loop"),
+        ("start-flags", "--softly@n1+n2", "stop-flags"),
+    ] {
+        stage.ok(f, value).await;
+        stage.ok("kill", "n1").await;
+        take(&stage.calls);
+        let value = stage.ok(undo, Value::Null).await;
+        let calls = take(&stage.calls);
+        assert!(calls.iter().all(|call| call.starts_with("n2: ")), "{undo}: {calls:?}");
+        assert!(value.contains("n1: left down: another fault killed it; n2: "), "{undo}: {value}");
+        stage.ok("start", Value::Null).await;
+        assert_eq!(take(&stage.calls), ["n1: start"], "{undo}: it was the kill's to start");
+    }
+    let summary = stage.chaos.summary().await.to_string();
+    assert!(summary.ends_with("all confirmed"), "{summary}");
+
+    // What a restart itself left dead is its own to start.
+    stage.target.unstartable.lock().unwrap().insert("n1".to_owned());
+    let error = stage.op("restart", "n1").await.error.unwrap();
+    assert!(error.ends_with("starting n1 again: no such program"), "{error}");
+    stage.target.unstartable.lock().unwrap().clear();
+    take(&stage.calls);
+    stage.ok("await-restart", Value::Null).await;
+    assert_eq!(take(&stage.calls), ["n1: start"]);
+}
+
+/// Whatever waited for a node to be a member again started it, too.
+#[tokio::test]
+async fn what_another_fault_has_killed_joins_when_that_has_started_it() {
+    let stage = stage(3, true, vec![Box::new(Replace::default()), Box::new(Kill::default())]);
+    *stage.target.refusals.lock().unwrap() = 1;
+    stage.op("replace", "n1").await;
+    stage.ok("kill", "n1").await;
+    take(&stage.calls);
+    let error = stage.op("rejoin", Value::Null).await.error.unwrap();
+    assert_eq!(error, "healing replace: n1 cannot join: left down: another fault killed it");
+    assert!(take(&stage.calls).is_empty());
+    stage.ok("start", Value::Null).await;
+    stage.ok("rejoin", Value::Null).await;
+    assert_eq!(take(&stage.calls), ["n1: start"]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use squall_checkers::Receipt;
+use squall_targets::NodeHandle;
 
 use crate::nemesis::{Nemesis, Ops, Plan, Scene, joined};
 use crate::nodes::{CHOICES, at_nodes, nodes_of};
@@ -19,6 +20,9 @@ use crate::words::count;
 pub struct Kill {
     killed: BTreeSet<String>,
 }
+
+/// What healing says of a node that another fault keeps down.
+pub(crate) const KILLED: &str = "left down: another fault killed it";
 
 /// Starts the target on those of these nodes where it has ended, and tells which.
 pub(crate) async fn start_ended(names: &[String], on: &Scene<'_>) -> Result<Vec<String>> {
@@ -122,26 +126,43 @@ impl Nemesis for Term {
     }
 }
 
-/// Starts the target on those of these nodes where none of its processes lives, and forgets them.
+/// Starts the target on those of these nodes where none of its processes lives, and forgets them. All were taken down by the
+/// fault that is healed.
 pub(crate) async fn start_again(down: &mut BTreeSet<String>, on: &Scene<'_>) -> Result<Receipt> {
-    let names: Vec<String> = down.iter().cloned().collect();
-    if names.is_empty() {
+    start_but(&BTreeSet::new(), down, on).await
+}
+
+/// The same for a fault after which nodes run, unless something went wrong: what another one killed is that one's to start.
+pub(crate) async fn start_unless_killed(touched: &mut BTreeSet<String>, on: &Scene<'_>) -> Result<Receipt> {
+    let killed = |name: &&String| on.cluster.node(name).is_some_and(NodeHandle::was_killed);
+    let killed = touched.iter().filter(killed).cloned().collect();
+    start_but(&killed, touched, on).await
+}
+
+async fn start_but(
+    killed: &BTreeSet<String>,
+    touched: &mut BTreeSet<String>,
+    on: &Scene<'_>,
+) -> Result<Receipt> {
+    if touched.is_empty() {
         return Ok(Receipt::unconfirmed("nothing had ended"));
     }
+    let names: Vec<String> = touched.difference(killed).cloned().collect();
     // Others were started by an attempt to heal that failed later, or by hand.
     let started = start_ended(&names, on).await?.len();
     let mut all = Vec::new();
-    for name in &names {
+    for name in touched.iter() {
         let node = on.cluster.node(name).with_context(|| format!("there is no node {name}"))?;
         // Whatever becomes of the new processes, the fault had its effect.
         let evidence = match node.pids().await?.as_slice() {
+            [] if killed.contains(name) => KILLED.to_owned(),
             [] => "started, and gone already".to_owned(),
             [pid] => format!("pid {pid} runs"),
             pids => format!("{} processes run", pids.len()),
         };
         all.push((name.clone(), Receipt::confirmed(evidence)));
     }
-    down.clear();
+    touched.clear();
     let receipt = joined(all);
     let evidence = match started {
         0 => receipt.evidence,

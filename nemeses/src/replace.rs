@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use squall_checkers::Receipt;
 use squall_targets::NodeHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::kill::KILLED;
 use crate::membership::{capability, leaving, list, others, settled};
 use crate::nemesis::{Nemesis, Ops, Plan, Scene, joined};
 use crate::nodes::NodeSpec;
@@ -64,15 +65,20 @@ impl Nemesis for Replace {
         if self.out.is_empty() {
             return Ok(Receipt::confirmed("every replacement is a member"));
         }
-        let mut phrases = Vec::new();
+        let (mut phrases, mut down) = (Vec::new(), Vec::new());
         for name in self.out.clone() {
             let node = on.cluster.node(&name).with_context(|| format!("there is no node {name}"))?;
             if node.pids().await?.is_empty() {
+                if node.was_killed() {
+                    down.push(name);
+                    continue;
+                }
                 on.target.start(on.cluster, node).await.with_context(|| format!("starting {name} again"))?;
             }
             phrases.push(format!("{name}: {}", join(node, on).await?));
             self.out.remove(&name);
         }
+        ensure!(down.is_empty(), "{} cannot join: {KILLED}", down.join(","));
         Ok(Receipt::confirmed(phrases.join("; ")))
     }
 }
@@ -91,7 +97,7 @@ impl Replace {
         if settled(members, &via, |seen| !listed(seen)).await.map_or(true, |seen| listed(&seen)) {
             return Ok(Receipt::unconfirmed("still a member, so it was not wiped"));
         }
-        let killed = node.kill().await?;
+        let killed = node.kill_to_restart().await?;
         node.wipe().await?;
         on.target.start(on.cluster, node).await.context("starting the new one")?;
         let pids = node.pids().await?;

@@ -12,7 +12,7 @@ use squall_checkers::Receipt;
 use squall_targets::NodeHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::kill::start_again;
+use crate::kill::{KILLED, start_unless_killed};
 use crate::nemesis::{NOBODY, Nemesis, Ops, Plan, Scene, joined};
 use crate::nodes::{CHOICES, NodeSpec, at_nodes, nodes_of};
 use crate::recovery::await_ready;
@@ -39,7 +39,7 @@ enum Manner {
 }
 
 /// Kills everything of the target on some nodes and starts it again. Takes a [`NodeSpec`] as text, or nothing: a random
-/// one, or for a rolling restart all nodes. Healing makes sure that all run.
+/// one, or for a rolling restart all nodes. Healing makes sure that all run, but for what another fault has killed since.
 #[derive(Clone, Debug)]
 pub struct Restart {
     manner: Manner,
@@ -129,13 +129,13 @@ impl Nemesis for Restart {
     }
 
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
-        start_again(&mut self.touched, on).await
+        start_unless_killed(&mut self.touched, on).await
     }
 }
 
 /// Kills, starts again, and waits until the node answers.
 async fn restart(node: &NodeHandle, on: Scene<'_>) -> Result<Receipt> {
-    let killed = node.kill().await?;
+    let killed = node.kill_to_restart().await?;
     on.target.start(on.cluster, node).await.with_context(|| format!("starting {} again", node.name()))?;
     let (says, answers_after) = answers(node, on).await;
     let pids = node.pids().await?;
@@ -167,7 +167,7 @@ async fn crash(node: &NodeHandle, on: Scene<'_>) -> Result<Receipt> {
         if round > 0 {
             sleep(UPTIME).await;
         }
-        let killed = node.kill().await?;
+        let killed = node.kill_to_restart().await?;
         if let Some(Value::Array(pids)) = killed.measured.get("pids") {
             gone.extend(pids.iter().filter_map(Value::as_i64));
         }
@@ -184,7 +184,8 @@ async fn crash(node: &NodeHandle, on: Scene<'_>) -> Result<Receipt> {
 }
 
 /// Restarts some nodes with other flags, for targets that can be: `--heartbeat-ms=350@one`, several with `+` between
-/// them. Nothing is a random choice of the target's own. Healing restarts them as they were.
+/// them. Nothing is a random choice of the target's own. Healing restarts them as they were, but for what another fault has
+/// killed since: that one's healing does.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     changed: BTreeSet<String>,
@@ -235,7 +236,7 @@ impl Nemesis for Flags {
         let (on, target) = (*on, capability(on)?);
         let flags = &flags;
         on.each_live(&plan.nodes, &mut self.changed, |node| async move {
-            node.kill().await?;
+            node.kill_to_restart().await?;
             target.start_with(on.cluster, node, flags).await?;
             let (says, _) = answers(node, on).await;
             has_flags(node, flags, true, &says).await
@@ -251,7 +252,10 @@ impl Nemesis for Flags {
         }
         let receipt = on
             .each(&names, |node| async move {
-                node.kill().await?;
+                if node.was_killed() && node.pids().await?.is_empty() {
+                    return Ok(Receipt::confirmed(KILLED));
+                }
+                node.kill_to_restart().await?;
                 on.target.start(on.cluster, node).await?;
                 let (says, _) = answers(node, on).await;
                 has_flags(node, &[], false, &says).await

@@ -1,23 +1,26 @@
 //! A cluster of fakes that record what is asked of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, bail, ensure};
 use async_trait::async_trait;
 use squall_checkers::Receipt;
-use squall_targets::agent::{Reply, Request};
+use squall_targets::agent::{Reply, Request, Spawn};
 use squall_targets::cluster::AgentLink;
-use squall_targets::{Client, Cluster, Membership, Node, NodeHandle, Primaries, Target, Unavailable};
+use squall_targets::{Client, Cluster, Flags, Membership, Node, NodeHandle, Primaries, Target, Unavailable};
 
 /// What was asked of agents and target, in order: `n1: kill`.
 pub(crate) type Calls = Arc<Mutex<Vec<String>>>;
+
+/// The command lines of what runs, by node.
+type Running = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
 /// An agent that obeys, and remembers whether anything runs.
 struct FakeAgent {
     name: String,
     calls: Calls,
-    runs: Arc<Mutex<BTreeSet<String>>>,
+    runs: Running,
 }
 
 #[async_trait]
@@ -26,13 +29,23 @@ impl AgentLink for FakeAgent {
         let mut runs = self.runs.lock().unwrap();
         let (said, reply) = match request {
             Request::Kill | Request::Terminate { .. } => {
-                let ran = runs.remove(&self.name);
+                let pids: Vec<i32> = runs.remove(&self.name).map(|_| 9).into_iter().collect();
                 let how = if request == Request::Kill { "kill" } else { "term" };
-                (how.to_owned(), Receipt { confirmed: ran, ..Receipt::confirmed("pid 9 gone") })
+                let gone = Receipt { confirmed: !pids.is_empty(), ..Receipt::confirmed("pid 9 gone") };
+                (how.to_owned(), gone.with("pids", pids))
+            }
+            Request::Spawn(spawn) => {
+                self.calls.lock().unwrap().push(format!("{}: start", self.name));
+                runs.insert(self.name.clone(), spawn.argv);
+                return Ok(Reply::Pid { pid: 9 });
             }
             Request::Pids => {
-                let pids = if runs.contains(&self.name) { vec![9] } else { vec![] };
+                let pids = if runs.contains_key(&self.name) { vec![9] } else { vec![] };
                 return Ok(Reply::Pids { pids });
+            }
+            Request::Commands => {
+                let commands = runs.get(&self.name).map(|argv| (9, argv.clone()));
+                return Ok(Reply::Commands { commands: commands.into_iter().collect() });
             }
             Request::Probe { fault, .. } if fault == "clock" => {
                 return Err(Unavailable::new("there is no vDSO", "use another machine").into());
@@ -43,7 +56,7 @@ impl AgentLink for FakeAgent {
             }
             Request::Heal { fault } => {
                 // Nothing happens to a node that does not run.
-                let receipt = if runs.contains(&self.name) || self.name == "switch" {
+                let receipt = if runs.contains_key(&self.name) || self.name == "switch" {
                     Receipt::confirmed("it bit")
                 } else {
                     Receipt::unconfirmed("it did not bite")
@@ -60,13 +73,15 @@ impl AgentLink for FakeAgent {
 /// A target whose processes are names in a set, and whose members are another.
 pub(crate) struct FakeTarget {
     calls: Calls,
-    runs: Arc<Mutex<BTreeSet<String>>>,
+    runs: Running,
     pub(crate) leaders: Mutex<Vec<String>>,
     pub(crate) members: Mutex<BTreeSet<String>>,
     /// How many changes it refuses before it agrees to one.
     pub(crate) refusals: Mutex<usize>,
     /// Where it dies as soon as it is started.
     pub(crate) broken: Mutex<BTreeSet<String>>,
+    /// Where it cannot be started.
+    pub(crate) unstartable: Mutex<BTreeSet<String>>,
 }
 
 #[async_trait]
@@ -75,16 +90,12 @@ impl Target for FakeTarget {
         &[]
     }
 
-    async fn start(&self, _: &Cluster, node: &NodeHandle) -> Result<()> {
-        self.calls.lock().unwrap().push(format!("{}: start", node.name()));
-        if !self.broken.lock().unwrap().contains(node.name()) {
-            self.runs.lock().unwrap().insert(node.name().to_owned());
-        }
-        Ok(())
+    async fn start(&self, cluster: &Cluster, node: &NodeHandle) -> Result<()> {
+        self.start_with(cluster, node, &[]).await
     }
 
     async fn ready(&self, node: &NodeHandle) -> Result<()> {
-        ensure!(self.runs.lock().unwrap().contains(node.name()), "nobody listens");
+        ensure!(self.runs.lock().unwrap().contains_key(node.name()), "nobody listens");
         Ok(())
     }
 
@@ -93,6 +104,10 @@ impl Target for FakeTarget {
     }
 
     fn primaries(&self) -> Option<&dyn Primaries> {
+        Some(self)
+    }
+
+    fn flags(&self) -> Option<&dyn Flags> {
         Some(self)
     }
 
@@ -105,6 +120,22 @@ impl Target for FakeTarget {
 impl Primaries for FakeTarget {
     async fn primaries(&self, _: &Cluster) -> Vec<String> {
         self.leaders.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Flags for FakeTarget {
+    fn choices(&self) -> &[&[&str]] {
+        &[&["--softly"]]
+    }
+
+    async fn start_with(&self, _: &Cluster, node: &NodeHandle, flags: &[String]) -> Result<()> {
+        ensure!(!self.unstartable.lock().unwrap().contains(node.name()), "no such program");
+        node.spawn(Spawn::new("fake", flags.to_vec())).await?;
+        if self.broken.lock().unwrap().contains(node.name()) {
+            self.end(node.name());
+        }
+        Ok(())
     }
 }
 
@@ -148,7 +179,7 @@ impl Membership for FakeTarget {
 pub(crate) fn cluster(n: u8, switch: bool) -> (Cluster, Arc<FakeTarget>, Calls) {
     let calls = Calls::default();
     let names: BTreeSet<String> = (1..=n).map(|i| format!("n{i}")).collect();
-    let runs = Arc::new(Mutex::new(names.clone()));
+    let runs: Running = Arc::new(Mutex::new(names.iter().map(|name| (name.clone(), Vec::new())).collect()));
     let agent = |name: &str, last: u8| {
         let link = FakeAgent { name: name.to_owned(), calls: calls.clone(), runs: runs.clone() };
         NodeHandle::new(Node::new(name, [192, 0, 2, last]), Arc::new(link))
@@ -164,6 +195,7 @@ pub(crate) fn cluster(n: u8, switch: bool) -> (Cluster, Arc<FakeTarget>, Calls) 
         members: Mutex::new(names),
         refusals: Mutex::default(),
         broken: Mutex::default(),
+        unstartable: Mutex::default(),
     };
     (cluster, Arc::new(target), calls)
 }

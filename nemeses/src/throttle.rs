@@ -10,7 +10,7 @@ use serde_json::Value;
 use squall_checkers::{Receipt, Unknown};
 
 use crate::faults::{Headroom, Share};
-use crate::kill::start_again;
+use crate::kill::start_unless_killed;
 use crate::nemesis::{Nemesis, Plan, Scene};
 use crate::nodes::{CHOICES, at_nodes, nodes_of};
 use crate::registry::Named;
@@ -129,7 +129,7 @@ impl Nemesis for Throttle {
         let ended = |name: &str| receipt.measured.get(name).and_then(|measured| measured.get("ended"));
         touched.retain(|name| ended(name).and_then(Value::as_array).is_some_and(|pids| !pids.is_empty()));
         if !touched.is_empty() {
-            let started = start_again(&mut touched, on).await?;
+            let started = start_unless_killed(&mut touched, on).await?;
             return Ok(Receipt {
                 evidence: format!("{}; {}", receipt.evidence, started.evidence),
                 ..receipt

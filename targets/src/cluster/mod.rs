@@ -111,6 +111,11 @@ impl NodeHandle {
         self.receipt("kill", Request::Kill).await
     }
 
+    /// Kills them too, by one who starts the node again at once: if that goes wrong it is not missing on purpose.
+    pub async fn kill_to_restart(&self) -> Result<Receipt> {
+        self.receipt("kill", Request::Kill).await
+    }
+
     /// Whether its processes were killed, and none started since: what is missing there is missing on purpose.
     pub fn was_killed(&self) -> bool {
         self.killed.load(Ordering::Relaxed)
