@@ -19,7 +19,7 @@ pub struct Forecast {
     pub acts: Vec<Foreseen>,
     /// When the main phase ends, and all that is still in force is healed.
     pub until_s: f64,
-    /// What the schedule says and the run is too short for, a sentence each.
+    /// What the schedule says and the run or a phase is too short for, a sentence each.
     pub never: Vec<String>,
 }
 
@@ -53,13 +53,12 @@ pub enum ActKind {
 }
 
 impl Forecast {
-    pub(super) fn of(player: Player, limit: Duration) -> Forecast {
+    pub(super) fn of(player: Player, limit: Duration, never: Vec<String>) -> Forecast {
         let instant = |op: &Op, _: &mut _| match op.f == RECOVER {
             // Time must go on where a schedule waits again and again.
             true => Reply { after: Duration::from_millis(1), ..Reply::info() },
             false => Reply { after: Duration::ZERO, ..Reply::info() },
         };
-        let never = player.plot().never(limit);
         let heals: Vec<String> = player.plot().kinds.iter().map(|kind| kind.ops.heal.clone()).collect();
         let played = Simulation::new(1).run_with(player.time_limit(limit), instant);
         let mut acts: Vec<Foreseen> = Vec::new();

@@ -81,6 +81,20 @@ impl Lane {
 }
 
 impl Mix {
+    pub(super) fn fault(&self) -> usize {
+        self.fault
+    }
+
+    /// The mean.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval_ns)
+    }
+
+    /// When it acts next, from the beginning of its phase.
+    pub(super) fn due(&self) -> Duration {
+        Duration::from_nanos(self.due_ns)
+    }
+
     fn act(&mut self, plot: &Plot) -> Act {
         let act = match self.healthy {
             true => Act::Inject(vec![(self.fault, (plot.faults[self.fault].draw)(&mut self.rng))]),

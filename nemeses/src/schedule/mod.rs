@@ -8,6 +8,7 @@ mod file;
 mod forecast;
 mod journal;
 mod lane;
+mod never;
 mod player;
 mod swarm;
 mod tables;
@@ -209,7 +210,8 @@ impl Schedule {
 
     /// What it does in a run with this seed that lasts so long.
     pub fn forecast(&self, seed: u64, limit: Duration) -> Forecast {
-        Forecast::of(Player::new(self.plot.clone(), seed), limit)
+        let never = self.plot.never(seed, limit);
+        Forecast::of(Player::new(self.plot.clone(), seed), limit, never)
     }
 
     /// What a run with this seed needs.
@@ -238,35 +240,6 @@ impl Plot {
             |phase: &Phase| phase.steps.iter().flat_map(|step| &step.faults).copied().collect::<Vec<_>>();
         let named = self.phases.iter().flat_map(|phase| phase.mix.iter().copied().chain(steps(phase)));
         named.into_iter().any(|named| named == fault)
-    }
-
-    /// What would begin after this time: steps, and phases as a whole. Waits for recovery are taken to be over at once.
-    fn never(&self, limit: Duration) -> Vec<String> {
-        let mut never = Vec::new();
-        let mut begin = Duration::ZERO;
-        let late = |what: String, at: Duration| {
-            let [at, limit] = [at, limit].map(humantime::format_duration);
-            format!("{what} at {at}: the run is over after {limit}")
-        };
-        for (at, phase) in self.phases.iter().enumerate() {
-            if begin >= limit {
-                let name = phase.name.clone().unwrap_or_else(|| (at + 1).to_string());
-                never.push(late(format!("phase {name}"), begin));
-            }
-            for step in
-                phase.steps.iter().filter(|step| begin < limit && begin.saturating_add(step.at) >= limit)
-            {
-                let faults: Vec<&str> =
-                    step.faults.iter().map(|&fault| self.faults[fault].text.as_str()).collect();
-                never.push(late(faults.join(", "), begin.saturating_add(step.at)));
-            }
-            begin = begin.saturating_add(match phase.length {
-                Length::Endless => Duration::MAX,
-                Length::For(length) => length,
-                Length::Recovered(_) => Duration::ZERO,
-            });
-        }
-        never
     }
 
     /// Leaves a fault out of all swarms.

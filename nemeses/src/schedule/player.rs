@@ -80,21 +80,8 @@ impl Player {
         if let Length::Recovered(within) = it.length {
             self.queue.push_back(Op::new(RECOVER).value(json!({ "within_s": within.as_secs_f64() })));
         }
-        let lanes = self.lanes(phase, drawn.unwrap_or_default());
+        let lanes = plot.lanes(self.seed, self.round, phase, &drawn.unwrap_or_default());
         self.current = Some(Current { phase, begun_ns, lanes });
-    }
-
-    fn lanes(&self, at: usize, drawn: Drawn) -> Vec<Lane> {
-        let phase = &self.plot.phases[at];
-        let faults = &self.plot.faults;
-        let rng = |name: &str| stream(self.seed, &format!("schedule/{}/{at}/{name}", self.round));
-        let mix =
-            phase.mix.iter().map(|&fault| Lane::mix(fault, faults[fault].interval, rng(&faults[fault].text)));
-        let swarm = drawn.into_iter();
-        let swarm = swarm.map(|(fault, interval)| Lane::mix(fault, interval, rng(&faults[fault].text)));
-        let steps = phase.steps.iter().enumerate();
-        let steps = steps.map(|(step, it)| Lane::step(step, it.at, rng(&format!("step {step}"))));
-        mix.chain(swarm).chain(steps).collect()
     }
 
     /// A line in the history, where phases or a swarm are worth one.
@@ -195,6 +182,21 @@ impl Player {
 
     fn done(&self) -> bool {
         self.current.is_none() && self.queue.is_empty()
+    }
+}
+
+impl Plot {
+    /// The lines of acts of a phase, with what a swarm has drawn for it.
+    pub(super) fn lanes(&self, seed: u64, round: u32, at: usize, drawn: &Drawn) -> Vec<Lane> {
+        let (phase, faults) = (&self.phases[at], &self.faults);
+        let rng = |name: &str| stream(seed, &format!("schedule/{round}/{at}/{name}"));
+        let mix =
+            phase.mix.iter().map(|&fault| Lane::mix(fault, faults[fault].interval, rng(&faults[fault].text)));
+        let swarm = drawn.iter();
+        let swarm = swarm.map(|&(fault, interval)| Lane::mix(fault, interval, rng(&faults[fault].text)));
+        let steps = phase.steps.iter().enumerate();
+        let steps = steps.map(|(step, it)| Lane::step(step, it.at, rng(&format!("step {step}"))));
+        mix.chain(swarm).chain(steps).collect()
     }
 }
 

@@ -516,3 +516,48 @@ fn what_would_begin_after_the_end_is_told() {
     let told = file(step).forecast(1, Duration::from_secs(30)).to_string();
     assert!(told.contains("never    kill:one at 50s"), "{told}");
 }
+
+/// Only the first time of a step was looked at, and the first round: what was to come again was not told, nor that a fault
+/// with a long interval would not come at all.
+#[test]
+fn what_would_come_again_after_the_end_is_told_and_what_comes_and_goes() {
+    let never = |text: &str, limit_s| file(text).forecast(3, Duration::from_secs(limit_s)).never;
+    let again = "[[step]]\nat = \"5s\"\nevery = \"10s\"\nfor = \"1s\"\nfault = \"kill:one\"\ntimes = 4";
+    assert_eq!(never(again, 30), ["kill:one (4 of 4) at 35s: the run is over after 30s"]);
+    assert_eq!(never(again, 25), ["kill:one (3 of 4) at 25s: the run is over after 25s"]);
+    assert!(never(again, 36).is_empty());
+    assert!(never(&again.replace("times = 4", ""), 12).is_empty(), "nobody said how often");
+
+    let rounds = "repeat = 3\n[[phase]]\nfor = \"10s\"\n[[phase]]\nname = \"storm\"\nfor = \"10s\"\n\
+                  [[phase.step]]\nat = \"5s\"\nevery = \"3s\"\nfor = \"1s\"\ntimes = 3\nfault = \"kill\"";
+    let short = "kill (3 of 3) at 21s: its phase is over at 20s";
+    assert_eq!(
+        never(rounds, 37),
+        [
+            short,
+            "kill (2 of 3) in round 2 at 38s: the run is over after 37s",
+            "round 3 of 3 at 40s: the run is over after 37s"
+        ]
+    );
+    assert_eq!(never(rounds, 60), [short]);
+    let cut = ["phase storm in round 2 at 30s", "round 3 of 3 at 40s"];
+    let cut = cut.map(|what| format!("{what}: the run is over after 25s"));
+    assert_eq!(never(rounds, 25), [&[short.to_owned()], &cut[..]].concat());
+    assert_eq!(never(&rounds.replace("repeat = 3", "repeat = true"), 25), [short], "without an end");
+
+    // What is told about a mixture is what its player does not do.
+    let mix = "interval = \"20s\"\nmix = [\"kill\", \"pause\"]";
+    for text in [mix, &format!("repeat = true\n[[phase]]\nfor = \"12s\"\n{mix}")] {
+        let mut told = [0; 3];
+        for seed in 0..40 {
+            let forecast = file(text).forecast(seed, Duration::from_secs(24));
+            for f in ["kill", "pause"] {
+                let strikes = forecast.acts.iter().any(|act| act.f == f);
+                let never = |never: &String| never.starts_with(&format!("{f} (interval 20s) at "));
+                assert_eq!(forecast.never.iter().any(never), !strikes, "seed {seed}: {forecast}");
+            }
+            told[forecast.never.len()] += 1;
+        }
+        assert!(told.iter().all(|&seeds| seeds > 0), "{told:?}");
+    }
+}
