@@ -22,6 +22,11 @@ pub enum FindError {
         /// The store's directory.
         store: PathBuf,
     },
+    /// A path leads to something else, or nowhere.
+    NoRun {
+        /// The path.
+        path: PathBuf,
+    },
     /// No run matches; the newest are offered instead.
     Unmatched {
         /// What was asked for.
@@ -46,6 +51,14 @@ impl fmt::Display for FindError {
         let (ids, total) = match self {
             FindError::Empty { store } => {
                 return write!(f, "there are no runs in {}; `squall test` makes one", store.display());
+            }
+            FindError::NoRun { path } => {
+                let shown = path.display();
+                match path.exists() {
+                    true => write!(f, "{shown} is no run, there is neither run.toml nor a history in it")?,
+                    false => write!(f, "there is nothing at {shown}")?,
+                }
+                return f.write_str(": name the directory of a run, its id or the start of that, or latest");
             }
             FindError::Unmatched { wanted, newest } => {
                 write!(f, "no run matches {wanted:?}; the newest are:")?;
@@ -126,8 +139,8 @@ impl Store {
     pub fn find(&self, wanted: &str) -> Result<Run> {
         let path = Path::new(wanted);
         let names_a_place = wanted.contains(std::path::MAIN_SEPARATOR);
-        if let Some(run) = run_at_path(path).filter(|_| names_a_place) {
-            return Ok(run);
+        if names_a_place {
+            return run_at_path(path).ok_or_else(|| FindError::NoRun { path: path.to_owned() }.into());
         }
         let runs = self.runs()?;
         let matches: [&dyn Fn(&str) -> bool; 3] =
@@ -149,6 +162,9 @@ impl Store {
                     return Err(FindError::Ambiguous { wanted: wanted.to_owned(), candidates }.into());
                 }
             }
+        }
+        if path.exists() {
+            return run_at_path(path).ok_or_else(|| FindError::NoRun { path: path.to_owned() }.into());
         }
         if runs.is_empty() {
             return Err(FindError::Empty { store: self.dir.clone() }.into());
@@ -260,6 +276,30 @@ mod tests {
         assert_eq!(error(store, ""), FindError::Unmatched { wanted: String::new(), newest: candidates });
         let text = error(store, "zzz").to_string();
         assert_eq!(text, format!("no run matches \"zzz\"; the newest are:\n  {new}\n  {old}"));
+    }
+
+    /// A path was answered with the ids that there are, none of which it was like.
+    #[test]
+    fn a_path_that_leads_to_no_run_is_told_as_that() {
+        let Fixture { store, _dir } = &fixture();
+        let told = |path: PathBuf, says: &str| {
+            assert_eq!(error(store, path.to_str().unwrap()), FindError::NoRun { path: path.clone() });
+            let text = error(store, path.to_str().unwrap()).to_string();
+            let how = ": name the directory of a run, its id or the start of that, or latest";
+            assert_eq!(text, format!("{says}{how}"));
+        };
+        let place = _dir.path().to_owned();
+        let no_run = |path: &Path| {
+            format!("{} is no run, there is neither run.toml nor a history in it", path.display())
+        };
+        told(place.clone(), &no_run(&place));
+        store.create(&config(0, "refkv", 0x7f3a_91c2)).unwrap();
+        told(place.clone(), &no_run(&place));
+        told(store.dir().to_owned(), &no_run(store.dir()));
+        let gone = place.join("gone");
+        told(gone.clone(), &format!("there is nothing at {}", gone.display()));
+        // A name without a slash may be a directory here, too: that of this package's code is no run.
+        assert_eq!(error(store, "src"), FindError::NoRun { path: "src".into() });
     }
 
     #[test]

@@ -178,6 +178,7 @@ fn mistakes_are_told_with_their_place_and_never_begin_a_run() {
         ("--schedule none.toml", "cannot read the schedule none.toml"),
         ("--schedule storm.toml -n kill", "cannot be used with"),
         ("--replay latest", "--replay latest: "),
+        ("--replay /", "--replay /: / is no run"),
         ("--replay latest -n kill", "cannot be used with"),
     ] {
         let said = folder.squall(&format!("test {args}")).code(254);
