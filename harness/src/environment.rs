@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, ValueEnum};
 use squall_results::{RunConfig, shell_quoted};
 use squall_targets::Cluster;
 use squall_targets::cluster::local::LocalCluster;
@@ -86,6 +87,19 @@ impl EnvironmentArgs {
             }
         }
         argv
+    }
+
+    /// The flags of a command line that only ssh nodes know what to do with, where nodes are local. What the environment or
+    /// `squall.toml` say may be meant for other runs.
+    pub(crate) fn astray(given: &ArgMatches) -> Vec<String> {
+        if !matches!(given.try_get_one("env"), Ok(Some(Kind::Local))) {
+            return Vec::new();
+        }
+        let flags = EnvironmentArgs::augment_args(Command::new(""));
+        let of_ssh = |arg: &&Arg| !["env", "nodes"].contains(&arg.get_id().as_str());
+        let typed = |arg: &&Arg| given.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let typed = flags.get_arguments().filter(of_ssh).filter(typed).filter_map(Arg::get_long);
+        typed.map(|flag| format!("--{flag}")).collect()
     }
 
     /// A command of squall, such as `heal`, for these of the nodes, as it is typed in a shell.

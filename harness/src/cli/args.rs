@@ -10,6 +10,9 @@ use squall_checkers::{Unknown, Value};
 use crate::environment::EnvironmentArgs;
 use crate::exit::Exit;
 
+/// Where runs are kept if nobody says.
+pub(crate) const RESULTS: &str = "results/runs";
+
 /// Breaks distributed systems and tells what they did wrong.
 #[derive(Debug, Parser)]
 #[command(name = "squall", version, after_help = Exit::HELP, disable_help_subcommand = true)]
@@ -18,7 +21,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Where runs are kept.
-    #[arg(long, global = true, env = "SQUALL_RESULTS", value_name = "DIR", default_value = "results/runs")]
+    #[arg(long, global = true, env = "SQUALL_RESULTS", value_name = "DIR", default_value = RESULTS)]
     pub(crate) results: PathBuf,
     /// Print one JSON document instead of text.
     #[arg(long, global = true, env = "SQUALL_JSON")]
@@ -192,7 +195,8 @@ pub(crate) struct TestArgs {
     /// An option of the target.
     #[arg(long, short = 'o', value_name = "KEY=VALUE")]
     pub(crate) option: Vec<String>,
-    /// Do again what a stored run did, with the same faults at the same times; flags beside it beat those of the run.
+    /// Do again what a stored run did, with the same faults at the same times; flags beside it beat those of the run. It is
+    /// `latest`, a prefix of its id, or a path.
     #[arg(long, value_name = "RUN")]
     pub(crate) replay: Option<String>,
     /// Print what the nemeses would do and when, and run nothing.

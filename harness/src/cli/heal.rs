@@ -1,15 +1,16 @@
 //! `squall heal`: what an interrupted run left behind.
 
 use std::fs;
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use squall_nemeses::journal;
 use squall_results::{Run, RunConfig, Store};
 use squall_targets::cluster::ssh::{SshOptions, leftovers};
 
-use super::args::{Cli, Command};
-use super::runtime;
+use super::args::{Cli, Command, RESULTS};
+use super::{BadArgument, runtime};
 use crate::environment::{self, Environment, EnvironmentArgs, Kind};
 use crate::exit::Exit;
 use crate::run_log::RunLog;
@@ -19,6 +20,12 @@ use crate::say::count;
 /// its open faults are only written down as healed; a controller that still lives is left alone. On ssh nodes, where they
 /// are named, whatever a run left is removed.
 pub(super) fn heal(args: &EnvironmentArgs, store: &Store) -> Result<Exit> {
+    // Before the first run there is none by default, but whoever names one has runs there.
+    let dir = store.dir();
+    if dir != Path::new(RESULTS) && !dir.is_dir() {
+        let what = format!("--results {}: there is no such directory, so no run in it", dir.display());
+        bail!(BadArgument(format!("{what}; name the one that the runs are in")));
+    }
     // Addresses of nodes that are clean now.
     let mut clean: Vec<String> = Vec::new();
     let mut exit = Exit::Valid;

@@ -22,6 +22,7 @@ use squall_results::{FindError, Store};
 use squall_targets::cluster::Unavailable;
 
 use crate::Squall;
+use crate::environment::EnvironmentArgs;
 use crate::exit::Exit;
 use args::{Cli, Command};
 
@@ -84,19 +85,30 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let command = defaults::apply(Cli::command())?;
-    let matches = command.try_get_matches_from(&args)?;
+    let mut matches = command.try_get_matches_from(&args)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
-    let Command::Test(test) = &mut cli.command else { return Ok(cli) };
-    let (_, given) = matches.subcommand().expect("test");
-    one_of(test, given)?;
-    let Some(wanted) = &test.replay else { return Ok(cli) };
-    let (command, run) = defaults::of_run(&Store::open(&cli.results), wanted)?;
-    let mut cli = Cli::from_arg_matches(&command.try_get_matches_from(args)?)?;
-    if let Command::Test(args) = &mut cli.command {
-        // By its name, for `latest` will be another one.
-        args.replay = Some(run);
+    if let Command::Test(test) = &mut cli.command {
+        one_of(test, matches.subcommand().expect("test").1)?;
+        if let Some(wanted) = &test.replay {
+            let (command, run) = defaults::of_run(&Store::open(&cli.results), wanted)?;
+            matches = command.try_get_matches_from(args)?;
+            cli = Cli::from_arg_matches(&matches)?;
+            if let Command::Test(args) = &mut cli.command {
+                // By its name, for `latest` will be another one.
+                args.replay = Some(run);
+            }
+        }
     }
-    Ok(cli)
+    match matches.subcommand().map(|(_, given)| EnvironmentArgs::astray(given)) {
+        Some(flags) if !flags.is_empty() => {
+            let what = format!(
+                "{}: for --env ssh only; name that and its nodes (--env ssh --nodes db1,db2), or leave this out",
+                flags.join(", ")
+            );
+            Err(Cli::command().error(ErrorKind::ArgumentConflict, what))
+        }
+        _ => Ok(cli),
+    }
 }
 
 /// Which of a list, a schedule and a replay is meant: the one from the command line, else the one from the environment, else

@@ -1,6 +1,6 @@
 //! What a person reads who mistyped, and what a script sees: texts and exit codes.
 
-use super::squall::{Folder, Said, ended};
+use super::squall::{Folder, SQUALL, Said, ended};
 
 const BAD: i32 = 254;
 
@@ -85,6 +85,10 @@ fn a_run_that_is_not_there_is_answered_with_those_that_are() {
     assert_eq!(folder.squall("heal").code(0).stdout, "nothing to heal\n");
     // Who forgets --env ssh believed that the machines were healed.
     refused(&folder, "heal --nodes db1,db2", &["machines need --env ssh"]);
+    // A typo was answered like a folder in which nothing is open.
+    refused(&folder, "heal --results reslts/runs", &["--results reslts/runs", "no such directory"]);
+    std::fs::create_dir(folder.path().join("runs")).unwrap();
+    assert_eq!(folder.squall("heal --results runs").code(0).stdout, "nothing to heal\n");
     refused(&folder, "doctor -o port=1", &["name that with -t"]);
     refused(&folder, "doctor -n kill,,pause", &["a nemesis is missing", "partition,kill"]);
 
@@ -104,6 +108,34 @@ fn a_run_that_is_not_there_is_answered_with_those_that_are() {
         "nothing to heal\n",
         "a run that died before its journal"
     );
+}
+
+/// Who forgets --env ssh got a run on this machine, without a word about what else was said.
+#[test]
+fn flags_for_ssh_are_refused_where_nodes_are_local() {
+    let folder = Folder::new();
+    for command in ["test", "doctor", "heal"] {
+        for flag in
+            ["--sudo", "--keep", "--ssh-option Port=23", "--ssh-config c", "--ssh-dir /srv", "--agent a"]
+        {
+            let name = flag.split(' ').next().unwrap();
+            refused(
+                &folder,
+                &format!("{command} {flag}"),
+                &[&format!("{name}: for --env ssh only"), "--nodes db1,db2"],
+            );
+        }
+    }
+    refused(&folder, "test --keep --nodes 3 --sudo", &["--sudo, --keep: for --env ssh only"]);
+    refused(&folder, "heal --env ssh --sudo", &["--env ssh needs its nodes"]);
+    assert!(folder.runs().is_empty(), "something ran");
+
+    // What is set for all runs is for those that it suits.
+    folder.write("squall.toml", "[test]\nsudo = true\n[heal]\nssh-option = \"Port=23\"\n");
+    folder.squall("test --dry-run").code(0);
+    let mut heal = folder.command(SQUALL);
+    let healed = ended(heal.arg("heal").env("SQUALL_SUDO", "true").env("SQUALL_SSH_DIR", "/srv")).code(0);
+    assert_eq!(healed.stdout, "nothing to heal\n");
 }
 
 /// Two operations on a register.
