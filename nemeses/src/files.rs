@@ -31,9 +31,10 @@ pub(crate) const PRESETS: Presets = Presets {
 /// Damages a file on some nodes, whether or not the target has it open.
 ///
 /// `start-files` takes a preset or a [`Damage`] as text, and perhaps a [`NodeSpec`], as in `flip=1+file=wal*@all`. Unless
-/// more are asked for it keeps to a minority of the nodes, and of those that are members now, and in all its injections to
-/// the same: otherwise each node would be damaged in the end, which no system bears. `stop-files` puts back what was to be restored; all other damage stays, as
-/// with Jepsen's bitflip and truncate nemeses. A target that finds it when it starts may refuse to.
+/// more are asked for it keeps to a minority of the nodes, and of those that are members now, and in all its injections
+/// to the same: otherwise each node would be damaged in the end, which no system bears. `stop-files` puts back what was to
+/// be restored; all other damage stays, as with Jepsen's bitflip and truncate nemeses. A target that finds it when it
+/// starts may refuse to.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     victims: BTreeSet<String>,

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -154,26 +154,23 @@ impl Disk {
         state.tree.lose(tearing.map(ChaCha8Rng::seed_from_u64))
     }
 
-    /// Calls back after a delay, or at once if the profile changes meanwhile; not under the lock of the caller. Tells the
-    /// callback whether the power failed in between, so that nothing must be saved any more.
-    pub(super) fn after(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        delays: &[(Deed, Duration)],
-        done: impl FnOnce(&mut State, bool) + Send + 'static,
-    ) {
+    /// Calls back after a delay, or at once if the profile changes meanwhile or no thread can be had; not under the lock of the
+    /// caller. Tells the callback whether the power failed in between, so that nothing must be saved any more.
+    pub(super) fn after<F>(&self, mut state: MutexGuard<'_, State>, delays: &[(Deed, Duration)], done: F)
+    where
+        F: FnOnce(&mut State, bool) + Send + 'static,
+    {
         let failures = state.failures;
         let delays = || delays.iter().filter(|(_, delay)| !delay.is_zero());
         let delay: Duration = delays().map(|(_, delay)| *delay).sum();
         if delay.is_zero() {
             return done(&mut state, false);
         }
-        delays().for_each(|(deed, _)| state.counts.held[*deed as usize] += 1);
         let number = state.waiting.begin();
-        drop(state);
-        let disk = self.clone();
-        // As many threads as calls are held back, which are at most as many as the threads of the target.
-        thread::spawn(move || {
+        let (disk, (hand, handed)) = (self.clone(), mpsc::channel::<F>());
+        let late = move || {
+            // Nothing if this thread could not be had.
+            let Ok(done) = handed.recv() else { return };
             let waits = |state: &mut State| state.waiting.has(number);
             let waited = disk.changed.wait_timeout_while(disk.lock(), delay, waits);
             let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +179,18 @@ impl Disk {
             }
             let failed = state.failures != failures;
             done(&mut state, failed);
-        });
+        };
+        // As many threads as calls are held back, which are at most as many as the threads of the target.
+        match thread::Builder::new().name("held".into()).spawn(late) {
+            Ok(_) => {
+                delays().for_each(|(deed, _)| state.counts.held[*deed as usize] += 1);
+                let _ = hand.send(done);
+            }
+            Err(error) => {
+                eprintln!("no thread for a call that is to be held back: {error}; it goes on at once");
+                state.waiting.end(number);
+                done(&mut state, false);
+            }
+        }
     }
 }

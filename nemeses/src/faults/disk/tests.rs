@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Whence;
 
 use super::super::testnet::in_namespaces;
@@ -263,6 +264,36 @@ fn calls_fail_and_wait_as_they_are_told_to() {
             assert_eq!((counts.fsyncs, counts.fsyncs_failed, counts.held), (1, 1, [1, 0, 0]));
             assert_eq!(bench.fail(""), Counts::default());
         });
+    });
+}
+
+/// The thread of the file system that could not start another one panicked, and with it ended the disk.
+#[test]
+fn a_call_for_which_there_is_no_thread_is_not_held_back() {
+    in_namespaces("faults::disk::tests::a_call_for_which_there_is_no_thread_is_not_held_back", || {
+        let bench = Bench::new();
+        let mut file = bench.file("f", b"");
+        bench.fail("slow-fsync=5s");
+        // No room for the stack of another thread.
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let has = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let has: u64 = has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+        let (_, hard) = getrlimit(Resource::RLIMIT_AS).unwrap();
+        setrlimit(Resource::RLIMIT_AS, has + (1 << 20), hard).unwrap();
+        file.write_all(b"saved").unwrap();
+        let begin = Instant::now();
+        let synced = file.sync_all();
+        setrlimit(Resource::RLIMIT_AS, hard, hard).unwrap();
+        synced.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+        // Calls for which there is one are still held.
+        let counts = bench.fail("slow-fsync=100ms");
+        assert_eq!((counts.fsyncs, counts.held, counts.held_us), (1, [0; 3], 0));
+        file.sync_all().unwrap();
+        assert_eq!(bench.fail("").held, [1, 0, 0]);
+        drop(file);
+        bench.lose(None);
+        assert_eq!(bench.read("f").unwrap(), b"saved");
     });
 }
 

@@ -51,7 +51,8 @@ impl Engine {
     }
 
     /// From now on each sender's packets have what its shaper says, and those of others pass: what is held by more than that
-    /// goes on sooner. What was counted stays; what that is at this moment is told.
+    /// goes on sooner. Nothing changes for who has the same profile as before. What was counted stays; what that is at this
+    /// moment is told.
     pub(super) fn set(&self, shapers: impl IntoIterator<Item = (IpAddr, Shaper)>) -> BySender {
         self.shared.lines().set(shapers)
     }

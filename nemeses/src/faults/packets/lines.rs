@@ -52,24 +52,24 @@ impl Lines {
         self.start
     }
 
-    /// From now on each sender's packets have what its shaper says, and those of others pass. What was counted stays; what
-    /// that is at this moment is told.
+    /// From now on each sender's packets have what its shaper says, and those of others pass. Who has the same profile as
+    /// before keeps the shaper, with what it has drawn so far. What was counted stays; what that is at this moment is told.
     pub(super) fn set(&mut self, shapers: impl IntoIterator<Item = (IpAddr, Shaper)>) -> BySender {
         let counts = self.counts(self.start.elapsed());
         let mut before = std::mem::take(&mut self.by_sender);
         self.era += 1;
         for (from, shaper) in shapers {
-            let (counts, mut held) = match before.remove(&from) {
+            let mut line = match before.remove(&from) {
+                // What is on its way still takes the line.
+                Some(line) if line.shaper.profile() == shaper.profile() => line,
                 Some(line) => {
-                    if line.shaper.profile() != shaper.profile() {
-                        self.changed.insert(from);
-                    }
-                    (line.counts, line.held)
+                    self.changed.insert(from);
+                    Line { shaper, ..line }
                 }
-                None => Default::default(),
+                None => Line { shaper, counts: Counts::default(), held: BTreeMap::new() },
             };
-            held.insert(self.era, Tally::default());
-            self.by_sender.insert(from, Line { shaper, counts, held });
+            line.held.insert(self.era, Tally::default());
+            self.by_sender.insert(from, line);
         }
         self.changed.extend(before.into_keys());
         counts
@@ -123,6 +123,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shaper::Fate;
     use super::*;
 
     const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -164,6 +165,29 @@ mod tests {
         lines.release(old, SECOND * 20);
         assert_eq!(since(&lines, SECOND * 21).held_us.iter().sum::<u64>(), 19_000_000);
         assert_eq!(held_us(&lines.counts(SECOND * 21)), 19_000_000 + 19_000_000);
+    }
+
+    /// Whatever changed for another sender, the line was free again at once, and passed more than its rate.
+    #[test]
+    fn a_line_that_stays_as_it_was_is_no_sooner_free() {
+        let mut lines = Lines::new();
+        let other = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+        let arrives = |lines: &mut Lines| match lines.get_mut(FROM).unwrap().shaper.fate(0, 1000, 980) {
+            Fate::Arrives { at_ns, .. } => Duration::from_nanos(at_ns),
+            Fate::Lost => panic!("nothing is lost"),
+        };
+        lines.set(shaper("rate=8kbit"));
+        assert_eq!(arrives(&mut lines), SECOND);
+        let both =
+            shaper("rate=8kbit").into_iter().chain([(other, Shaper::new("delay=1s".parse().unwrap(), 2))]);
+        lines.set(both);
+        assert_eq!(arrives(&mut lines), SECOND * 2);
+        lines.set(shaper("rate=8kbit"));
+        assert_eq!(arrives(&mut lines), SECOND * 3);
+        assert_eq!(lines.changed(), HashSet::from([other]));
+        // Another profile is another line.
+        lines.set(shaper("rate=16kbit"));
+        assert_eq!(arrives(&mut lines), SECOND / 2);
     }
 
     /// A sender that is left alone and comes back is counted from nothing.

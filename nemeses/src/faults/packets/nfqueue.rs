@@ -13,7 +13,7 @@ const QUEUE: u16 = 9218;
 /// In user space: packets that come in go to a netfilter queue (`iptables -j NFQUEUE`), and a thread of the agent answers
 /// for each when it is due. When the agent dies, so does the queue, and packets pass as if nothing were there.
 ///
-/// Its draws are a function of the seed, unlike netem's.
+/// Its draws are a function of the seed that a profile came with, unlike netem's.
 pub(super) struct NfQueue {
     // Rules go before the engine does: what it holds then is let go, and nothing more comes.
     rules: Rules,

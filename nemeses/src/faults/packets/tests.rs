@@ -394,6 +394,36 @@ fn what_is_told_is_how_long_packets_were_held_and_what_was_healed_holds_none() {
     });
 }
 
+/// A fault on another sender set the line free: what waited for it and what came then shared it twice.
+#[test]
+fn a_rate_is_kept_while_another_fault_comes_and_goes() {
+    in_namespaces("faults::packets::tests::a_rate_is_kept_while_another_fault_comes_and_goes", || {
+        const EACH: u32 = 15;
+        let net = TestNet::new(2);
+        let [mut packets, mut regions] = Packets::both();
+        let queue = net.on(2, || NfQueue::open().unwrap());
+        *packets.wire() = Wire::of(Box::new(queue));
+        let bind = |i| move || UdpSocket::bind((address(i, 4), 0)).unwrap();
+        let (sender, receiver) = (net.on(1, bind(1)), net.on(2, bind(2)));
+        let to = receiver.local_addr().unwrap();
+        receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        // With their headers they take 80 ms each.
+        let send = || (0..EACH).for_each(|_| assert_eq!(sender.send_to(&[0; 972], to).unwrap(), 972));
+
+        net.on(2, || regions.inject(&args(1, 4, "rate=100kbit"), &[])).unwrap();
+        let begin = Instant::now();
+        send();
+        net.on(2, || packets.inject(&args(3, 4, "delay=10ms"), &[])).unwrap();
+        send();
+        net.on(2, || packets.heal(&[])).unwrap();
+        send();
+        let mut packet = [0; 1000];
+        (0..3 * EACH).for_each(|_| assert_eq!(receiver.recv(&mut packet).unwrap(), 972));
+        println!("{} packets in {:?}", 3 * EACH, begin.elapsed());
+        assert!(begin.elapsed() >= Duration::from_millis(80) * 3 * EACH, "{:?}", begin.elapsed());
+    });
+}
+
 /// What is left when a process that holds a fault is killed.
 fn death() {
     const AGENT: &str = "SQUALL_TEST_AGENT";
