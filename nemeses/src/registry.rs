@@ -230,7 +230,7 @@ pub static ALL: [Entry; 21] = [
         ops: ("start-cpu", "stop-cpu"),
         parameters: &throttle::QUOTAS,
         receipt: "the processor time that it got, and how often it was stopped: never, if it did not need more",
-        mechanism: "SIGSTOP when the share of a tenth of a second is used up and SIGCONT at its end, by the agent",
+        mechanism: "SIGSTOP when the share of a tenth of a second is used up and SIGCONT at its end, by the agent; what was used beyond it comes off the next",
         heals: "SIGCONT, also when the agent ends",
         build: process_packages::cpu,
     },

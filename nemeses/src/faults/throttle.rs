@@ -22,6 +22,8 @@ use super::signal::try_to_stop;
 const PERIOD: Duration = Duration::from_millis(100);
 /// How often the time that was used is looked at.
 const LOOK: Duration = Duration::from_millis(2);
+/// For how many periods at most a processor stays away from who used too much: a stop of a second is no slow machine.
+const AT_MOST: u32 = 10;
 /// How long it is watched before the first receipt.
 const FIRST: Duration = Duration::from_millis(500);
 
@@ -60,8 +62,9 @@ impl fmt::Display for Share {
 enum When {
     /// For the rest of each period, whatever it does: everything takes longer.
     Always,
-    /// When all of the node together have used their share of one processor in this period, until the next begins: as the
-    /// kernel's own quota does (cgroup `cpu.max`), and without rights to it.
+    /// When all of the node together have used their share of one processor in this period, until the next begins, and for
+    /// as many more as pay for what they used beyond it: as the kernel's own quota does (cgroup `cpu.max`), and without
+    /// rights to it.
     Used,
 }
 
@@ -119,23 +122,23 @@ impl Throttle {
 impl Shared {
     /// Works until it is told to stop.
     fn keep(&self) {
-        let mut used = Usage::default();
+        let (mut usage, mut owed) = Default::default();
         while !self.stop.load(Ordering::Acquire) {
-            if let Err(error) = self.period(&mut used) {
+            if let Err(error) = self.period(&mut usage, &mut owed) {
                 eprintln!("{}: {error:#}", self.kind);
                 thread::sleep(PERIOD);
             }
         }
     }
 
-    /// One cycle.
-    fn period(&self, usage: &mut Usage) -> Result<()> {
+    /// One cycle, and the time that was used beyond the share so far.
+    fn period(&self, usage: &mut Usage, owed: &mut Duration) -> Result<()> {
         let began = Instant::now();
-        let mut used = Duration::ZERO;
+        let (share, mut used) = (self.share.of(PERIOD), Duration::ZERO);
         match self.when {
-            When::Always => thread::sleep(self.share.of(PERIOD)),
+            When::Always => thread::sleep(share),
             When::Used => {
-                while used < self.share.of(PERIOD) && began.elapsed() < PERIOD {
+                while *owed + used < share && began.elapsed() < PERIOD {
                     thread::sleep(LOOK);
                     used += usage.more();
                 }
@@ -155,6 +158,7 @@ impl Shared {
             held.release()?;
         }
         used += usage.more();
+        *owed = (*owed + used).saturating_sub(share).min(share * AT_MOST);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if by_others {
             seen.others += began.elapsed();
