@@ -21,14 +21,8 @@ pub(crate) struct Interner {
     dense: Vec<u32>,
     sparse: HashMap<i64, u32, FastBuild>,
     texts: Texts,
-    values: Vec<Stored>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stored {
-    Int(i64),
-    /// The text of this number.
-    Text(u32),
+    /// By number, the integers; of a text any.
+    ints: Vec<i64>,
 }
 
 impl Interner {
@@ -68,7 +62,7 @@ impl Interner {
         {
             return id;
         }
-        let id = self.values.len() as u32;
+        let id = self.ints.len() as u32;
         if at < self.tabled_below() {
             if at >= self.dense.len() {
                 self.dense.resize((at + 1).next_power_of_two(), NONE);
@@ -77,36 +71,36 @@ impl Interner {
         } else {
             self.sparse.insert(int, id);
         }
-        self.values.push(Stored::Int(int));
+        self.ints.push(int);
         id
     }
 
     /// Integers below this lie in the table: it takes little for each value, or is not large. Sessions that are recorded one
     /// after the other use a few values of the whole range each.
     fn tabled_below(&self) -> usize {
-        let known = self.values.len();
+        let known = self.ints.len();
         (4 * known + 1024).max((64 * known).min(DENSE_MAX))
     }
 
     fn text(&mut self, text: &[u8]) -> u32 {
-        let next = self.values.len() as u32;
-        let (id, at) = self.texts.intern(text, next);
+        let next = self.ints.len() as u32;
+        let (id, _) = self.texts.intern(text, next);
         if id == next {
-            self.values.push(Stored::Text(at));
+            self.ints.push(0);
         }
         id
     }
 
     /// The value that has this number.
     pub(crate) fn value(&self, id: u32) -> Value {
-        match self.values[id as usize] {
-            Stored::Int(int) => int.into(),
-            Stored::Text(at) => Raw::Text(self.texts.text(at)).to_value(),
+        match self.texts.numbered(id) {
+            Some(text) => Raw::Text(text).to_value(),
+            None => self.ints[id as usize].into(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.values.len()
+        self.ints.len()
     }
 
     /// Bytes that it takes.
@@ -115,7 +109,7 @@ impl Interner {
         let slot = size_of::<(i64, u32)>() + 1;
         self.dense.capacity() * size_of::<u32>()
             + self.sparse.capacity() * slot * 8 / 7
-            + self.values.capacity() * size_of::<Stored>()
+            + self.ints.capacity() * size_of::<i64>()
             + self.texts.memory_bytes()
     }
 }
@@ -124,7 +118,7 @@ impl Interner {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Texts {
     bytes: Vec<u8>,
-    /// Where each text ends, and its number.
+    /// Where each text ends, and its number. Numbers ascend.
     ends: Vec<(usize, u32)>,
     table: Vec<u32>,
 }
@@ -173,6 +167,12 @@ impl Texts {
     pub(crate) fn text(&self, at: u32) -> &[u8] {
         let start = if at == 0 { 0 } else { self.ends[at as usize - 1].0 };
         &self.bytes[start..self.ends[at as usize].0]
+    }
+
+    /// The text that has this number, if one has.
+    fn numbered(&self, number: u32) -> Option<&[u8]> {
+        let at = self.ends.binary_search_by_key(&number, |(_, number)| *number).ok()?;
+        Some(self.text(at as u32))
     }
 }
 

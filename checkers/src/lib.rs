@@ -51,6 +51,7 @@ mod intern;
 pub mod isolation;
 pub mod linear;
 pub mod model;
+mod near;
 pub mod polygraph;
 mod registers;
 pub mod registry;

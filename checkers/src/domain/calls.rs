@@ -29,21 +29,35 @@ pub(super) fn judged<'a>(
     })
 }
 
-/// An operation: its invocation, and its completion if there is one.
+/// An operation: its invocation, and its completion if there is one. Two machine words.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
-    pub(super) invoke: OpRef<'a>,
-    pub(super) complete: Option<OpRef<'a>>,
+    history: &'a History,
+    invoke: u32,
+    /// `NONE` where there is none.
+    complete: u32,
 }
 
 impl<'a> Call<'a> {
+    #[inline]
+    pub(super) fn invoke(self) -> OpRef<'a> {
+        self.history.get(self.invoke as usize)
+    }
+
+    #[inline]
+    pub(super) fn complete(self) -> Option<OpRef<'a>> {
+        (self.complete != NONE).then(|| self.history.get(self.complete as usize))
+    }
+
+    #[inline]
     pub(super) fn f(self) -> &'a str {
-        self.invoke.f()
+        self.invoke().f()
     }
 
     /// How it ended: `Info` too where it did not.
+    #[inline]
     pub(super) fn kind(self) -> Type {
-        self.complete.map_or(Type::Info, OpRef::kind)
+        self.complete().map_or(Type::Info, OpRef::kind)
     }
 
     pub(super) fn is_ok(self) -> bool {
@@ -51,23 +65,27 @@ impl<'a> Call<'a> {
     }
 
     /// The argument.
+    #[inline]
     pub(super) fn asked(self) -> Raw<'a> {
-        self.invoke.raw()
+        self.invoke().raw()
     }
 
     /// What an acknowledged operation returned, and its event.
+    #[inline]
     pub(super) fn told(self) -> Option<(Raw<'a>, OpRef<'a>)> {
-        self.complete.filter(|op| op.kind() == Type::Ok).map(|op| (op.raw(), op))
+        self.complete().filter(|op| op.kind() == Type::Ok).map(|op| (op.raw(), op))
     }
 
     /// The event of its invocation: its name in witnesses.
+    #[inline]
     pub(super) fn at(self) -> u32 {
-        self.invoke.index() as u32
+        self.invoke
     }
 
     /// The event of its acknowledgement, or `NONE`.
+    #[inline]
     pub(super) fn acknowledged(self) -> u32 {
-        self.told().map_or(NONE, |(_, op)| op.index() as u32)
+        if self.is_ok() { self.complete } else { NONE }
     }
 }
 
@@ -146,8 +164,14 @@ impl<'a> Calls<'a> {
 
     /// The operation that an event invoked.
     pub(super) fn call(&self, invoke: u32) -> Call<'a> {
-        let complete = self.pairs.of(invoke as usize).map(|at| self.history.get(at));
-        Call { invoke: self.history.get(invoke as usize), complete }
+        let complete = self.pairs.of(invoke as usize).map_or(NONE, |at| at as u32);
+        Call { history: self.history, invoke, complete }
+    }
+
+    /// The operation that an event completed.
+    pub(super) fn completed(&self, complete: u32) -> Option<Call<'a>> {
+        let invoke = self.pairs.of(complete as usize)? as u32;
+        Some(Call { history: self.history, invoke, complete })
     }
 
     /// Runs a pass over all events. What it holds is leased as long as the lease that comes back.
@@ -165,11 +189,11 @@ impl<'a> Calls<'a> {
             if !event.is_client() {
                 continue;
             }
-            let other = self.pairs.of(event.index()).map(|at| self.history.get(at));
+            let at = event.index() as u32;
             if event.kind() == Type::Invoke {
-                pass.invoke(Call { invoke: event, complete: other })?;
-            } else if let Some(invoke) = other {
-                pass.complete(Call { invoke, complete: Some(event) })?;
+                pass.invoke(self.call(at))?;
+            } else if let Some(call) = self.completed(at) {
+                pass.complete(call)?;
             }
         }
         held.resize(pass.bytes())?;
@@ -184,6 +208,7 @@ impl<'a> Calls<'a> {
 }
 
 /// The key and the rest of an event's value, where values are `[key, value]`. A read may name its key at its end alone.
+#[inline]
 pub(super) fn split<'a>(event: OpRef<'a>, independent: bool) -> Result<(Option<Raw<'a>>, Raw<'a>), Stop> {
     if !independent {
         return Ok((None, event.raw()));

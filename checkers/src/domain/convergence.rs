@@ -128,14 +128,14 @@ impl<'a> Pass<'a> for Updates {
                 self.removed[id] = true;
             }
         } else if call.is_ok() {
-            self.last.insert(call.invoke.process(), call.at());
+            self.last.insert(call.invoke().process(), call.at());
         }
         Ok(())
     }
 
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
         if call.f() != "read" {
-            self.quiet = call.complete.map_or(0, |event| event.index() as u32 + 1);
+            self.quiet = call.complete().map_or(0, |event| event.index() as u32 + 1);
             if call.f() == "add" && call.is_ok() {
                 let id = self.element(call.asked());
                 self.added[id] = self.added[id].min(call.at());

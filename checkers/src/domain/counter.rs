@@ -131,7 +131,7 @@ impl<'a> Pass<'a> for Bounds<'a> {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
         match (call.f(), call.told()) {
             ("add", _) => {
-                self.adds += usize::from(!call.invoke.is_added());
+                self.adds += usize::from(!call.invoke().is_added());
                 let (counter, n) = self.add(call)?;
                 let failed = call.kind() == Type::Fail;
                 (if failed { &mut counter.failed } else { &mut counter.possible }).add(n);
@@ -141,7 +141,7 @@ impl<'a> Pass<'a> for Bounds<'a> {
                 self.open.insert(call.at(), acknowledged);
             }
             ("read", None) => {}
-            _ => return Err(Stop::function(call.invoke, "a counter has add and read")),
+            _ => return Err(Stop::function(call.invoke(), "a counter has add and read")),
         }
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Bounds<'_> {
     }
 
     fn add(&mut self, call: Call<'_>) -> Result<(&mut Adds, i64), Stop> {
-        let (counter, _, value) = self.counter(call.invoke)?;
+        let (counter, _, value) = self.counter(call.invoke())?;
         Ok((counter, amount(call, value)?))
     }
 }
@@ -202,7 +202,7 @@ fn amount(call: Call<'_>, value: Raw<'_>) -> Result<i64, Stop> {
     match value {
         Raw::Int(n) => Ok(n),
         Raw::Null => Ok(1),
-        _ => Err(Stop::shape(call.invoke, "an add takes an integer")),
+        _ => Err(Stop::shape(call.invoke(), "an add takes an integer")),
     }
 }
 
@@ -215,7 +215,7 @@ fn sentence(calls: &Calls<'_>, read: Call<'_>, value: i64, bound: &str, n: i128,
 fn adds(calls: &Calls<'_>, read: Call<'_>, key: Option<Raw<'_>>, value: i64, sign: i128) -> Vec<u32> {
     let counts = |call: &Call<'_>| call.f() == "add" && call.acknowledged() < read.at();
     let all = calls.iter().filter(counts).filter_map(|call| {
-        let (_, n) = split(call.invoke, key.is_some()).ok().filter(|&(of, _)| of == key)?;
+        let (_, n) = split(call.invoke(), key.is_some()).ok().filter(|&(of, _)| of == key)?;
         Some((i128::from(amount(call, n).ok()?) * sign, call))
     });
     let mut all: Vec<(i128, u32)> = all.filter(|&(n, _)| n > 0).map(|(n, call)| (n, call.at())).collect();

@@ -133,7 +133,7 @@ impl<'a> Pass<'a> for Works<'a> {
                 }
             }
             "process" | "read" => {}
-            _ => return Err(Stop::function(call.invoke, "work has submit, process and read")),
+            _ => return Err(Stop::function(call.invoke(), "work has submit, process and read")),
         }
         Ok(())
     }

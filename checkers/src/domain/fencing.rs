@@ -145,7 +145,7 @@ struct Locks<'a, 'b> {
 
 impl<'a> Pass<'a> for Locks<'a, '_> {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let (process, kind) = (call.invoke.process(), call.kind());
+        let (process, kind) = (call.invoke().process(), call.kind());
         let gives_up = call.f() == "release" && kind != Type::Fail;
         if gives_up || kind == Type::Info {
             self.release(process);
@@ -154,7 +154,7 @@ impl<'a> Pass<'a> for Locks<'a, '_> {
             "acquire" if call.is_ok() => self.acquired.invoke(call.at()),
             "write" if call.is_ok() => self.written.invoke(call.at()),
             "acquire" | "write" | "release" => {}
-            _ => return Err(Stop::function(call.invoke, "a lock has acquire, release and write")),
+            _ => return Err(Stop::function(call.invoke(), "a lock has acquire, release and write")),
         }
         Ok(())
     }
@@ -171,7 +171,7 @@ impl<'a> Pass<'a> for Locks<'a, '_> {
             }
             "write" => {
                 self.writes += 1;
-                if let Some(token) = self.token(call.asked(), call.invoke)? {
+                if let Some(token) = self.token(call.asked(), call.invoke())? {
                     self.wrote(call.at(), token);
                 }
             }

@@ -93,7 +93,7 @@ fn anomaly(
 ) -> Anomaly {
     let events = invocations.iter().flat_map(|&at| {
         let call = calls.call(at);
-        [Some(call.invoke), call.complete]
+        [Some(call.invoke()), call.complete()]
     });
     let mut witness: Vec<usize> = events.flatten().map(|event| event.index()).collect();
     witness.sort_unstable();
@@ -173,7 +173,7 @@ impl Calls<'_> {
     /// When an operation completed, or began if it did not.
     pub(super) fn end(&self, invoke: u32) -> String {
         let call = self.call(invoke);
-        time(call.complete.unwrap_or(call.invoke).time_ns())
+        time(call.complete().unwrap_or(call.invoke()).time_ns())
     }
 
     /// `read by process 3 at 1.500 s`: an operation by its completion.

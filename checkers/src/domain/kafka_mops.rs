@@ -1,161 +1,129 @@
 //! The messages that an operation on logs sends and polls, in one pass over its text.
 
+use crate::Spent;
 use crate::history::{Raw, Scan};
 
-/// A message that an operation sends to a key, or polls from it.
+/// Who is told of the messages.
+pub(super) trait Sink {
+    /// The number of the key of a send, or of its name in what a poll returns.
+    fn key(&mut self, sends: bool, key: Raw<'_>) -> u32;
+
+    /// The number of the value of a message.
+    fn value(&mut self, key: u32, value: Raw<'_>) -> u32;
+
+    /// The operation sends this to a key, or polls it from there; where it lies in the key's log, if that is known.
+    fn message(&mut self, sends: bool, key: u32, offset: Option<i64>, value: u32) -> Result<(), Spent>;
+
+    /// The operation polls, with messages or without.
+    fn polls(&mut self);
+}
+
+/// Why the messages were not read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Mop<'a> {
-    pub(super) sends: bool,
-    /// The key of a send, or its name in what a poll returns.
-    pub(super) key: Raw<'a>,
-    /// Where it lies in the key's log, if that is known.
-    pub(super) offset: Option<i64>,
-    pub(super) value: Raw<'a>,
+pub(super) enum Failure {
+    /// It is not of that shape: what was expected.
+    Malformed(&'static str),
+    Spent(Spent),
 }
 
-/// A walk over `[["send", key, value], ["poll", {key: [[offset, value], …], …}], …]`.
-pub(super) struct Mops<'a> {
-    scan: Scan<'a>,
-    at: At<'a>,
-    /// Whether a message that was sent is `[offset, value]`: so in completions.
-    told: bool,
-    /// Whether there was a poll so far, with messages or without.
-    pub(super) polls: bool,
-}
-
-#[derive(Clone, Copy)]
-enum At<'a> {
-    Start,
-    Mop,
-    MopEnd,
-    /// In a poll: before a key, before a message of this key, and after the messages of a key.
-    Key,
-    Message(Raw<'a>),
-    KeyEnd,
-    End,
-}
-
-/// It is not of that shape: what was expected.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Malformed(pub(super) &'static str);
-
-pub(super) const LIST: Malformed =
-    Malformed(r#"an operation is a list of ["send", key, message] and ["poll"]"#);
-const SEND: Malformed =
-    Malformed(r#"a send is ["send", key, message], and ["send", key, [offset, message]] once it is done"#);
-const POLL: Malformed =
-    Malformed(r#"a poll is ["poll"], and ["poll", {key: [[offset, message], …], …}] once it is done"#);
-const OFFSET: Malformed = Malformed("an offset is an integer, or null where it is not known");
-
-impl<'a> Mops<'a> {
-    pub(super) fn of(text: &'a [u8], told: bool) -> Mops<'a> {
-        Mops { scan: Scan::new(text), at: At::Start, told, polls: false }
-    }
-
-    /// The next message; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Mop<'a>>, Malformed> {
-        while !matches!(self.at, At::End) {
-            if let Some(mop) = self.step()? {
-                return Ok(Some(mop));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Goes on to what comes next, which may be a message.
-    fn step(&mut self) -> Result<Option<Mop<'a>>, Malformed> {
-        match self.at {
-            At::Start => {
-                self.eat(b'[', LIST)?;
-                self.at = if self.scan.eat(b']') { At::End } else { At::Mop };
-            }
-            At::Mop => return self.mop(),
-            At::MopEnd if self.scan.eat(b',') => self.at = At::Mop,
-            At::MopEnd => {
-                self.eat(b']', LIST)?;
-                self.scan.is_done().then_some(()).ok_or(LIST)?;
-                self.at = At::End;
-            }
-            At::Key => {
-                let key = self.scan.name().ok_or(POLL)?;
-                self.at = At::KeyEnd;
-                if !self.scan.eat(b'[') {
-                    self.null(POLL)?;
-                } else if !self.scan.eat(b']') {
-                    self.at = At::Message(key);
-                }
-            }
-            At::Message(key) => return self.message(key).map(Some),
-            At::KeyEnd if self.scan.eat(b',') => self.at = At::Key,
-            At::KeyEnd => {
-                self.eat(b'}', POLL)?;
-                self.eat(b']', POLL)?;
-                self.at = At::MopEnd;
-            }
-            At::End => {}
-        }
-        Ok(None)
-    }
-
-    fn mop(&mut self) -> Result<Option<Mop<'a>>, Malformed> {
-        self.eat(b'[', LIST)?;
-        let f = self.item(LIST)?.plain_str().ok_or(LIST)?;
-        self.at = At::MopEnd;
-        self.polls |= f.ends_with("poll");
-        match f.strip_prefix(':').unwrap_or(f) {
-            "send" => {
-                self.eat(b',', SEND)?;
-                let key = self.item(SEND)?;
-                self.eat(b',', SEND)?;
-                let value = self.item(SEND)?;
-                self.eat(b']', SEND)?;
-                let (at, value) = value.pair().filter(|_| self.told).unwrap_or((Raw::Null, value));
-                Ok(Some(Mop { sends: true, key, offset: offset(at)?, value }))
-            }
-            "poll" if self.scan.eat(b']') => Ok(None),
-            "poll" => {
-                self.eat(b',', POLL)?;
-                if !self.scan.eat(b'{') {
-                    self.null(POLL)?;
-                    self.eat(b']', POLL)?;
-                } else if self.scan.eat(b'}') {
-                    self.eat(b']', POLL)?;
-                } else {
-                    self.at = At::Key;
-                }
-                Ok(None)
-            }
-            _ => Err(LIST),
-        }
-    }
-
-    fn message(&mut self, key: Raw<'a>) -> Result<Mop<'a>, Malformed> {
-        self.eat(b'[', POLL)?;
-        let at = self.item(POLL)?;
-        self.eat(b',', POLL)?;
-        let value = self.item(POLL)?;
-        self.eat(b']', POLL)?;
-        if !self.scan.eat(b',') {
-            self.eat(b']', POLL)?;
-            self.at = At::KeyEnd;
-        }
-        Ok(Mop { sends: false, key, offset: offset(at)?, value })
-    }
-
-    fn eat(&mut self, byte: u8, expected: Malformed) -> Result<(), Malformed> {
-        self.scan.eat(byte).then_some(()).ok_or(expected)
-    }
-
-    fn item(&mut self, expected: Malformed) -> Result<Raw<'a>, Malformed> {
-        self.scan.item().ok_or(expected)
-    }
-
-    fn null(&mut self, expected: Malformed) -> Result<(), Malformed> {
-        self.scan.item().filter(|item| *item == Raw::Null).map(drop).ok_or(expected)
+impl From<Spent> for Failure {
+    fn from(spent: Spent) -> Failure {
+        Failure::Spent(spent)
     }
 }
 
-fn offset(at: Raw<'_>) -> Result<Option<i64>, Malformed> {
+pub(super) const LIST: Failure =
+    Failure::Malformed(r#"an operation is a list of ["send", key, message] and ["poll"]"#);
+const SEND: Failure = Failure::Malformed(
+    r#"a send is ["send", key, message], and ["send", key, [offset, message]] once it is done"#,
+);
+const POLL: Failure = Failure::Malformed(
+    r#"a poll is ["poll"], and ["poll", {key: [[offset, message], …], …}] once it is done"#,
+);
+const OFFSET: Failure = Failure::Malformed("an offset is an integer, or null where it is not known");
+
+/// Reads `[["send", key, value], ["poll", {key: [[offset, value], …], …}], …]`. Where the operation is done, `told`, a value
+/// that was sent is `[offset, value]`.
+pub(super) fn read(text: &[u8], told: bool, sink: &mut impl Sink) -> Result<(), Failure> {
+    let mut scan = Scan::new(text);
+    eat(&mut scan, b'[', LIST)?;
+    if scan.eat(b']') {
+        return Ok(());
+    }
+    loop {
+        if scan.eat_text(br#"["send""#) || scan.eat_text(br#"[":send""#) {
+            send(&mut scan, told, sink)?;
+        } else if scan.eat_text(br#"["poll""#) || scan.eat_text(br#"[":poll""#) {
+            sink.polls();
+            poll(&mut scan, sink)?;
+        } else {
+            return Err(LIST);
+        }
+        if !scan.eat(b',') {
+            eat(&mut scan, b']', LIST)?;
+            return scan.is_done().then_some(()).ok_or(LIST);
+        }
+    }
+}
+
+fn send(scan: &mut Scan<'_>, told: bool, sink: &mut impl Sink) -> Result<(), Failure> {
+    eat(scan, b',', SEND)?;
+    let key = scan.item_to(|key| sink.key(true, key)).ok_or(SEND)?;
+    eat(scan, b',', SEND)?;
+    let message = scan.item_to(|value| {
+        let (at, value) = value.pair().filter(|_| told).unwrap_or((Raw::Null, value));
+        (offset(at), sink.value(key, value))
+    });
+    let (offset, value) = message.ok_or(SEND)?;
+    eat(scan, b']', SEND)?;
+    Ok(sink.message(true, key, offset?, value)?)
+}
+
+fn poll(scan: &mut Scan<'_>, sink: &mut impl Sink) -> Result<(), Failure> {
+    if scan.eat(b']') {
+        return Ok(());
+    }
+    eat(scan, b',', POLL)?;
+    if scan.eat_text(b"null") || scan.eat_text(b"{}") {
+        return eat(scan, b']', POLL);
+    }
+    eat(scan, b'{', POLL)?;
+    loop {
+        let name = scan.name().ok_or(POLL)?;
+        if !scan.eat_text(b"null") && !scan.eat_text(b"[]") {
+            let key = sink.key(false, name);
+            messages(scan, key, sink)?;
+        }
+        if !scan.eat(b',') {
+            eat(scan, b'}', POLL)?;
+            return eat(scan, b']', POLL);
+        }
+    }
+}
+
+/// The messages of a key in a poll.
+fn messages(scan: &mut Scan<'_>, key: u32, sink: &mut impl Sink) -> Result<(), Failure> {
+    eat(scan, b'[', POLL)?;
+    loop {
+        eat(scan, b'[', POLL)?;
+        let offset = scan.item_to(offset).ok_or(POLL)??;
+        eat(scan, b',', POLL)?;
+        let value = scan.item_to(|value| sink.value(key, value)).ok_or(POLL)?;
+        eat(scan, b']', POLL)?;
+        sink.message(false, key, offset, value)?;
+        if !scan.eat(b',') {
+            return eat(scan, b']', POLL);
+        }
+    }
+}
+
+#[inline]
+fn eat(scan: &mut Scan<'_>, byte: u8, expected: Failure) -> Result<(), Failure> {
+    scan.eat(byte).then_some(()).ok_or(expected)
+}
+
+#[inline]
+fn offset(at: Raw<'_>) -> Result<Option<i64>, Failure> {
     match at {
         Raw::Int(offset) => Ok(Some(offset)),
         Raw::Null => Ok(None),
@@ -169,14 +137,42 @@ mod tests {
 
     type Plain = (bool, String, Option<i64>, String);
 
-    fn all(text: &str) -> Result<Vec<Plain>, Malformed> {
-        let mut mops = Mops::of(text.as_bytes(), true);
-        let mut all = Vec::new();
-        while let Some(mop) = mops.next()? {
-            let text = |value: Raw<'_>| value.to_value().to_string();
-            all.push((mop.sends, text(mop.key), mop.offset, text(mop.value)));
+    /// What was told; keys and values are numbered as they come.
+    #[derive(Default)]
+    struct Told {
+        texts: Vec<String>,
+        all: Vec<Plain>,
+    }
+
+    impl Told {
+        fn number(&mut self, value: Raw<'_>) -> u32 {
+            self.texts.push(value.to_value().to_string());
+            self.texts.len() as u32 - 1
         }
-        Ok(all)
+    }
+
+    impl Sink for Told {
+        fn key(&mut self, _sends: bool, key: Raw<'_>) -> u32 {
+            self.number(key)
+        }
+
+        fn value(&mut self, _key: u32, value: Raw<'_>) -> u32 {
+            self.number(value)
+        }
+
+        fn message(&mut self, sends: bool, key: u32, offset: Option<i64>, value: u32) -> Result<(), Spent> {
+            let text = |number: u32| self.texts[number as usize].clone();
+            self.all.push((sends, text(key), offset, text(value)));
+            Ok(())
+        }
+
+        fn polls(&mut self) {}
+    }
+
+    fn all(text: &str) -> Result<Vec<Plain>, Failure> {
+        let mut told = Told::default();
+        read(text.as_bytes(), true, &mut told)?;
+        Ok(told.all)
     }
 
     #[test]

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::calls::{Call, Calls, NONE, Pass, Stop};
 use super::kafka_log::{Form, Log};
-use super::kafka_mops::{LIST, Malformed, Mop, Mops};
+use super::kafka_mops::{self, Failure, LIST, Sink};
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
-use crate::{Budget, Process, Type};
+use crate::{Budget, Process, Spent, Type};
 
 /// Messages between two looks at the budget, in one operation.
 const PACE: usize = 1 << 14;
@@ -85,7 +85,9 @@ pub(super) struct Ops<'a> {
     /// Something was sent to a key that is no integer and no string.
     pub(super) odd: bool,
     doubts: Vec<Doubt>,
-    clients: HashMap<Process, Client, FastBuild>,
+    /// By number of their process.
+    clients: Vec<Client>,
+    processes: Interner,
     /// The messages that the operation at hand polled, and what to put back when it is done, since it failed: the last
     /// that was sent to a key.
     row: Vec<(u32, u32)>,
@@ -106,7 +108,8 @@ impl<'a> Ops<'a> {
             provers: HashMap::default(),
             odd: false,
             doubts: Vec::new(),
-            clients: HashMap::default(),
+            clients: Vec::new(),
+            processes: Interner::default(),
             row: Vec::new(),
             undo: Vec::new(),
             held: 0,
@@ -122,9 +125,8 @@ impl<'a> Ops<'a> {
             _ => {}
         }
         // The session is over: what the process does next need not come after this, nor go on from where it was.
-        if call.kind() == Type::Info
-            && let Some(client) = self.clients.get_mut(&call.invoke.process())
-        {
+        if call.kind() == Type::Info {
+            let client = self.client(call);
             client.polled.clear();
             client.sent.clear();
         }
@@ -138,19 +140,19 @@ impl<'a> Ops<'a> {
 
     /// The client goes on where it was only with the keys that it has still.
     fn assigned(&mut self, call: Call<'a>) {
-        if !matches!(call.complete.map(|event| event.kind()), Some(Type::Ok | Type::Info)) {
+        if !matches!(call.complete().map(|event| event.kind()), Some(Type::Ok | Type::Info)) {
             return;
         }
         let subscribes = call.f() == "subscribe";
-        let client = self.clients.entry(call.invoke.process()).or_default();
+        let client = self.client(call);
         let was_subscribed = std::mem::replace(&mut client.subscribed, subscribes);
-        let told = call.complete.and_then(|event| event.raw().items());
+        let told = call.complete().and_then(|event| event.raw().items());
         let mut keys: Vec<u32> = match told.or_else(|| call.asked().items()) {
             Some(keys) if subscribes || !was_subscribed => keys.map(|key| self.key(key).0).collect(),
             _ => Vec::new(),
         };
         keys.sort_unstable();
-        let client = self.clients.entry(call.invoke.process()).or_default();
+        let client = self.client(call);
         client.polled.retain(|key, _| keys.binary_search(key).is_ok());
     }
 
@@ -174,27 +176,23 @@ impl<'a> Ops<'a> {
     }
 
     fn transaction(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let told = call.complete.filter(|event| event.raw().items().is_some());
-        let event = told.unwrap_or(call.invoke);
-        let malformed = |Malformed(expected)| Stop::shape(event, expected);
+        let told = call.complete().filter(|event| event.raw().items().is_some());
+        let event = told.unwrap_or(call.invoke());
+        let stop = |failure: Failure| match failure {
+            Failure::Malformed(expected) => Stop::shape(event, expected),
+            Failure::Spent(spent) => spent.into(),
+        };
         let text = match event.raw() {
             Raw::Text(text) => text,
             Raw::Null => return Ok(()),
-            _ => return Err(malformed(LIST)),
+            _ => return Err(stop(LIST)),
         };
-        let process = call.invoke.process();
-        let mut client = self.clients.remove(&process).unwrap_or_default();
-        let mut mops = Mops::of(text, told.is_some());
-        let (mut sends, mut messages) = (false, 0);
-        while let Some(mop) = mops.next().map_err(malformed)? {
-            sends |= mop.sends;
-            messages += 1;
-            if messages % PACE == 0 {
-                self.budget.ask()?;
-            }
-            self.mop(call, mop, &mut client);
-        }
-        let polls = mops.polls;
+        let client = std::mem::take(self.client(call));
+        let kind = call.kind();
+        let mut txn =
+            Transaction { ops: self, by: call.at(), kind, client, sends: false, polls: false, messages: 0 };
+        kafka_mops::read(text, told.is_some(), &mut txn).map_err(stop)?;
+        let Transaction { mut client, sends, polls, .. } = txn;
         for (key, last) in self.undo.drain(..) {
             match last {
                 Some(last) => client.sent.insert(key, last),
@@ -202,10 +200,10 @@ impl<'a> Ops<'a> {
             };
         }
         // What it got may be lost to the consumer, or be polled again: nobody told how far it came.
-        if polls && call.kind() == Type::Fail {
+        if polls && kind == Type::Fail {
             client.polled.clear();
         }
-        self.clients.insert(process, client);
+        *self.client(call) = client;
         if sends {
             let sent = |key: u32, message: u32| self.logs[key as usize].messages[message as usize].latest;
             let own = self.row.iter().filter(|&&(key, message)| sent(key, message) == call.at());
@@ -215,66 +213,17 @@ impl<'a> Ops<'a> {
         Ok(())
     }
 
-    fn mop(&mut self, call: Call<'a>, mop: Mop<'a>, client: &mut Client) {
-        let (by, kind) = (call.at(), call.kind());
-        let (key, form) = self.key(mop.key);
-        let log = &mut self.logs[key as usize];
-        let before = log.slots.len() + log.messages.len();
-        let message = log.message(mop.value);
-        // What a send of unknown outcome says of its offset counts only if it took effect.
-        let offset = mop.offset.filter(|_| !mop.sends || kind == Type::Ok);
-        let slot = offset.map_or(NONE, |offset| log.put(offset, message, by));
-        self.known += log.slots.len() + log.messages.len() - before;
-        let known = &mut log.messages[message as usize];
-        if mop.sends {
-            log.mixed |= *log.form.get_or_insert(form) != form;
-            self.odd |= form == Form::Other;
-            known.latest = by;
-            match kind {
-                Type::Fail => known.failed = known.failed.min(by),
-                _ => {
-                    known.twice |= known.sent != NONE;
-                    known.sent = known.sent.min(by);
-                }
-            }
-            match kind {
-                Type::Ok => known.committed = known.committed.min(by),
-                Type::Fail => {}
-                _ => self.doubts.push(Doubt { by, key, message, offset: mop.offset }),
-            }
-        } else {
-            if kind == Type::Ok && known.polled == NONE {
-                known.polled = by;
-            }
-            self.row.push((key, message));
-        }
-        let place = Place { slot, message, offset: offset.unwrap_or(0) };
-        self.follow(mop.sends, kind, key, Last { place, by }, client);
-    }
-
-    /// A client goes on from the last message of a key to this one.
-    fn follow(&mut self, sends: bool, kind: Type, key: u32, to: Last, client: &mut Client) {
-        let lasts = if sends { &mut client.sent } else { &mut client.polled };
-        let from = lasts.insert(key, to);
-        let internal = from.is_some_and(|from| from.by == to.by);
-        // A send that failed is none. What follows another outcome than an acknowledgement has no last message.
-        if !internal && sends && kind == Type::Fail {
-            self.undo.push((key, from));
-        }
-        let Some(from) = from.filter(|_| internal || !sends || kind != Type::Fail) else { return };
-        let kind = match (sends, internal) {
-            (false, true) => Kind::IntPoll,
-            (false, false) => Kind::Poll,
-            (true, true) => Kind::IntSend,
-            (true, false) => Kind::Send,
+    /// The process of an operation.
+    fn client(&mut self, call: Call<'_>) -> &mut Client {
+        let process = match call.invoke().process() {
+            Process::Client(id) => id.into(),
+            Process::Nemesis => -1,
         };
-        let forward = from.place.slot != NONE && to.place.slot != NONE && from.place.offset < to.place.offset;
-        let neighbours = from.place.offset.checked_add(1) == Some(to.place.offset);
-        if !(forward && (neighbours || kind == Kind::Send)) {
-            let subscribed = client.subscribed && !sends;
-            let (from, from_by) = (from.place, from.by);
-            self.steps.push(Step { kind, subscribed, key, from, from_by, to: to.place, to_by: to.by });
+        let number = self.processes.intern_raw(Raw::Int(process)) as usize;
+        if number == self.clients.len() {
+            self.clients.push(Client::default());
         }
+        &mut self.clients[number]
     }
 
     /// Once all is read: a send of unknown outcome took effect if a message of the same operation was polled. Then the
@@ -327,10 +276,114 @@ impl<'a> Ops<'a> {
     }
 }
 
+/// An operation that is read.
+struct Transaction<'o, 'a> {
+    ops: &'o mut Ops<'a>,
+    by: u32,
+    kind: Type,
+    client: Client,
+    sends: bool,
+    polls: bool,
+    messages: usize,
+}
+
+impl Sink for Transaction<'_, '_> {
+    #[inline]
+    fn key(&mut self, sends: bool, key: Raw<'_>) -> u32 {
+        let (key, form) = self.ops.key(key);
+        if sends {
+            let log = &mut self.ops.logs[key as usize];
+            log.mixed |= *log.form.get_or_insert(form) != form;
+            self.ops.odd |= form == Form::Other;
+        }
+        key
+    }
+
+    #[inline]
+    fn value(&mut self, key: u32, value: Raw<'_>) -> u32 {
+        let log = &mut self.ops.logs[key as usize];
+        let before = log.messages.len();
+        let message = log.message(value);
+        self.ops.known += log.messages.len() - before;
+        message
+    }
+
+    fn message(&mut self, sends: bool, key: u32, offset: Option<i64>, message: u32) -> Result<(), Spent> {
+        self.sends |= sends;
+        self.messages += 1;
+        if self.messages % PACE == 0 {
+            self.ops.budget.ask()?;
+        }
+        let (by, kind) = (self.by, self.kind);
+        let log = &mut self.ops.logs[key as usize];
+        // What a send of unknown outcome says of its offset counts only if it took effect.
+        let known_offset = offset.filter(|_| !sends || kind == Type::Ok);
+        let before = log.slots.len();
+        let slot = known_offset.map_or(NONE, |offset| log.put(offset, message, by));
+        self.ops.known += log.slots.len() - before;
+        let known = &mut log.messages[message as usize];
+        if sends {
+            known.latest = by;
+            match kind {
+                Type::Fail => known.failed = known.failed.min(by),
+                _ => {
+                    known.twice |= known.sent != NONE;
+                    known.sent = known.sent.min(by);
+                }
+            }
+            match kind {
+                Type::Ok => known.committed = known.committed.min(by),
+                Type::Fail => {}
+                _ => self.ops.doubts.push(Doubt { by, key, message, offset }),
+            }
+        } else {
+            if kind == Type::Ok && known.polled == NONE {
+                known.polled = by;
+            }
+            self.ops.row.push((key, message));
+        }
+        let place = Place { slot, message, offset: known_offset.unwrap_or(0) };
+        self.follow(sends, key, Last { place, by });
+        Ok(())
+    }
+
+    fn polls(&mut self) {
+        self.polls = true;
+    }
+}
+
+impl Transaction<'_, '_> {
+    /// A client goes on from the last message of a key to this one.
+    fn follow(&mut self, sends: bool, key: u32, to: Last) {
+        let kind = self.kind;
+        let lasts = if sends { &mut self.client.sent } else { &mut self.client.polled };
+        let from = lasts.insert(key, to);
+        let internal = from.is_some_and(|from| from.by == to.by);
+        // A send that failed is none. What follows another outcome than an acknowledgement has no last message.
+        if !internal && sends && kind == Type::Fail {
+            self.ops.undo.push((key, from));
+        }
+        let Some(from) = from.filter(|_| internal || !sends || kind != Type::Fail) else { return };
+        let kind = match (sends, internal) {
+            (false, true) => Kind::IntPoll,
+            (false, false) => Kind::Poll,
+            (true, true) => Kind::IntSend,
+            (true, false) => Kind::Send,
+        };
+        let forward = from.place.slot != NONE && to.place.slot != NONE && from.place.offset < to.place.offset;
+        let neighbours = from.place.offset.checked_add(1) == Some(to.place.offset);
+        if !(forward && (neighbours || kind == Kind::Send)) {
+            let subscribed = self.client.subscribed && !sends;
+            let (from, from_by) = (from.place, from.by);
+            self.ops.steps.push(Step { kind, subscribed, key, from, from_by, to: to.place, to_by: to.by });
+        }
+    }
+}
+
 impl<'a> Pass<'a> for Ops<'a> {
     /// An operation that never completes tells what it tells when it begins.
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        if call.complete.is_none() { self.operation(call) } else { Ok(()) }
+        if call.complete().is_none() { self.operation(call) } else { Ok(()) }
     }
 
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
@@ -342,6 +395,7 @@ impl<'a> Pass<'a> for Ops<'a> {
             + self.steps.capacity() * size_of::<Step>()
             + self.doubts.capacity() * size_of::<Doubt>()
             + self.own.capacity() * size_of::<(u32, u32, u32)>()
-            + self.clients.capacity() * size_of::<(Process, Client)>()
+            + self.clients.capacity() * size_of::<Client>()
+            + self.processes.memory_bytes()
     }
 }

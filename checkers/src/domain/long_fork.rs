@@ -137,55 +137,46 @@ struct Txns {
     row_keys: Vec<u8>,
 }
 
-/// The micro-operations of a transaction, in one pass over its text.
-struct Mops<'a> {
-    scan: Scan<'a>,
-    first: bool,
+/// The text of a transaction, from its first micro-operation on; none if it is no list.
+fn mops(txn: Raw<'_>) -> Option<Scan<'_>> {
+    let Raw::Text(text) = txn else { return None };
+    let mut scan = Scan::new(text);
+    scan.eat(b'[').then_some(scan)
 }
 
-/// Whether a micro-operation writes, its key and its value; none if it is no read or write.
-type Mop<'a> = Option<(bool, Raw<'a>, Raw<'a>)>;
-
-impl<'a> Mops<'a> {
-    fn of(txn: Raw<'a>) -> Option<Mops<'a>> {
-        let Raw::Text(text) = txn else { return None };
-        let mut scan = Scan::new(text);
-        scan.eat(b'[').then_some(Mops { scan, first: true })
-    }
-
-    fn parts(&mut self) -> Mop<'a> {
-        let mut begins = |names: [&[u8]; 2]| names.iter().any(|name| self.scan.eat_text(name));
-        let writes = match begins([br#"["r","#, br#"[":r","#]) {
-            true => false,
-            false if begins([br#"["w","#, br#"[":w","#]) => true,
-            false => return None,
-        };
-        let key = self.scan.item()?;
-        let value = self.scan.eat(b',').then(|| self.scan.item())??;
-        while self.scan.eat(b',') {
-            self.scan.item()?;
-        }
-        self.scan.eat(b']').then_some((writes, key, value))
+/// Goes on to the key of a micro-operation: whether it writes; none if it is no read or write.
+#[inline]
+fn begin(scan: &mut Scan<'_>) -> Option<bool> {
+    let mut is = |names: [&[u8]; 2]| names.iter().any(|name| scan.eat_text(name));
+    match is([br#"["r","#, br#"[":r","#]) {
+        true => Some(false),
+        false => is([br#"["w","#, br#"[":w","#]).then_some(true),
     }
 }
 
-impl<'a> Iterator for Mops<'a> {
-    type Item = Mop<'a>;
-
-    fn next(&mut self) -> Option<Mop<'a>> {
-        let goes_on =
-            if std::mem::take(&mut self.first) { !self.scan.eat(b']') } else { self.scan.eat(b',') };
-        goes_on.then(|| self.parts())
+/// Goes on to the end of a micro-operation from that of its value.
+#[inline]
+fn end(scan: &mut Scan<'_>) -> Option<()> {
+    while scan.eat(b',') {
+        scan.item()?;
     }
+    scan.eat(b']').then_some(())
+}
+
+/// The key and the value of a transaction that is one write.
+fn only_write<'a>(mut scan: Scan<'a>) -> Option<(Raw<'a>, Raw<'a>)> {
+    if !begin(&mut scan)? {
+        return None;
+    }
+    let key = scan.item()?;
+    let value = scan.eat(b',').then(|| scan.item())??;
+    end(&mut scan)?;
+    (!scan.eat(b',')).then_some((key, value))
 }
 
 impl<'a> Pass<'a> for Txns {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let Some(mut mops) = Mops::of(call.asked()) else { return Ok(()) };
-        let Some(Some((true, id, value))) = mops.next() else { return Ok(()) };
-        if mops.next().is_some() {
-            return Ok(());
-        }
+        let Some((id, value)) = mops(call.asked()).and_then(only_write) else { return Ok(()) };
         self.writes += 1;
         let failed = call.kind() == Type::Fail;
         let id = self.key(id);
@@ -197,24 +188,26 @@ impl<'a> Pass<'a> for Txns {
         } else {
             key.writer = call.at();
         }
+        let value = self.values.intern_raw(value);
         self.has_value(id, value);
         Ok(())
     }
 
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let Some(mops) = call.told().and_then(|(told, _)| Mops::of(told)) else { return Ok(()) };
+        let Some(mut scan) = call.told().and_then(|(told, _)| mops(told)) else { return Ok(()) };
         self.row.clear();
-        for mop in mops {
-            let Some((false, id, value)) = mop else { return Ok(()) };
-            let id = self.key(id);
-            self.row.push((id, value != Raw::Null));
-            if value != Raw::Null {
+        let mut more = !scan.eat(b']');
+        while more {
+            let Some((id, value)) = self.read_mop(&mut scan) else { return Ok(()) };
+            self.row.push((id, value.is_some()));
+            if let Some(value) = value {
                 self.has_value(id, value);
                 let key = self.keys[id as usize];
                 if key.writer == NONE && key.failed != NONE {
                     self.aborted.push((call.at(), id));
                 }
             }
+            more = scan.eat(b',');
         }
         if !self.row.is_empty() {
             self.row.sort_unstable();
@@ -243,9 +236,21 @@ impl Txns {
         id
     }
 
+    /// Goes on behind a read: its key, and its value unless that is null; none if it is no read.
+    #[inline]
+    fn read_mop(&mut self, scan: &mut Scan<'_>) -> Option<(u32, Option<u32>)> {
+        if begin(scan)? {
+            return None;
+        }
+        let key = scan.item_to(|key| self.key(key))?;
+        let mut number = |value| (value != Raw::Null).then(|| self.values.intern_raw(value));
+        let value = scan.eat(b',').then(|| scan.item_to(&mut number))??;
+        end(scan)?;
+        Some((key, value))
+    }
+
     /// The key has this value, and must have no other.
-    fn has_value(&mut self, id: u32, value: Raw<'_>) {
-        let value = self.values.intern_raw(value);
+    fn has_value(&mut self, id: u32, value: u32) {
         let key = &mut self.keys[id as usize];
         if key.value == NONE {
             key.value = value;
@@ -306,11 +311,17 @@ impl Txns {
 
     /// Sorts the reads of a group by how many keys they have, and compares each with the next.
     fn judge(&self, group: &mut [Read], found: &mut Findings<'_>) {
-        group.sort_by_key(|read| self.has(*read).iter().map(|word| word.count_ones()).sum::<u32>());
+        let keys = self.groups.text(group[0].group).as_chunks().0;
+        // Which of its group's keys a read has.
+        let has = |read: Read| &self.bits[read.bits..][..keys.len().div_ceil(64)];
+        group.sort_by_key(|read| has(*read).iter().map(|word| word.count_ones()).sum::<u32>());
         for pair in group.windows(2) {
             let (a, b) = (pair[0], pair[1]);
-            let (Some(only_a), Some(only_b)) = (self.without(a, b), self.without(b, a)) else { continue };
-            let (x, y): (Value, Value) = (self.ids.value(only_a), self.ids.value(only_b));
+            let (Some(only_a), Some(only_b)) = (without(has(a), has(b)), without(has(b), has(a))) else {
+                continue;
+            };
+            let key = |at: usize| self.ids.value(u32::from_ne_bytes(keys[at]));
+            let (x, y): (Value, Value) = (key(only_a), key(only_b));
             found.add("long-fork", None, |calls| {
                 let (first, second) = (calls.did(a.at), calls.did(b.at));
                 let sentence = format!("{first} has key {x} but not {y}, {second} has key {y} but not {x}");
@@ -318,20 +329,13 @@ impl Txns {
             });
         }
     }
+}
 
-    /// Which of its group's keys a read has.
-    fn has(&self, read: Read) -> &[u64] {
-        let keys = self.groups.text(read.group).len() / size_of::<u32>();
-        &self.bits[read.bits..][..keys.div_ceil(64)]
-    }
-
-    /// A key that `a` has and `b` has not.
-    fn without(&self, a: Read, b: Read) -> Option<u32> {
-        let words = self.has(a).iter().zip(self.has(b)).map(|(a, b)| a & !b);
-        let (word, only) = words.enumerate().find(|(_, only)| *only != 0)?;
-        let at = word * 64 + only.trailing_zeros() as usize;
-        self.groups.text(a.group).as_chunks().0.get(at).map(|key| u32::from_ne_bytes(*key))
-    }
+/// The first bit that is set in `a` and not in `b`.
+fn without(a: &[u64], b: &[u64]) -> Option<usize> {
+    let words = a.iter().zip(b).map(|(a, b)| a & !b);
+    let (word, only) = words.enumerate().find(|(_, only)| *only != 0)?;
+    Some(word * 64 + only.trailing_zeros() as usize)
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ struct Values<'a> {
 impl<'a> Pass<'a> for Values<'a> {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
         if call.kind() == Type::Info {
-            *self.clients.entry(call.invoke.process()).or_default() += 1;
+            *self.clients.entry(call.invoke().process()).or_default() += 1;
         }
         if let Some((told, event)) = call.told().filter(|_| matches!(call.f(), "inc" | "read"))
             && !self.options.per_process

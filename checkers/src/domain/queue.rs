@@ -163,13 +163,13 @@ impl<'a> Pass<'a> for Items<'a> {
             ("dequeue", Type::Info) => self.crashed += 1,
             ("drain", Type::Info) => self.crashed_drain = true,
             ("dequeue" | "drain", _) => {}
-            _ => return Err(Stop::function(call.invoke, "a queue has enqueue, dequeue and drain")),
+            _ => return Err(Stop::function(call.invoke(), "a queue has enqueue, dequeue and drain")),
         }
         Ok(())
     }
 
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let Some(event) = call.complete else { return Ok(()) };
+        let Some(event) = call.complete() else { return Ok(()) };
         match (call.f(), event.kind()) {
             ("enqueue", Type::Ok) => {
                 self.item(call.asked()).acknowledged += 1;

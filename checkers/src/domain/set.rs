@@ -203,14 +203,16 @@ impl Tally<'_> {
                         .add("lost-write", key, |calls| missing(calls, element, &value(), read, "the last"));
                 }
                 Fate::Phantom => self.found.add("phantom-read", key, |calls| {
-                    let did = calls.did(element.reader);
-                    (format!("{did} has {}, which nobody had added", value()), vec![element.reader])
+                    let reader = element.reader(calls);
+                    let did = calls.did(reader);
+                    (format!("{did} has {}, which nobody had added", value()), vec![reader])
                 }),
                 Fate::Aborted => self.found.add("aborted-read", key, |calls| {
-                    let (did, by) = (calls.did(element.reader), calls.by(element.failed));
+                    let reader = element.reader(calls);
+                    let (did, by) = (calls.did(reader), calls.by(element.failed));
                     let advice = "if that may have taken effect, record it as info";
                     let sentence = format!("{did} has {}, whose add by {by} failed; {advice}", value());
-                    (sentence, vec![element.reader, element.failed])
+                    (sentence, vec![reader, element.failed])
                 }),
             }
         }
@@ -273,9 +275,11 @@ fn missing(
     let (by, end) = (calls.by(read), calls.end(read));
     let lacks = format!("is missing from {which} read, by {by} at {end}");
     if element.acknowledged < read {
-        let (by, end) = (calls.by(element.add), calls.end(element.add));
-        return (format!("{value} was added by {by} at {end} and {lacks}"), vec![element.add, read]);
+        let add = element.add(calls);
+        let (by, end) = (calls.by(add), calls.end(add));
+        return (format!("{value} was added by {by} at {end} and {lacks}"), vec![add, read]);
     }
-    let (by, end) = (calls.by(element.reader), calls.end(element.reader));
-    (format!("{value} was read by {by} at {end} and {lacks}"), vec![element.tried, element.reader, read])
+    let reader = element.reader(calls);
+    let (by, end) = (calls.by(reader), calls.end(reader));
+    (format!("{value} was read by {by} at {end} and {lacks}"), vec![element.tried, reader, read])
 }

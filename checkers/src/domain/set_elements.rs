@@ -41,16 +41,13 @@ pub(super) struct Read {
 /// An element that somebody added or read. What is not is `NONE`.
 #[derive(Clone, Copy)]
 pub(super) struct Element {
-    /// The first add that did not fail; of those that were acknowledged, if any was.
-    pub(super) add: u32,
     /// The first add that did not fail.
     pub(super) tried: u32,
     /// The event of the first acknowledgement.
     pub(super) acknowledged: u32,
     /// An add that failed.
     pub(super) failed: u32,
-    /// The read that has it and ended first, and when.
-    pub(super) reader: u32,
+    /// When the first read that has it ended.
     read: u32,
     /// How many of the reads that began last, counted from the last, have it.
     run: u32,
@@ -64,11 +61,9 @@ pub(super) struct Element {
 }
 
 const NEW: Element = Element {
-    add: NONE,
     tried: NONE,
     acknowledged: NONE,
     failed: NONE,
-    reader: NONE,
     read: NONE,
     run: 0,
     last_present: NONE,
@@ -108,7 +103,17 @@ impl Element {
     }
 
     pub(super) fn read(&self) -> bool {
-        self.reader != NONE
+        self.read != NONE
+    }
+
+    /// The add that was acknowledged first, if any was.
+    pub(super) fn add(&self, calls: &Calls<'_>) -> u32 {
+        calls.completed(self.acknowledged).map_or(NONE, Call::at)
+    }
+
+    /// The read that has it and ended first, if any has.
+    pub(super) fn reader(&self, calls: &Calls<'_>) -> u32 {
+        calls.completed(self.read).map_or(NONE, Call::at)
     }
 
     /// What became of it: Jepsen's rules for an element of `set-full`.
@@ -174,7 +179,7 @@ impl<'a> Pass<'a> for Sets {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
         match call.f() {
             "add" => {
-                let (key, value) = split(call.invoke, self.independent)?;
+                let (key, value) = split(call.invoke(), self.independent)?;
                 self.set(key).add(call, value);
             }
             "read" => {
@@ -183,7 +188,7 @@ impl<'a> Pass<'a> for Sets {
                     self.set(key).reads.push(Read { at: call.at(), size: 0, rank: 0 });
                 }
             }
-            _ => return Err(Stop::function(call.invoke, "a set has add and read")),
+            _ => return Err(Stop::function(call.invoke(), "a set has add and read")),
         }
         Ok(())
     }
@@ -206,12 +211,13 @@ impl Set {
         self.reads.first().is_some_and(|read| self.last_add.is_none_or(|add| add < read.at))
     }
 
-    fn element(&mut self, value: Raw<'_>) -> &mut Element {
-        let id = self.ids.intern_raw(value) as usize;
-        if id == self.elements.len() {
+    /// The element of this number, which may be new.
+    #[inline]
+    fn element(&mut self, id: u32) -> &mut Element {
+        if id as usize == self.elements.len() {
             self.elements.push(NEW);
         }
-        &mut self.elements[id]
+        &mut self.elements[id as usize]
     }
 
     fn add(&mut self, call: Call<'_>, value: Raw<'_>) {
@@ -219,15 +225,13 @@ impl Set {
         if acknowledged != NONE {
             self.last_add = self.last_add.max(Some(acknowledged));
         }
-        let element = self.element(value);
+        let id = self.ids.intern_raw(value);
+        let element = self.element(id);
         if call.kind() == Type::Fail {
             element.failed = element.failed.min(call.at());
             return;
         }
         element.tried = element.tried.min(call.at());
-        if element.add == NONE || acknowledged < element.acknowledged {
-            element.add = call.at();
-        }
         element.acknowledged = element.acknowledged.min(acknowledged);
     }
 
@@ -236,7 +240,7 @@ impl Set {
         let mut reads = std::mem::take(&mut self.reads);
         reads.reverse();
         let list = |read: &Read| -> Result<Raw<'_>, Stop> {
-            let Some(event) = calls.call(read.at).complete else { return Ok(Raw::Null) };
+            let Some(event) = calls.call(read.at).complete() else { return Ok(Raw::Null) };
             let value = split(event, independent)?.1;
             match value {
                 Raw::Null => Ok(value),
@@ -262,8 +266,9 @@ impl Set {
         let mut seen = 0;
         for (number, read) in known.iter().enumerate() {
             let end = calls.call(read.at).acknowledged();
-            for value in list(read)?.items().into_iter().flatten() {
-                self.read(number as u32, read, end, value);
+            let Some(mut items) = list(read)?.items() else { continue };
+            while let Some(id) = items.next_to(|value| self.ids.intern_raw(value)) {
+                self.read(number as u32, read, end, id);
                 seen += 1;
                 if seen % PACE == 0 {
                     calls.budget.ask()?;
@@ -276,10 +281,9 @@ impl Set {
     }
 
     #[inline]
-    fn read(&mut self, number: u32, read: &Read, end: u32, value: Raw<'_>) {
-        let element = self.element(value);
+    fn read(&mut self, number: u32, read: &Read, end: u32, id: u32) {
+        let element = self.element(id);
         if element.seen == number + 1 {
-            let id = self.ids.intern_raw(value);
             let (_, times) = self.duplicated.entry(id).or_insert((read.at, 1));
             *times += 1;
             return;
@@ -293,9 +297,7 @@ impl Set {
         if element.last_present == NONE {
             element.last_present = number;
         }
-        if end < element.read {
-            (element.read, element.reader) = (end, read.at);
-        }
+        element.read = element.read.min(end);
     }
 }
 

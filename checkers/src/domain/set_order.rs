@@ -5,6 +5,7 @@ use super::findings::Findings;
 use super::set_elements::{Element, Set};
 use crate::history::Raw;
 use crate::intern::Interner;
+use crate::near::partition_near;
 
 /// Finds a pair of reads of which each has something that the other lacks, or one of adds whose order a read contradicts.
 pub(super) fn judge(
@@ -21,48 +22,41 @@ pub(super) fn judge(
         incomparable(calls, set, id as u32, independent, found);
         return Ok(());
     }
-    let mut adds: Vec<u32> =
-        (0..set.elements.len() as u32).filter(|&id| set.elements[id as usize].was_added()).collect();
-    let _held = calls.budget.lease(adds.capacity() * 3 * size_of::<u32>())?;
-    adds.sort_by_key(|&id| set.elements[id as usize].tried);
-    let began: Vec<u32> = adds.iter().map(|&id| set.elements[id as usize].tried).collect();
+    // By when they began.
+    let began = |(id, element): (u32, &Element)| element.was_added().then_some((element.tried, id));
+    let mut adds: Vec<(u32, u32)> = (0..).zip(&set.elements).filter_map(began).collect();
+    let _held = calls.budget.lease(adds.capacity() * (size_of::<(u32, u32)>() + size_of::<u32>()))?;
+    adds.sort_unstable();
     // Of the adds from each on, the one of the lowest level.
-    let mut lowest = adds.clone();
-    for at in (0..lowest.len().saturating_sub(1)).rev() {
-        let of = |at: usize| level(&set.elements[lowest[at] as usize]);
-        if of(at + 1) < of(at) {
-            lowest[at] = lowest[at + 1];
+    let mut lowest = vec![0; adds.len()];
+    let mut least = (reads + 1, 0);
+    for (at, &(_, id)) in adds.iter().enumerate().rev() {
+        let own = level(&set.elements[id as usize]);
+        if own <= least.0 {
+            least = (own, id);
         }
+        lowest[at] = least.1;
     }
-    for (at, &id) in adds.iter().enumerate() {
-        let first = set.elements[id as usize];
-        let after = gallop(&began, at, first.acknowledged);
+    for (at, &(_, id)) in adds.iter().enumerate() {
+        let first = &set.elements[id as usize];
+        let after = partition_near(&adds, at, |&(began, _)| began < first.acknowledged);
         let Some(&later) = lowest.get(after).filter(|_| first.acknowledged != NONE) else { continue };
-        let second = set.elements[later as usize];
-        if level(&second) < level(&first) {
-            let read = set.reads.iter().find(|read| read.rank == level(&second)).map_or(0, |read| read.at);
+        let second = &set.elements[later as usize];
+        if level(second) < level(first) {
+            let read = set.reads.iter().find(|read| read.rank == level(second)).map_or(0, |read| read.at);
             let (one, two) = (set.ids.value(id), set.ids.value(later));
             found.add("reordered-adds", set.key.as_ref(), |calls| {
-                let (by, end, did) = (calls.by(first.add), calls.end(first.add), calls.did(read));
+                let add = first.add(calls);
+                let (by, end, did) = (calls.by(add), calls.end(add), calls.did(read));
                 let began = super::findings::time(calls.history.get(second.tried as usize).time_ns());
                 let sentence = format!(
                     "{one} was added by {by} at {end}, before the add of {two} began at {began}, but {did} has {two} only"
                 );
-                (sentence, vec![first.add, second.tried, read])
+                (sentence, vec![add, second.tried, read])
             });
         }
     }
     Ok(())
-}
-
-/// The first position after `at` whose add began after `event`.
-fn gallop(began: &[u32], at: usize, event: u32) -> usize {
-    let mut step = 1;
-    while at + step < began.len() && began[at + step] < event {
-        step *= 2;
-    }
-    let (from, to) = (at + step / 2, (at + step).min(began.len()));
-    from + began[from..to].partition_point(|&begin| begin < event)
 }
 
 /// The smallest read that has the element, and a larger one that lacks it.
@@ -71,7 +65,7 @@ fn incomparable(calls: &Calls<'_>, set: &mut Set, id: u32, independent: bool, fo
     let mut by_rank: Vec<u32> = vec![0; set.reads.len()];
     set.reads.iter().for_each(|read| by_rank[read.rank as usize] = read.at);
     let has = |ids: &mut Interner, read: u32| -> Vec<u32> {
-        let value = calls.call(read).complete.and_then(|event| split(event, independent).ok());
+        let value = calls.call(read).complete().and_then(|event| split(event, independent).ok());
         let items = value.and_then(|(_, value): (_, Raw<'_>)| value.items());
         let mut has: Vec<u32> = items.into_iter().flatten().map(|value| ids.intern_raw(value)).collect();
         has.sort_unstable();

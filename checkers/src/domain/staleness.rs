@@ -149,7 +149,7 @@ impl<'a> Pass<'a> for Registers {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
         match call.f() {
             "write" => {
-                let id = self.version(call.invoke, call.asked())?;
+                let id = self.version(call.invoke(), call.asked())?;
                 let version = &mut self.versions[id as usize];
                 if call.kind() == Type::Fail {
                     version.failed = version.failed.min(call.at());
@@ -164,7 +164,7 @@ impl<'a> Pass<'a> for Registers {
                 }
             }
             "read" => {}
-            _ => return Err(Stop::function(call.invoke, "a register has read and write")),
+            _ => return Err(Stop::function(call.invoke(), "a register has read and write")),
         }
         Ok(())
     }
@@ -172,7 +172,7 @@ impl<'a> Pass<'a> for Registers {
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
         let Some((told, event)) = call.told() else { return Ok(()) };
         let reads = call.f() == "read";
-        let id = if reads { self.version(event, told)? } else { self.version(call.invoke, call.asked())? };
+        let id = if reads { self.version(event, told)? } else { self.version(call.invoke(), call.asked())? };
         let version = &mut self.versions[id as usize];
         if version.known == NONE && (version.write != NONE) {
             (version.known, version.known_by) = (event.index() as u32, call.at());

@@ -35,6 +35,7 @@ use super::findings::{Findings, judged_minimal};
 use super::watch_ops::{Event, Link, Seen, Watches, log};
 use crate::history::Raw;
 use crate::intern::Interner;
+use crate::near::partition_near;
 use crate::registry::Order;
 use crate::{Budget, Checker, History, Verdict};
 
@@ -114,6 +115,7 @@ fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
         gone: Vec::new(),
         ends: Vec::new(),
         seen: 0,
+        near: 0,
     };
     judge.revisions();
     let mut held = calls.budget.lease(0)?;
@@ -122,11 +124,12 @@ fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
         held.resize(judge.bytes())?;
     }
     judge.events();
+    let chain = judge.chain();
     let clear = judge.watches.twice.is_none() && OF_ORDER.iter().all(|kind| judge.found.count(kind) == 0);
     if clear && calls.history.has_real_time() {
-        judge.real_time();
+        judge.real_time(&chain);
     }
-    Ok(judge.verdict())
+    Ok(judge.verdict(chain.last().copied().unwrap_or(NONE)))
 }
 
 struct Judge<'a> {
@@ -140,6 +143,8 @@ struct Judge<'a> {
     gone: Vec<bool>,
     ends: Vec<u32>,
     seen: usize,
+    /// Where the last gap was looked for among the revisions of writes.
+    near: usize,
 }
 
 impl<'a> Judge<'a> {
@@ -193,11 +198,12 @@ impl<'a> Judge<'a> {
         if event.revision_by == NONE {
             (event.revision, event.revision_by) = (revision, by);
         }
-        let known = *event;
         let at = self.revisions.intern_raw(Raw::Int(revision)) as usize;
         if at == self.values.len() {
             self.values.push((id, by));
+            event.has_revision = event.revision == revision;
         }
+        let known = *event;
         let (other, other_by) = self.values[at];
         if other != id {
             let (x, y) = (self.value(other), self.value(id));
@@ -227,14 +233,18 @@ impl<'a> Judge<'a> {
             calls.budget.ask()?;
             let completion = calls.call(by).told().map(|(_, event)| event);
             let completed = completion.map_or(NONE, |event| event.index() as u32);
-            for (nth, change) in log(completion)?.enumerate() {
-                if nth % PACE == PACE - 1 {
+            let (mut log, mut nth) = (log(completion)?, 0);
+            while let Some(parts) = log.next_to(|change| self.watches.parts(change)) {
+                nth += 1;
+                if nth % PACE == 0 {
                     calls.budget.ask()?;
                 }
-                let (revision, id) = self.watches.parts(change)?;
+                let (revision, id) = parts?;
                 let fresh = self.sees(number, id, (by, completed));
                 let grows = self.grows(last, (id, revision, by));
-                if let Some(revision) = revision {
+                if let Some(revision) = revision
+                    && !self.event(id).is_at(revision)
+                {
                     self.note_revision(revision, id, by);
                 }
                 if fresh && grows && chained {
@@ -252,11 +262,9 @@ impl<'a> Judge<'a> {
     /// A watcher sees a change: whether for the first time, as far as that is known.
     fn sees(&mut self, watcher: u32, id: u32, (by, end): (u32, u32)) -> bool {
         let event = &mut self.watches.events[id as usize];
-        self.seen += usize::from(event.seen_by == NONE);
+        self.seen += usize::from(event.seen == NONE);
         let before = std::mem::replace(&mut event.watcher, watcher + 1) == watcher + 1;
-        if end < event.seen {
-            (event.seen, event.seen_by) = (end, by);
-        }
+        event.seen = event.seen.min(end);
         if event.twice || !before {
             return !event.twice;
         }
@@ -325,8 +333,9 @@ impl<'a> Judge<'a> {
 
     /// Looks for an acknowledged write between the revisions of two changes.
     fn gap(&mut self, (before, from): (u32, i64), to: i64, link: Link) {
-        let at = self.watches.revisions.partition_point(|(revision, ..)| *revision <= from);
-        let Some(&(revision, id, write)) = self.watches.revisions.get(at) else { return };
+        let revisions = &self.watches.revisions;
+        self.near = partition_near(revisions, self.near, |(revision, ..)| *revision <= from);
+        let Some(&(revision, id, write)) = revisions.get(self.near) else { return };
         if revision < to {
             let value = self.value(id);
             self.add("gap", &[before, link.to], |_, calls| {
@@ -343,23 +352,24 @@ impl<'a> Judge<'a> {
     fn events(&mut self) {
         let calls = self.found.calls();
         for id in 0..self.watches.events.len() as u32 {
-            let event = *self.event(id);
-            let end = if calls.history.has_real_time() { event.seen } else { NONE };
-            if event.seen_by == NONE || event.write < end {
+            let end = if calls.history.has_real_time() { self.event(id).seen } else { NONE };
+            if self.event(id).seen == NONE || self.event(id).write < end {
                 continue;
             }
-            let value = self.value(id);
+            let (event, value) = (*self.event(id), self.value(id));
             if event.failed < end {
                 self.add("aborted-event", &[id], |_, calls| {
-                    let (did, by) = (calls.did(event.seen_by), calls.by(event.failed));
+                    let seen_by = event.seen_by(calls);
+                    let (did, by) = (calls.did(seen_by), calls.by(event.failed));
                     let advice = "if that may have taken effect, record it as info";
                     let sentence = format!("{did} has {value}, whose write by {by} failed; {advice}");
-                    (sentence, vec![event.seen_by, event.failed])
+                    (sentence, vec![seen_by, event.failed])
                 });
             } else {
                 self.add("phantom-event", &[id], |_, calls| {
-                    let did = calls.did(event.seen_by);
-                    (format!("{did} has {value}, which nobody had written"), vec![event.seen_by])
+                    let seen_by = event.seen_by(calls);
+                    let did = calls.did(seen_by);
+                    (format!("{did} has {value}, which nobody had written"), vec![seen_by])
                 });
             }
         }
@@ -377,8 +387,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The order of the log beside that of the writes.
-    fn real_time(&mut self) {
-        let chain = self.chain();
+    fn real_time(&mut self, chain: &[u32]) {
         let written = || chain.iter().copied().filter(|&id| self.event(id).write != NONE);
         let latest = written().max_by_key(|&id| self.event(id).write);
         // Of those that were seen later, the write that was acknowledged first.
@@ -405,11 +414,12 @@ impl<'a> Judge<'a> {
         let (a, b) = (*self.event(first), *self.event(second));
         let (x, y) = (self.value(first), self.value(second));
         self.add("reordered-events", &[first, second], |watches, calls| {
-            let seen_by = watches.first(calls, b.seen_by, first);
-            let (seen, wrote, began) = (calls.did(b.seen_by), calls.did(b.write), calls.by(a.write));
+            let last = b.seen_by(calls);
+            let seen_by = watches.first(calls, last, first);
+            let (seen, wrote, began) = (calls.did(last), calls.did(b.write), calls.by(a.write));
             let sentence =
                 format!("{seen} has {y} after {x}, but {wrote} wrote {y} before {began} began to write {x}");
-            (sentence, vec![a.write, b.write, seen_by, b.seen_by])
+            (sentence, vec![a.write, b.write, seen_by, last])
         });
     }
 
@@ -417,25 +427,27 @@ impl<'a> Judge<'a> {
     fn lost(&mut self, latest: u32) {
         let later = *self.event(latest);
         for id in 0..self.watches.events.len() as u32 {
-            let event = *self.event(id);
-            if event.seen_by == NONE && !event.twice && event.acknowledged < later.write {
+            let event = self.event(id);
+            if event.seen == NONE && !event.twice && event.acknowledged < later.write {
+                let event = *event;
                 let (lost, value) = (self.value(id), self.value(latest));
                 self.add("lost-event", &[id, latest], |_, calls| {
-                    let (did, seen) = (calls.did(event.write), calls.did(later.seen_by));
+                    let seen_by = later.seen_by(calls);
+                    let (did, seen) = (calls.did(event.write), calls.did(seen_by));
                     let but = format!("though {seen} has {value}, which was written later");
                     (
                         format!("{did} wrote {lost} and nobody saw it, {but}"),
-                        vec![event.write, later.write, later.seen_by],
+                        vec![event.write, later.write, seen_by],
                     )
                 });
             }
         }
     }
 
-    fn verdict(self) -> Verdict {
-        let last = self.chain().last().copied().unwrap_or(NONE);
+    /// The verdict, where the log ends with `last`.
+    fn verdict(self, last: u32) -> Verdict {
         let behind = self.ends.iter().zip(&self.gone).filter(|(end, gone)| **end != last && !**gone).count();
-        let missed = |event: &&Event| event.acknowledged != NONE && event.seen_by == NONE;
+        let missed = |event: &&Event| event.acknowledged != NONE && event.seen == NONE;
         let unseen = self.watches.events.iter().filter(missed).count();
         let watchers = self.ends.len();
         let summary = format!("{watchers} watchers saw {} changes", self.seen);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::calls::{Call, Calls, NONE, Pass, Stop, brief};
-use crate::history::{OpRef, Raw};
+use crate::history::{Items, OpRef, Raw};
 use crate::intern::{FastBuild, Interner};
 use crate::{Process, Type};
 
@@ -15,11 +15,11 @@ pub(super) struct Event {
     pub(super) acknowledged: u32,
     pub(super) failed: u32,
     pub(super) twice: bool,
-    /// Its revision, and who shows it.
+    /// Its revision, who shows it, and whether it was the first value that was seen to have it.
     pub(super) revision: i64,
     pub(super) revision_by: u32,
-    /// The watch that has it and completed first, and when.
-    pub(super) seen_by: u32,
+    pub(super) has_revision: bool,
+    /// When the first watch that has it completed.
     pub(super) seen: u32,
     /// 1 + the last watcher that was looked at and saw it.
     pub(super) watcher: u32,
@@ -44,11 +44,24 @@ const NEW: Event = Event {
     twice: false,
     revision: 0,
     revision_by: NONE,
-    seen_by: NONE,
+    has_revision: false,
     seen: NONE,
     watcher: 0,
     next: Link { to: NONE, from_by: NONE, to_by: NONE },
 };
+
+impl Event {
+    /// Whether it is known to have this revision, and that no value that was seen before has it.
+    #[inline]
+    pub(super) fn is_at(&self, revision: i64) -> bool {
+        self.has_revision && self.revision == revision
+    }
+
+    /// The watch that has it and completed first.
+    pub(super) fn seen_by(&self, calls: &Calls<'_>) -> u32 {
+        calls.completed(self.seen).map_or(NONE, Call::at)
+    }
+}
 
 /// The writes, and the watches of each watcher.
 #[derive(Default)]
@@ -73,7 +86,7 @@ pub(super) struct Watches {
 
 impl<'a> Pass<'a> for Watches {
     fn invoke(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let process = call.invoke.process();
+        let process = call.invoke().process();
         if call.f() == "write" {
             self.write(call);
         } else if watches(call.f()) && call.kind() != Type::Fail {
@@ -104,6 +117,7 @@ impl<'a> Pass<'a> for Watches {
 }
 
 impl Watches {
+    #[inline]
     pub(super) fn event(&mut self, value: Raw<'_>) -> u32 {
         let id = self.ids.intern_raw(value);
         if id as usize == self.events.len() {
@@ -140,11 +154,24 @@ impl Watches {
     }
 
     /// The revision and the value of a change.
+    #[inline]
     pub(super) fn parts(&mut self, change: Raw<'_>) -> Result<(Option<i64>, u32), Stop> {
-        let Some((Raw::Int(revision), value)) = change.pair() else { return Ok((None, self.event(change))) };
-        if self.pair.is_none() {
-            return Ok((Some(revision), self.event(value)));
+        match change.pair() {
+            Some((Raw::Int(revision), value)) if self.pair.is_none() => {
+                Ok((Some(revision), self.event(value)))
+            }
+            Some((Raw::Int(revision), value)) => self.parts_of_pair(change, revision, value),
+            _ => Ok((None, self.event(change))),
         }
+    }
+
+    /// As [`parts`](Watches::parts), where values may look like that.
+    fn parts_of_pair(
+        &mut self,
+        change: Raw<'_>,
+        revision: i64,
+        value: Raw<'_>,
+    ) -> Result<(Option<i64>, u32), Stop> {
         let (whole, half) = (self.event(change), self.event(value));
         match (self.written(whole), self.written(half)) {
             (Some(_), Some(_)) => Err(Stop::Shape(format!(
@@ -165,16 +192,16 @@ impl Watches {
 
     /// The last operation of unknown outcome of the process of this one after which it watched again, if that was before.
     pub(super) fn crash(&self, calls: &Calls<'_>, by: u32) -> Option<u32> {
-        let process = |at: u32| calls.call(at).invoke.process();
+        let process = |at: u32| calls.call(at).invoke().process();
         let before = self.resumed.iter().copied().filter(|&at| at != NONE && at < by);
         before.filter(|&at| process(at) == process(by)).max()
     }
 
     /// The first watch of the watcher of this one that has a change to a value.
     pub(super) fn first(&mut self, calls: &Calls<'_>, watch: u32, id: u32) -> u32 {
-        let process = calls.call(watch).invoke.process();
+        let process = calls.call(watch).invoke().process();
         let crash = self.crash(calls, watch);
-        let alike = |call: &Call<'_>| call.invoke.process() == process && watches(call.f());
+        let alike = |call: &Call<'_>| call.invoke().process() == process && watches(call.f());
         let mut mine = calls.iter().filter(|call| alike(call) && Some(call.at()) > crash);
         let mut has = |call: &Call<'_>| {
             let told = call.told().map(|(_, event)| event);
@@ -186,19 +213,11 @@ impl Watches {
 }
 
 /// The changes that a watch returned; none for one that did not.
-pub(super) fn log<'a>(event: Option<OpRef<'a>>) -> Result<impl Iterator<Item = Raw<'a>>, Stop> {
-    let list =
-        match event {
-            None => None,
-            Some(event) => {
-                let value = event.raw();
-                let list = value.entry("log").unwrap_or(value).items();
-                Some(list.ok_or_else(|| {
-                    Stop::shape(event, "a watch returns a list of values or [revision, value]")
-                })?)
-            }
-        };
-    Ok(list.into_iter().flatten())
+pub(super) fn log<'a>(event: Option<OpRef<'a>>) -> Result<Items<'a>, Stop> {
+    let Some(event) = event else { return Ok(Items::EMPTY) };
+    let value = event.raw();
+    let list = value.entry("log").unwrap_or(value).items();
+    list.ok_or_else(|| Stop::shape(event, "a watch returns a list of values or [revision, value]"))
 }
 
 pub(super) fn watches(f: &str) -> bool {

@@ -280,24 +280,39 @@ fn canonical_scalar(text: &[u8]) -> Option<usize> {
 }
 
 /// An integer of at most 17 digits as `serde_json` writes it, and its length.
-#[inline]
+#[inline(always)]
 pub(super) fn small_integer(text: &[u8]) -> Option<(i64, usize)> {
+    const DIGITS_MAX: usize = 17;
     let negative = text.first() == Some(&b'-');
     let start = usize::from(negative);
-    let mut n = 0i64;
-    let mut at = start;
+    let text = &text[start..];
+    let (mut n, mut at) = text.first_chunk().map_or((0, 0), |first| leading_digits(*first));
     while let Some(digit @ b'0'..=b'9') = text.get(at) {
-        if at - start == 17 {
+        if at == DIGITS_MAX {
             return None;
         }
         n = n * 10 + i64::from(digit - b'0');
         at += 1;
     }
-    let leading_zero = text.get(start) == Some(&b'0') && (at > start + 1 || negative);
-    if at == start || leading_zero || matches!(text.get(at), Some(b'.' | b'e' | b'E')) {
+    let leading_zero = text.first() == Some(&b'0') && (at > 1 || negative);
+    if at == 0 || leading_zero || matches!(text.get(at), Some(b'.' | b'e' | b'E')) {
         return None;
     }
-    Some((if negative { -n } else { n }, at))
+    Some((if negative { -n } else { n }, start + at))
+}
+
+/// The number that these bytes begin with, and how many digits it has: all of them at once, in one machine word.
+#[inline(always)]
+fn leading_digits(bytes: [u8; 8]) -> (i64, usize) {
+    let digits = u64::from_le_bytes(bytes) ^ 0x3030_3030_3030_3030;
+    // The high bit of a byte that is no digit. What carries into a byte comes from one that is none.
+    let others = (digits | digits.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080;
+    let len = others.trailing_zeros() / 8;
+    // The first digit, which weighs most, is the lowest byte: the zeros that are missing come in there.
+    let digits = digits.checked_shl(64 - 8 * len).unwrap_or(0);
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    ((fours * 10_000 + (fours >> 32)) as u32 as i64, len as usize)
 }
 
 #[cfg(test)]

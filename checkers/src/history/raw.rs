@@ -7,7 +7,10 @@ use serde_json::Value;
 use super::json;
 
 /// A value that is looked at without building a [`Value`]: for checkers that must be fast. Equal values are equal.
+///
+/// Its parts lie in three machine words, so that it is copied word by word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u64)]
 pub enum Raw<'a> {
     /// JSON's null.
     Null,
@@ -156,9 +159,24 @@ impl<'a> Raw<'a> {
 }
 
 impl<'a> Items<'a> {
-    /// The text of the first item, and what comes after it: a comma, a bracket or nothing.
-    pub(super) fn split(text: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-        text.split_at(item_end(text))
+    /// None.
+    pub(crate) const EMPTY: Items<'static> = Items::Text(&[]);
+
+    /// What `of` makes of the next item. Quicker than [`next`](Iterator::next): see [`item_to`].
+    #[inline]
+    pub(crate) fn next_to<R>(&mut self, of: impl FnOnce(Raw<'a>) -> R) -> Option<R> {
+        match self {
+            Items::Pair(halves, at) => {
+                let half = *halves.get(*at)?;
+                *at += 1;
+                Some(of(half.into()))
+            }
+            Items::Text(rest) => {
+                let (result, after) = item_to(rest, of)?;
+                *rest = after.get(1..).unwrap_or_default();
+                Some(result)
+            }
+        }
     }
 }
 
@@ -192,30 +210,34 @@ impl From<Option<i32>> for Raw<'_> {
 impl<'a> Iterator for Items<'a> {
     type Item = Raw<'a>;
 
-    #[inline]
     fn next(&mut self) -> Option<Raw<'a>> {
-        match self {
-            Items::Pair(halves, at) => {
-                let half = *halves.get(*at)?;
-                *at += 1;
-                Some(half.into())
+        self.next_to(|item| item)
+    }
+}
+
+/// What `of` makes of the item at the start of a text, and what comes after the item: a comma, a bracket or nothing. Most items
+/// are integers or pairs of them: for these `of` is compiled by itself, so that they do not go through memory.
+#[inline]
+pub(super) fn item_to<'a, R>(text: &'a [u8], of: impl FnOnce(Raw<'a>) -> R) -> Option<(R, &'a [u8])> {
+    match text.first()? {
+        b'[' => {
+            if let Some((pair, len)) = Raw::small_pair(text) {
+                return Some((of(pair), &text[len..]));
             }
-            Items::Text(rest) => {
-                // Most items are integers: these are read in one go.
-                if let Some((n, len)) = json::small_integer(rest) {
-                    *rest = rest.get(len + 1..).unwrap_or_default();
-                    return Some(Raw::Int(n));
-                }
-                if let Some((pair, len)) = Raw::small_pair(rest) {
-                    *rest = rest.get(len + 1..).unwrap_or_default();
-                    return Some(pair);
-                }
-                let (item, after) = Items::split(rest);
-                *rest = after.get(1..).unwrap_or_default();
-                (!item.is_empty()).then(|| Raw::of_text(item))
+        }
+        b'n' => {
+            if let Some(rest) = text.strip_prefix(b"null") {
+                return Some((of(Raw::Null), rest));
+            }
+        }
+        _ => {
+            if let Some((n, len)) = json::small_integer(text) {
+                return Some((of(Raw::Int(n)), &text[len..]));
             }
         }
     }
+    let (item, rest) = text.split_at(item_end(text));
+    (!item.is_empty()).then(|| (of(Raw::of_text(item)), rest))
 }
 
 /// Where the item at the start of `text` ends: at a comma or a bracket that is not inside it.

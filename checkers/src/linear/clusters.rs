@@ -21,6 +21,7 @@
 
 use super::meter::Limit;
 use crate::Budget;
+use crate::near::partition_near;
 
 /// A time that never comes, and no cluster.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -237,7 +238,7 @@ impl Zones {
             let (begin, end) = self.ranges[object];
             let forward = &self.forward[begin as usize..end as usize];
             // The first zone that is not over when the block's last operation begins.
-            let at = partition_near(forward, hints[object], zone.start);
+            let at = partition_near(forward, hints[object], |hold| hold.start < zone.start);
             hints[object] = at;
             illegal[object] |=
                 forward.get(at).is_some_and(|hold| hold.end < zone.start && zone.end < hold.start);
@@ -262,15 +263,4 @@ fn sort(zones: &mut [Zone]) {
             return;
         }
     }
-}
-
-/// The first of disjoint zones in order that does not end before `time`; looks near the hint first.
-fn partition_near(zones: &[Zone], hint: usize, time: u32) -> usize {
-    const NEAR: usize = 16;
-    let over = |zone: &Zone| zone.start < time;
-    let (low, high) = (hint.saturating_sub(NEAR), (hint + NEAR).min(zones.len()));
-    let near = low + zones[low..high].partition_point(over);
-    let first = near > low || low == 0;
-    let last = near < high || high == zones.len();
-    if first && last { near } else { zones.partition_point(over) }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Objects(Interner);
 
 impl Objects {
     /// The number of the object with this key.
+    #[inline]
     pub(crate) fn number(&mut self, key: Option<Raw<'_>>) -> usize {
         key.map_or(0, |key| 1 + self.0.intern_raw(key) as usize)
     }
@@ -198,6 +199,7 @@ fn says_nothing(call: &RawCall<'_>) -> bool {
 }
 
 /// The key and the value, where there is a key.
+#[inline]
 pub(crate) fn strip(value: Raw<'_>, independent: bool) -> (Option<Raw<'_>>, Raw<'_>) {
     match if independent { value.pair() } else { None } {
         Some((key, value)) => (Some(key), value),
