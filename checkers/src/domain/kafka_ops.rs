@@ -311,7 +311,7 @@ impl Sink for Transaction<'_, '_> {
     fn message(&mut self, sends: bool, key: u32, offset: Option<i64>, message: u32) -> Result<(), Spent> {
         self.sends |= sends;
         self.messages += 1;
-        if self.messages % PACE == 0 {
+        if self.messages.is_multiple_of(PACE) {
             self.ops.budget.ask()?;
         }
         let (by, kind) = (self.by, self.kind);
