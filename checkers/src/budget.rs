@@ -116,6 +116,9 @@ impl Lease<'_> {
     /// If they are not left; what was held stays held.
     pub fn resize(&mut self, bytes: usize) -> Result<(), Spent> {
         let (budget, before) = (self.budget, self.bytes);
+        if bytes == before {
+            return Ok(());
+        }
         let moved = |held: usize| {
             Some(held - before + bytes).filter(|&held| bytes <= before || held <= budget.memory_bytes)
         };

@@ -29,24 +29,35 @@ pub(super) fn judged<'a>(
     })
 }
 
-/// An operation: its invocation, and its completion if there is one. Two machine words.
+/// An operation: its invocation, and its completion if there is one. Two machine words, so that it is handed over in two registers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
     history: &'a History,
-    invoke: u32,
-    /// `NONE` where there is none.
-    complete: u32,
+    /// The event of its invocation, and in the upper half that of its completion, or `NONE` where there is none.
+    events: u64,
 }
 
 impl<'a> Call<'a> {
     #[inline]
+    fn new(history: &'a History, invoke: u32, complete: u32) -> Call<'a> {
+        Call { history, events: u64::from(complete) << 32 | u64::from(invoke) }
+    }
+
+    #[inline]
     pub(super) fn invoke(self) -> OpRef<'a> {
-        self.history.get(self.invoke as usize)
+        self.history.get(self.at() as usize)
     }
 
     #[inline]
     pub(super) fn complete(self) -> Option<OpRef<'a>> {
-        (self.complete != NONE).then(|| self.history.get(self.complete as usize))
+        let complete = (self.events >> 32) as u32;
+        (complete != NONE).then(|| self.history.get(complete as usize))
+    }
+
+    /// The event of its acknowledgement, if there is one.
+    #[inline]
+    pub(super) fn ok(self) -> Option<OpRef<'a>> {
+        self.complete().filter(|op| op.kind() == Type::Ok)
     }
 
     #[inline]
@@ -61,7 +72,7 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn is_ok(self) -> bool {
-        self.kind() == Type::Ok
+        self.ok().is_some()
     }
 
     /// The argument.
@@ -73,19 +84,19 @@ impl<'a> Call<'a> {
     /// What an acknowledged operation returned, and its event.
     #[inline]
     pub(super) fn told(self) -> Option<(Raw<'a>, OpRef<'a>)> {
-        self.complete().filter(|op| op.kind() == Type::Ok).map(|op| (op.raw(), op))
+        self.ok().map(|op| (op.raw(), op))
     }
 
     /// The event of its invocation: its name in witnesses.
     #[inline]
     pub(super) fn at(self) -> u32 {
-        self.invoke
+        self.events as u32
     }
 
     /// The event of its acknowledgement, or `NONE`.
     #[inline]
     pub(super) fn acknowledged(self) -> u32 {
-        if self.is_ok() { self.complete } else { NONE }
+        self.ok().map_or(NONE, |op| op.index() as u32)
     }
 }
 
@@ -165,13 +176,13 @@ impl<'a> Calls<'a> {
     /// The operation that an event invoked.
     pub(super) fn call(&self, invoke: u32) -> Call<'a> {
         let complete = self.pairs.of(invoke as usize).map_or(NONE, |at| at as u32);
-        Call { history: self.history, invoke, complete }
+        Call::new(self.history, invoke, complete)
     }
 
     /// The operation that an event completed.
     pub(super) fn completed(&self, complete: u32) -> Option<Call<'a>> {
         let invoke = self.pairs.of(complete as usize)? as u32;
-        Some(Call { history: self.history, invoke, complete })
+        Some(Call::new(self.history, invoke, complete))
     }
 
     /// Runs a pass over all events. What it holds is leased as long as the lease that comes back.

@@ -147,7 +147,7 @@ impl<'a> Pass<'a> for Bounds<'a> {
     }
 
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let Some((_, event)) = call.told() else { return Ok(()) };
+        let Some(event) = call.ok() else { return Ok(()) };
         if call.f() == "add" {
             let (counter, n) = self.add(call)?;
             counter.acknowledged.add(n);

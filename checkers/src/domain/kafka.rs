@@ -45,7 +45,7 @@
 
 use super::calls::{Calls, NONE, Stop};
 use super::findings::{Findings, judged_minimal};
-use super::kafka_log::{Log, Message};
+use super::kafka_log::{Message, Told};
 use super::kafka_ops::{Kind, Ops, Place, Step};
 use crate::registry::Order;
 use crate::{Budget, Checker, History, Verdict};
@@ -113,7 +113,7 @@ fn judge(calls: &Calls<'_>) -> Result<Verdict, Stop> {
     let mut ops = Ops::new(calls.budget);
     let mut held = calls.run(&mut ops)?;
     ops.settle(calls)?;
-    held.resize(ops.logs.iter().map(Log::memory_bytes).sum())?;
+    held.resize(ops.logs_bytes())?;
     let mut judge = Judge {
         ops: &ops,
         found: Findings::new(NAME, &KINDS, calls),
@@ -166,11 +166,11 @@ impl<'b> Judge<'_, 'b> {
         &mut self,
         kind: &'static str,
         key: u32,
-        tell: impl FnOnce(&Log, &Calls<'b>) -> (String, Vec<u32>),
+        tell: impl FnOnce(Told<'_>, &Calls<'b>) -> (String, Vec<u32>),
     ) {
         let ops = self.ops;
         self.found.add(kind, Some(&ops.keys.value(key)), |calls| {
-            let (sentence, mut shown) = tell(&ops.logs[key as usize], calls);
+            let (sentence, mut shown) = tell(ops.log(key), calls);
             shown.retain(|by| *by != NONE);
             let provers: Vec<u32> = shown.iter().filter_map(|by| ops.provers.get(by).copied()).collect();
             (sentence, [shown, provers].concat())
@@ -229,7 +229,7 @@ impl<'b> Judge<'_, 'b> {
         self.polled += usize::from(message.polled != NONE);
         self.unseen += usize::from(message.committed != NONE && message.polled == NONE);
         if message.twice {
-            let (key, value) = (self.ops.keys.value(key), self.ops.logs[key as usize].value(id));
+            let (key, value) = (self.ops.keys.value(key), self.ops.log(key).value(id));
             let why =
                 || format!("{value} was sent to key {key} several times: which one is polled is not known");
             self.undecided.get_or_insert_with(why);

@@ -1,8 +1,11 @@
 //! What is known of a key's log: which message lies at which offset, who sent it, who polled it.
 
+use std::collections::HashMap;
+use std::ops::Deref;
+
 use super::calls::NONE;
 use crate::history::Raw;
-use crate::intern::Interner;
+use crate::intern::{FastBuild, Interner};
 
 /// An offset at which some message lies.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +22,8 @@ pub(super) struct Slot {
 /// A value that was sent to the key or polled from it. Operations are named by their invocations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Message {
+    /// Its number among the values.
+    value: u32,
     /// The slots of its least and its greatest offset, and who shows it there; `NONE` if none is known.
     pub(super) first: u32,
     pub(super) first_by: u32,
@@ -37,6 +42,7 @@ pub(super) struct Message {
 }
 
 const NEW: Message = Message {
+    value: NONE,
     first: NONE,
     first_by: NONE,
     last: NONE,
@@ -75,28 +81,71 @@ pub(super) struct Log {
     pub(super) form: Option<Form>,
     pub(super) mixed: bool,
     offsets: Interner,
-    values: Interner,
     pub(super) slots: Vec<Slot>,
     pub(super) messages: Vec<Message>,
     /// For each slot the one of the next offset that is known, once all are.
     next: Vec<u32>,
 }
 
-impl Log {
-    /// The number of a value.
-    pub(super) fn message(&mut self, value: Raw<'_>) -> u32 {
-        let id = self.values.intern_raw(value);
-        if id as usize == self.messages.len() {
-            self.messages.push(NEW);
+/// The values of all messages.
+#[derive(Default)]
+pub(super) struct Values {
+    ids: Interner,
+    /// By number: the first key to which the value was sent, and the message. Most are sent to one key.
+    first: Vec<(u32, u32)>,
+    /// The messages of other keys.
+    others: HashMap<(u32, u32), u32, FastBuild>,
+}
+
+impl Values {
+    /// The message of a value in the log of a key; a new one is added.
+    #[inline]
+    pub(super) fn message(&mut self, value: Raw<'_>, key: u32, log: &mut Log) -> u32 {
+        let id = self.ids.intern_raw(value);
+        let next = log.messages.len() as u32;
+        if id as usize == self.first.len() {
+            self.first.push((key, next));
         }
-        id
+        let message = match self.first[id as usize] {
+            (first, message) if first == key => message,
+            _ => *self.others.entry((key, id)).or_insert(next),
+        };
+        if message == next {
+            log.messages.push(Message { value: id, ..NEW });
+        }
+        message
     }
 
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.ids.memory_bytes()
+            + self.first.capacity() * size_of::<(u32, u32)>()
+            + self.others.capacity() * (size_of::<((u32, u32), u32)>() + 1) * 8 / 7
+    }
+}
+
+/// A log whose messages can be told.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'l> {
+    pub(super) log: &'l Log,
+    pub(super) values: &'l Values,
+}
+
+impl Told<'_> {
     /// The value of a message.
-    pub(super) fn value(&self, message: u32) -> serde_json::Value {
-        self.values.value(message)
+    pub(super) fn value(self, message: u32) -> serde_json::Value {
+        self.values.ids.value(self.log.messages[message as usize].value)
     }
+}
 
+impl Deref for Told<'_> {
+    type Target = Log;
+
+    fn deref(&self) -> &Log {
+        self.log
+    }
+}
+
+impl Log {
     /// An operation shows a message at an offset: the slot.
     pub(super) fn put(&mut self, offset: i64, message: u32, by: u32) -> u32 {
         let at = self.offsets.intern_raw(Raw::Int(offset));
@@ -137,7 +186,6 @@ impl Log {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.offsets.memory_bytes()
-            + self.values.memory_bytes()
             // The order of the slots is made while their next ones are.
             + self.slots.capacity() * (size_of::<Slot>() + 2 * size_of::<u32>())
             + self.messages.capacity() * size_of::<Message>()

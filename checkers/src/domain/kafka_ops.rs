@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::calls::{Call, Calls, NONE, Pass, Stop};
-use super::kafka_log::{Form, Log};
+use super::kafka_log::{Form, Log, Told, Values};
 use super::kafka_mops::{self, Failure, LIST, Sink};
 use crate::history::Raw;
 use crate::intern::{FastBuild, Interner};
@@ -77,6 +77,7 @@ pub(super) struct Ops<'a> {
     budget: &'a Budget,
     pub(super) keys: Interner,
     pub(super) logs: Vec<Log>,
+    values: Values,
     pub(super) steps: Vec<Step>,
     /// What operations polled that they had sent: the key, the message, the operation.
     pub(super) own: Vec<(u32, u32, u32)>,
@@ -103,6 +104,7 @@ impl<'a> Ops<'a> {
             budget,
             keys: Interner::default(),
             logs: Vec::new(),
+            values: Values::default(),
             steps: Vec::new(),
             own: Vec::new(),
             provers: HashMap::default(),
@@ -133,7 +135,7 @@ impl<'a> Ops<'a> {
         // The logs are many: their bytes are added up when there is more of them.
         if self.known >= self.tally_at {
             self.tally_at = self.known + self.known / 8 + 1024;
-            self.held = self.logs.iter().map(Log::memory_bytes).sum::<usize>() + self.keys.memory_bytes();
+            self.held = self.logs_bytes() + self.keys.memory_bytes();
         }
         Ok(())
     }
@@ -253,6 +255,16 @@ impl<'a> Ops<'a> {
         Ok(())
     }
 
+    /// The log of a key, whose messages can be told.
+    pub(super) fn log(&self, key: u32) -> Told<'_> {
+        Told { log: &self.logs[key as usize], values: &self.values }
+    }
+
+    /// What the logs and the messages take.
+    pub(super) fn logs_bytes(&self) -> usize {
+        self.logs.iter().map(Log::memory_bytes).sum::<usize>() + self.values.memory_bytes()
+    }
+
     /// Why the log of a key is not judged, if it is not.
     pub(super) fn unclear(&self, key: u32) -> Option<String> {
         let log = &self.logs[key as usize];
@@ -299,11 +311,11 @@ impl Sink for Transaction<'_, '_> {
         key
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, key: u32, value: Raw<'_>) -> u32 {
         let log = &mut self.ops.logs[key as usize];
         let before = log.messages.len();
-        let message = log.message(value);
+        let message = self.ops.values.message(value, key, log);
         self.ops.known += log.messages.len() - before;
         message
     }

@@ -107,6 +107,8 @@ struct Key {
     /// Its write, if that did not fail, and if it did.
     writer: u32,
     failed: u32,
+    /// The group of the last read of which it is the first key.
+    group: u32,
 }
 
 /// A read of several keys. Those of the same keys are a group.
@@ -194,7 +196,7 @@ impl<'a> Pass<'a> for Txns {
     }
 
     fn complete(&mut self, call: Call<'a>) -> Result<(), Stop> {
-        let Some(mut scan) = call.told().and_then(|(told, _)| mops(told)) else { return Ok(()) };
+        let Some(mut scan) = call.ok().and_then(|event| mops(event.raw())) else { return Ok(()) };
         self.row.clear();
         let mut more = !scan.eat(b']');
         while more {
@@ -231,7 +233,7 @@ impl Txns {
     fn key(&mut self, id: Raw<'_>) -> u32 {
         let id = self.ids.intern_raw(id);
         if id as usize == self.keys.len() {
-            self.keys.push(Key { value: NONE, writer: NONE, failed: NONE });
+            self.keys.push(Key { value: NONE, writer: NONE, failed: NONE, group: NONE });
         }
         id
     }
@@ -243,8 +245,13 @@ impl Txns {
             return None;
         }
         let key = scan.item_to(|key| self.key(key))?;
-        let mut number = |value| (value != Raw::Null).then(|| self.values.intern_raw(value));
-        let value = scan.eat(b',').then(|| scan.item_to(&mut number))??;
+        if !scan.eat(b',') {
+            return None;
+        }
+        let value = scan.item_to(|value| match value {
+            Raw::Null => None,
+            value => Some(self.values.intern_raw(value)),
+        })?;
         end(scan)?;
         Some((key, value))
     }
@@ -282,8 +289,12 @@ impl Txns {
     /// Puts the row into its group.
     fn read(&mut self, at: u32) {
         self.row_keys.clear();
-        self.row_keys.extend(self.row.iter().flat_map(|(key, _)| key.to_ne_bytes()));
-        let (group, _) = self.groups.intern(&self.row_keys, self.ends.len() as u32);
+        self.row.iter().for_each(|(key, _)| self.row_keys.extend_from_slice(&key.to_ne_bytes()));
+        let first = &mut self.keys[self.row[0].0 as usize].group;
+        if *first == NONE || self.groups.text(*first) != self.row_keys {
+            *first = self.groups.intern(&self.row_keys, self.ends.len() as u32).0;
+        }
+        let group = *first;
         if group as usize == self.ends.len() {
             self.ends.push(0);
         }

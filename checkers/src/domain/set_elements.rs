@@ -183,7 +183,7 @@ impl<'a> Pass<'a> for Sets {
                 self.set(key).add(call, value);
             }
             "read" => {
-                if let Some((_, event)) = call.told() {
+                if let Some(event) = call.ok() {
                     let key = split(event, self.independent)?.0;
                     self.set(key).reads.push(Read { at: call.at(), size: 0, rank: 0 });
                 }

@@ -143,10 +143,10 @@ impl Watches {
             let why = || format!("{value} was written several times: which change is seen is not known");
             self.twice.get_or_insert_with(why);
         }
-        let Some((told, completion)) = call.told() else { return };
+        let Some(completion) = call.ok() else { return };
         self.writes += usize::from(event.acknowledged == NONE);
         event.acknowledged = event.acknowledged.min(completion.index() as u32);
-        if let Some((Raw::Int(revision), value)) = told.pair()
+        if let Some((Raw::Int(revision), value)) = completion.raw().pair()
             && value == call.asked()
         {
             self.revisions.push((revision, id, call.at()));
@@ -154,7 +154,7 @@ impl Watches {
     }
 
     /// The revision and the value of a change.
-    #[inline]
+    #[inline(always)]
     pub(super) fn parts(&mut self, change: Raw<'_>) -> Result<(Option<i64>, u32), Stop> {
         match change.pair() {
             Some((Raw::Int(revision), value)) if self.pair.is_none() => {
@@ -204,7 +204,7 @@ impl Watches {
         let alike = |call: &Call<'_>| call.invoke().process() == process && watches(call.f());
         let mut mine = calls.iter().filter(|call| alike(call) && Some(call.at()) > crash);
         let mut has = |call: &Call<'_>| {
-            let told = call.told().map(|(_, event)| event);
+            let told = call.ok();
             let is = |change| self.parts(change).is_ok_and(|(_, value)| value == id);
             log(told).is_ok_and(|mut log| log.any(is))
         };

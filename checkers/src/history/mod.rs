@@ -384,7 +384,7 @@ impl<'a> OpRef<'a> {
     }
 
     /// The value as it lies in memory: quicker than to decode it.
-    #[inline]
+    #[inline(always)]
     pub fn raw(self) -> Raw<'a> {
         self.history.arena.raw(self.record().value)
     }

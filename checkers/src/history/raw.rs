@@ -35,7 +35,16 @@ pub enum Items<'a> {
 
 impl<'a> Raw<'a> {
     /// The value of a JSON text that [`Value`] printed.
+    #[inline]
     pub(super) fn of_text(text: &'a [u8]) -> Raw<'a> {
+        match text {
+            [b'"' | b'{', ..] | [b'[', b'[' | b'{' | b'"', ..] => Raw::Text(text),
+            _ => Raw::of_short_text(text),
+        }
+    }
+
+    /// The same of a text that may be an integer or a pair.
+    fn of_short_text(text: &'a [u8]) -> Raw<'a> {
         match text {
             b"null" => Raw::Null,
             b"true" => Raw::Bool(true),
@@ -64,11 +73,16 @@ impl<'a> Raw<'a> {
     }
 
     /// The two items, if it is an array of two.
-    #[inline]
+    #[inline(always)]
     pub fn pair(self) -> Option<(Raw<'a>, Raw<'a>)> {
-        if let Raw::Pair(a, b) = self {
-            return Some((a.into(), b.into()));
+        match self {
+            Raw::Pair(a, b) => Some((a.into(), b.into())),
+            Raw::Text(_) => self.pair_of_text(),
+            _ => None,
         }
+    }
+
+    fn pair_of_text(self) -> Option<(Raw<'a>, Raw<'a>)> {
         let mut items = self.items()?;
         let pair = (items.next()?, items.next()?);
         items.next().is_none().then_some(pair)
@@ -136,7 +150,7 @@ impl<'a> Raw<'a> {
     }
 
     /// The pair of small integers that a text begins with, and its length: what items are most often besides integers.
-    #[inline]
+    #[inline(always)]
     pub(super) fn small_pair(text: &'a [u8]) -> Option<(Raw<'a>, usize)> {
         let inner = text.strip_prefix(b"[")?;
         let (first, first_len) = json::small_integer(inner)?;
@@ -219,25 +233,24 @@ impl<'a> Iterator for Items<'a> {
 /// are integers or pairs of them: for these `of` is compiled by itself, so that they do not go through memory.
 #[inline]
 pub(super) fn item_to<'a, R>(text: &'a [u8], of: impl FnOnce(Raw<'a>) -> R) -> Option<(R, &'a [u8])> {
-    match text.first()? {
-        b'[' => {
-            if let Some((pair, len)) = Raw::small_pair(text) {
-                return Some((of(pair), &text[len..]));
-            }
+    if text.first()? == &b'[' {
+        if let Some((pair, len)) = Raw::small_pair(text) {
+            return Some((of(pair), &text[len..]));
         }
-        b'n' => {
-            if let Some(rest) = text.strip_prefix(b"null") {
-                return Some((of(Raw::Null), rest));
-            }
-        }
-        _ => {
-            if let Some((n, len)) = json::small_integer(text) {
-                return Some((of(Raw::Int(n)), &text[len..]));
-            }
-        }
+    } else if let Some((n, len)) = json::small_integer(text) {
+        return Some((of(Raw::Int(n)), &text[len..]));
     }
-    let (item, rest) = text.split_at(item_end(text));
-    (!item.is_empty()).then(|| (of(Raw::of_text(item)), rest))
+    let (item, rest) = match text.strip_prefix(b"null") {
+        Some(rest) => (Raw::Null, rest),
+        None => {
+            let (item, rest) = text.split_at(item_end(text));
+            if item.is_empty() {
+                return None;
+            }
+            (Raw::of_text(item), rest)
+        }
+    };
+    Some((of(item), rest))
 }
 
 /// Where the item at the start of `text` ends: at a comma or a bracket that is not inside it.

@@ -62,7 +62,7 @@ impl Arena {
     }
 
     /// The value without decoding it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn raw(&self, word: Word) -> Raw<'_> {
         match word.0 & 3 {
             TAG_CONST => match word.0 >> 2 {

@@ -33,6 +33,12 @@ pub(crate) struct RawOp {
     pub(crate) outcome: Outcome,
 }
 
+impl RawOp {
+    fn is_empty(&self) -> bool {
+        self.reads == NONE && self.writes == NONE
+    }
+}
+
 /// All operations of a register history, in order of invocation, with the tables that give back keys and values.
 #[derive(Debug)]
 pub(crate) struct Registers<'a> {
@@ -48,14 +54,13 @@ pub(crate) struct Registers<'a> {
     pub(crate) lease: Lease<'a>,
 }
 
-fn kind(op: OpRef) -> Result<Kind, Stop> {
-    Kind::of(op.f()).ok_or_else(|| {
-        let hint = match op.f() {
-            "append" => "check it as linearizable-kv",
-            _ => "it has read, write, cas, get, put and delete",
-        };
-        Stop::Unfit(format!("{}: a register has no `{}`: {hint}", op.name(), op.f()))
-    })
+/// There is no such function.
+fn unfit(op: OpRef) -> Stop {
+    let hint = match op.f() {
+        "append" => "check it as linearizable-kv",
+        _ => "it has read, write, cas, get, put and delete",
+    };
+    Stop::Unfit(format!("{}: a register has no `{}`: {hint}", op.name(), op.f()))
 }
 
 impl<'a> Registers<'a> {
@@ -72,16 +77,20 @@ impl<'a> Registers<'a> {
         let keys = Interner::default();
         let mut registers = Registers { ops, keys, values, initial, keyed: false, sessions: 0, lease };
         let mut reader = Reader { processes: Processes::default(), keying: Keying::default() };
+        let kinds: Vec<Option<Kind>> = history.labels().map(|label| Kind::of(label.f)).collect();
         for event in history.iter() {
             if event.index() % STRIDE == 0 {
                 budget.ask()?;
             }
             if event.is_client() {
-                reader.event(&mut registers, event, kind(event)?)?;
+                let kind = kinds[event.label()].ok_or_else(|| unfit(event))?;
+                reader.event(&mut registers, event, kind)?;
             }
         }
         // A read that returned nothing says nothing.
-        registers.ops.retain(|op| op.reads != NONE || op.writes != NONE);
+        if registers.ops.iter().any(RawOp::is_empty) {
+            registers.ops.retain(|op| !op.is_empty());
+        }
         Ok(registers)
     }
 
