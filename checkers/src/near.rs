@@ -1,14 +1,18 @@
 //! Binary search in what is mostly searched in order.
 
-/// The first of `items` for which `before` is false, where it is true for all before that one; looks near the hint first.
+/// The first of `items` for which `before` is false, where it is true for all before that one: looked for around the hint, and
+/// then farther and farther away.
 pub(crate) fn partition_near<T>(items: &[T], hint: usize, before: impl Fn(&T) -> bool) -> usize {
-    const NEAR: usize = 16;
-    let high = hint.saturating_add(NEAR).min(items.len());
-    let low = hint.saturating_sub(NEAR).min(high);
-    let near = low + items[low..high].partition_point(&before);
-    let first = near > low || low == 0;
-    let last = near < high || high == items.len();
-    if first && last { near } else { items.partition_point(before) }
+    let mut near = 2;
+    loop {
+        let high = hint.saturating_add(near).min(items.len());
+        let low = hint.saturating_sub(near).min(high);
+        let at = low + items[low..high].partition_point(&before);
+        if (at > low || low == 0) && (at < high || high == items.len()) {
+            return at;
+        }
+        near *= 8;
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         valid: Valid::True,
         bar_ms: Some(200.0),
         bar_mib: None,
-        quick_bytes_per_op: 400,
+        quick_bytes_per_op: 300,
         quick_steps_per_op: None,
     };
     vec![
@@ -37,7 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
             name: "kafka, batches of 9",
             input: batches,
             checker: || Box::new(Kafka::new()),
-            quick_bytes_per_op: 600,
+            quick_bytes_per_op: 500,
             ..base
         },
         Case { name: "watch, 3 watchers", input: changes, checker: || Box::new(Watch::new()), ..base },

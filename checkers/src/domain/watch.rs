@@ -234,12 +234,11 @@ impl<'a> Judge<'a> {
             let completion = calls.call(by).ok();
             let completed = completion.map_or(NONE, |event| event.index() as u32);
             let (mut log, mut nth) = (log(completion)?, 0);
-            while let Some(parts) = log.next_to(|change| self.watches.parts(change)) {
+            while let Some((revision, id)) = self.watches.next(&mut log)? {
                 nth += 1;
                 if nth % PACE == 0 {
                     calls.budget.ask()?;
                 }
-                let (revision, id) = parts?;
                 let fresh = self.sees(number, id, (by, completed));
                 let grows = self.grows(last, (id, revision, by));
                 if let Some(revision) = revision

@@ -153,25 +153,24 @@ impl Watches {
         }
     }
 
-    /// The revision and the value of a change.
+    /// The revision and the value of the next change of a log.
     #[inline(always)]
-    pub(super) fn parts(&mut self, change: Raw<'_>) -> Result<(Option<i64>, u32), Stop> {
-        match change.pair() {
-            Some((Raw::Int(revision), value)) if self.pair.is_none() => {
-                Ok((Some(revision), self.event(value)))
-            }
-            Some((Raw::Int(revision), value)) => self.parts_of_pair(change, revision, value),
-            _ => Ok((None, self.event(change))),
+    pub(super) fn next(&mut self, log: &mut Items<'_>) -> Result<Option<(Option<i64>, u32)>, Stop> {
+        // Most are such.
+        if self.pair.is_none()
+            && let Some((revision, value)) = log.next_small_pair()
+        {
+            return Ok(Some((Some(revision), self.event(Raw::Int(value)))));
         }
+        log.next().map(|change| self.parts(change)).transpose()
     }
 
-    /// As [`parts`](Watches::parts), where values may look like that.
-    fn parts_of_pair(
-        &mut self,
-        change: Raw<'_>,
-        revision: i64,
-        value: Raw<'_>,
-    ) -> Result<(Option<i64>, u32), Stop> {
+    /// The revision and the value of a change.
+    pub(super) fn parts(&mut self, change: Raw<'_>) -> Result<(Option<i64>, u32), Stop> {
+        let Some((Raw::Int(revision), value)) = change.pair() else { return Ok((None, self.event(change))) };
+        if self.pair.is_none() {
+            return Ok((Some(revision), self.event(value)));
+        }
         let (whole, half) = (self.event(change), self.event(value));
         match (self.written(whole), self.written(half)) {
             (Some(_), Some(_)) => Err(Stop::Shape(format!(

@@ -176,6 +176,15 @@ impl<'a> Items<'a> {
     /// None.
     pub(crate) const EMPTY: Items<'static> = Items::Text(&[]);
 
+    /// The next item, if it is a pair of small integers: without a [`Raw`], which would go through memory.
+    #[inline(always)]
+    pub(crate) fn next_small_pair(&mut self) -> Option<(i64, i64)> {
+        let Items::Text(rest) = self else { return None };
+        let (Raw::Pair(Some(first), Some(second)), len) = Raw::small_pair(rest)? else { return None };
+        *rest = rest.get(len + 1..).unwrap_or_default();
+        Some((first.into(), second.into()))
+    }
+
     /// What `of` makes of the next item. Quicker than [`next`](Iterator::next): see [`item_to`].
     #[inline]
     pub(crate) fn next_to<R>(&mut self, of: impl FnOnce(Raw<'a>) -> R) -> Option<R> {
