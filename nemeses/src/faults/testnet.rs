@@ -83,7 +83,9 @@ impl TestNet {
                 Ok(5) => return true,
                 // A wait with a limit does not go on by itself after a signal.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return false;
+                }
                 other => panic!("{from} to {to}: {other:?}"),
             }
         }
