@@ -100,8 +100,7 @@ impl Folder {
 
     /// The only run, once its file of this name holds that text.
     pub(crate) fn run_with(&self, file: &str, text: &str) -> RunDir {
-        let holds = |run: &RunDir| fs::read_to_string(run.0.join(file)).is_ok_and(|all| all.contains(text));
-        until(&format!("{text:?} in {file}"), || self.runs().into_iter().find(holds))
+        until(&format!("{text:?} in {file}"), || self.runs().into_iter().find(|run| run.holds(file, text)))
     }
 }
 
@@ -175,6 +174,11 @@ impl Said {
 pub(crate) struct RunDir(PathBuf);
 
 impl RunDir {
+    /// Whether its file of this name holds this text by now.
+    pub(crate) fn holds(&self, file: &str, text: &str) -> bool {
+        fs::read_to_string(self.0.join(file)).is_ok_and(|all| all.contains(text))
+    }
+
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.0.join(file)
     }

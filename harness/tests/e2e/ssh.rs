@@ -162,7 +162,8 @@ fn everything_is_gone_whoever_is_killed() {
     });
 }
 
-/// A run under faults that its seed chooses, killed at one moment after another: as many as are asked for, 16 without.
+/// A run under faults that its seed chooses, killed at one moment after another, from when it is started or from when its
+/// faults may begin: as many as are asked for, 16 without.
 #[test]
 fn nothing_is_left_whenever_the_controller_is_killed() {
     in_namespaces("ssh::nothing_is_left_whenever_the_controller_is_killed", || {
@@ -172,7 +173,15 @@ fn nothing_is_left_whenever_the_controller_is_killed() {
         let faults = "-n swarm --interval 300ms --op-timeout 500ms";
         for (seed, moment) in random_moments(kills, Duration::from_secs(6)).enumerate() {
             let args = format!("test --time-limit 10m {faults} --seed {seed}");
+            let runs = machines.folder.runs().len();
             let mut child = machines.command(&args).spawn().unwrap();
+            if seed % 2 == 1 {
+                // However long a start takes on a busy machine.
+                until("a run under way", || {
+                    let run = machines.folder.runs().into_iter().nth(runs)?;
+                    run.holds("squall.log", "running").then_some(())
+                });
+            }
             std::thread::sleep(moment);
             assert!(child.try_wait().unwrap().is_none(), "seed {seed}: {:#?}", said(child));
             end(child);
