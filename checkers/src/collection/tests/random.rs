@@ -211,12 +211,12 @@ fn agree_with_search<M: Model + Copy + 'static>(
 
 #[test]
 fn random_queues_agree_with_the_search() {
-    agree_with_search(QUEUE, &Collection::queue().steps_max(STEPS_MAX), Queue, 4, 1_000);
+    agree_with_search(QUEUE, &Collection::queue().steps_max(STEPS_MAX), Queue, 4, 100_000);
 }
 
 #[test]
 fn random_stacks_agree_with_the_search() {
-    agree_with_search(STACK, &Collection::stack().steps_max(STEPS_MAX), Stack, 5, 1_000);
+    agree_with_search(STACK, &Collection::stack().steps_max(STEPS_MAX), Stack, 5, 100_000);
 }
 
 #[test]
@@ -226,6 +226,6 @@ fn random_priority_queues_agree_with_the_search() {
         &Collection::priority_queue().steps_max(STEPS_MAX),
         PriorityQueue::default(),
         6,
-        1_000,
+        100_000,
     );
 }

@@ -168,7 +168,7 @@ fn engines_agree<M: Model>(name: &str, model: &M, ops: &[M::Op], seed: u64)
 where
     M::Op: std::fmt::Debug,
 {
-    const HISTORIES: usize = 20_000;
+    const HISTORIES: usize = 100_000;
     let mut source = Random(seed);
     let (mut legal, mut undecided) = (0, 0);
     for _ in 0..HISTORIES {
