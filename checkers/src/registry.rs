@@ -103,7 +103,8 @@ const OTHERS: &[CheckerEntry] = &[
     },
 ];
 
-/// A verdict as it is, unless it is valid without having judged anything: then unknown, with the reason.
+/// A verdict as it is, unless it is valid without having judged anything: then unknown, with the reason. Where every operation
+/// failed there is nothing to judge, and it stays valid.
 pub fn unless_empty(verdict: Verdict, facts: &Facts) -> Verdict {
     const COUNTS: [&str; 2] = ["ops", "transactions"];
     let counts: Vec<u64> = COUNTS.iter().filter_map(|name| verdict.stats.get(*name)?.as_u64()).collect();
@@ -111,6 +112,9 @@ pub fn unless_empty(verdict: Verdict, facts: &Facts) -> Verdict {
     let judged = counts.is_empty() || counts.iter().any(|&count| count > 0 && !no_key);
     if verdict.valid != Valid::True || judged {
         return verdict;
+    }
+    if facts.all_failed {
+        return Verdict { summary: "every operation failed, so nothing happened".to_owned(), ..verdict };
     }
     let fs: Vec<&str> = facts.fs.iter().map(String::as_str).collect();
     let reason = format!(
@@ -190,6 +194,14 @@ mod tests {
         let history: crate::History = [crate::Op::new("read")].into_iter().collect();
         let facts = Facts::of(&history);
         let valid = |count: u64| Verdict::valid("append", "fine").stat("transactions", count);
+        // Two recorded histories in which everything failed were to be judged by another checker, and there was none.
+        let failed =
+            history.iter().map(|op| op.to_op()).chain([crate::Op::new("read").kind(crate::Type::Fail)]);
+        let told = unless_empty(valid(0), &Facts::of(&failed.collect()));
+        assert_eq!(
+            (told.valid, &*told.summary),
+            (Valid::True, "every operation failed, so nothing happened")
+        );
         assert_eq!(unless_empty(valid(1), &facts).valid, Valid::True);
         let empty = unless_empty(valid(0), &facts);
         assert_eq!(empty.valid, Valid::Unknown);

@@ -395,16 +395,30 @@ async fn what_another_fault_has_killed_since_is_left_down() {
 #[tokio::test]
 async fn what_another_fault_has_killed_joins_when_that_has_started_it() {
     let stage = stage(3, true, vec![Box::new(Replace::default()), Box::new(Kill::default())]);
-    *stage.target.refusals.lock().unwrap() = 1;
-    stage.op("replace", "n1").await;
+    *stage.target.refusals.lock().unwrap() = 2;
+    let value = stage.ok("replace", "n1").await;
+    assert!(value.contains("n1: stays a member: another change is under way"), "{value}");
     stage.ok("kill", "n1").await;
     take(&stage.calls);
     let error = stage.op("rejoin", Value::Null).await.error.unwrap();
     assert_eq!(error, "healing replace: n1 cannot join: left down: another fault killed it");
     assert!(take(&stage.calls).is_empty());
     stage.ok("start", Value::Null).await;
-    stage.ok("rejoin", Value::Null).await;
+    let value = stage.ok("rejoin", Value::Null).await;
+    assert!(value.contains("n1: still the old one is a member"), "{value}");
     assert_eq!(take(&stage.calls), ["n1: start"]);
+}
+
+/// Only the first of the others was asked, dead or not.
+#[tokio::test]
+async fn a_node_is_replaced_by_the_first_that_agrees() {
+    let stage = stage(3, true, vec![Box::new(Replace::default())]);
+    *stage.target.refusals.lock().unwrap() = 1;
+    let value = stage.ok("replace", "n1").await;
+    assert!(value.contains("wiped; a new one is a member"), "{value}");
+    let calls = take(&stage.calls);
+    assert_eq!(&calls[..3], ["n2: remove n1", "n3: remove n1", "n1: kill"], "{calls:?}");
+    assert_eq!(calls.last().unwrap(), "n2: add n1");
 }
 
 #[tokio::test]

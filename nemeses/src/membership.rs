@@ -17,7 +17,7 @@ use crate::nodes::{NodeSpec, nodes_of};
 
 /// How long a change may take. Other nemeses wait meanwhile, and one of them may be what it waits for; what has not joined
 /// by then is tried again with the next healing.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(crate) const SETTLE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(100);
 /// How long a node may take to list the members where another may be asked instead.
 const ANSWERS_MAX: Duration = Duration::from_millis(250);
@@ -84,7 +84,7 @@ impl Nemesis for Membership {
         if asked.is_empty() {
             return Ok(Receipt::unconfirmed("no node left"));
         }
-        let via = others(on, &asked);
+        let mut via = others(on, &asked);
         let deadline = Instant::now() + SETTLE;
         let mut refused = None;
         loop {
@@ -114,6 +114,8 @@ impl Nemesis for Membership {
             }
             let changes = missing.into_iter().zip(via.iter().cycle());
             let outcomes = join_all(changes.map(|(node, via)| members.add(via, node))).await;
+            // Another one is asked the next time: this one may be dead or cut off.
+            via.rotate_left(1);
             refused = outcomes.into_iter().filter_map(Result::err).next().or(refused);
             sleep(POLL).await;
         }

@@ -1,6 +1,6 @@
 //! Replacements: a node leaves for good, and a new one of the same name and without data takes its place.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,7 +12,7 @@ use squall_targets::NodeHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::kill::KILLED;
-use crate::membership::{capability, leaving, list, others, settled};
+use crate::membership::{SETTLE, capability, leaving, list, others, settled};
 use crate::nemesis::{Nemesis, Ops, Plan, Scene, joined};
 use crate::nodes::NodeSpec;
 
@@ -27,8 +27,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// protocol, and that would be the nemesis' fault.
 #[derive(Clone, Debug, Default)]
 pub struct Replace {
-    /// Nodes that left, and may not be back.
-    out: BTreeSet<String>,
+    /// Nodes that were told to leave and may not be back, and whether they were wiped.
+    out: BTreeMap<String, bool>,
 }
 
 /// What a replacement without parameter chooses from.
@@ -66,7 +66,7 @@ impl Nemesis for Replace {
             return Ok(Receipt::confirmed("every replacement is a member"));
         }
         let (mut phrases, mut down) = (Vec::new(), Vec::new());
-        for name in self.out.clone() {
+        for (name, is_new) in self.out.clone() {
             let node = on.cluster.node(&name).with_context(|| format!("there is no node {name}"))?;
             if node.pids().await?.is_empty() {
                 if node.was_killed() {
@@ -75,7 +75,8 @@ impl Nemesis for Replace {
                 }
                 on.target.start(on.cluster, node).await.with_context(|| format!("starting {name} again"))?;
             }
-            phrases.push(format!("{name}: {}", join(node, on).await?));
+            let who = if is_new { "a new one" } else { "still the old one" };
+            phrases.push(format!("{name}: {who} {}", join(node, on).await?));
             self.out.remove(&name);
         }
         ensure!(down.is_empty(), "{} cannot join: {KILLED}", down.join(","));
@@ -87,9 +88,16 @@ impl Replace {
     async fn replace(&mut self, node: &NodeHandle, on: &Scene<'_>) -> Result<Receipt> {
         let members = capability(on)?;
         let via = others(on, &[node]);
-        let asked = via.first().copied().context("no node is left to ask")?;
-        self.out.insert(node.node.name.clone());
-        if let Err(error) = members.remove(asked, node).await {
+        self.out.insert(node.node.name.clone(), false);
+        let (began, mut refused) = (Instant::now(), Some(anyhow::anyhow!("no node is left to ask")));
+        for asked in &via {
+            refused = members.remove(asked, node).await.err();
+            // Others wait for this one. The next may know what to do where the first is dead or cut off.
+            if refused.is_none() || began.elapsed() > SETTLE {
+                break;
+            }
+        }
+        if let Some(error) = refused {
             // It may have been heard all the same: `rejoin` looks.
             return Ok(Receipt::unconfirmed(format!("stays a member: {error:#}")));
         }
@@ -99,6 +107,7 @@ impl Replace {
         }
         let killed = node.kill_to_restart().await?;
         node.wipe().await?;
+        self.out.insert(node.node.name.clone(), true);
         on.target.start(on.cluster, node).await.context("starting the new one")?;
         let pids = node.pids().await?;
         let (joined, confirmed) = match join(node, on).await {
@@ -106,9 +115,9 @@ impl Replace {
                 self.out.remove(node.name());
                 (joined, true)
             }
-            Err(error) => (format!("not back yet: {error:#}"), false),
+            Err(error) => (format!("is not back yet: {error:#}"), false),
         };
-        let evidence = format!("no member, {}, wiped; {joined}", killed.evidence);
+        let evidence = format!("no member, {}, wiped; a new one {joined}", killed.evidence);
         Ok(Receipt { confirmed, ..Receipt::confirmed(evidence) }.with("new_pids", pids))
     }
 }
@@ -119,7 +128,7 @@ async fn join(node: &NodeHandle, on: &Scene<'_>) -> Result<String> {
     let via = others(on, &[node]);
     let began = Instant::now();
     let mut why = anyhow::anyhow!("no answer");
-    while began.elapsed() < JOINS {
+    for asked in via.iter().cycle().take_while(|_| began.elapsed() < JOINS) {
         let is_member = match list(members, &via).await {
             Ok(seen) => seen.iter().any(|name| name == node.name()),
             Err(error) => {
@@ -127,17 +136,13 @@ async fn join(node: &NodeHandle, on: &Scene<'_>) -> Result<String> {
                 false
             }
         };
-        let asked = via.first().copied().context("no node is left to ask")?;
         if !is_member && let Err(error) = members.add(asked, node).await {
             why = error;
         }
         if is_member {
             match on.target.ready(node).await {
                 Ok(()) => {
-                    return Ok(format!(
-                        "a new one is a member and answers after {} ms",
-                        began.elapsed().as_millis()
-                    ));
+                    return Ok(format!("is a member and answers after {} ms", began.elapsed().as_millis()));
                 }
                 Err(error) => why = error,
             }

@@ -39,6 +39,7 @@ impl AgentLink for FakeAgent {
                 runs.insert(self.name.clone(), spawn.argv);
                 return Ok(Reply::Pid { pid: 9 });
             }
+            Request::Wipe => ("wipe".to_owned(), Receipt::confirmed("wiped")),
             Request::Pids => {
                 let pids = if runs.contains_key(&self.name) { vec![9] } else { vec![] };
                 return Ok(Reply::Pids { pids });

@@ -86,12 +86,14 @@ impl Lack {
 pub struct Throttle {
     lack: Lack,
     touched: BTreeSet<String>,
+    /// Where something ended for want of memory, which nobody else will make good.
+    ended: BTreeSet<String>,
 }
 
 impl Throttle {
     /// Of that.
     pub fn new(lack: Lack) -> Throttle {
-        Throttle { lack, touched: BTreeSet::new() }
+        Throttle { lack, touched: BTreeSet::new(), ended: BTreeSet::new() }
     }
 }
 
@@ -124,12 +126,11 @@ impl Nemesis for Throttle {
     async fn heal(&mut self, on: &Scene<'_>) -> Result<Receipt> {
         let names: Vec<String> = self.touched.iter().cloned().collect();
         let receipt = on.each(&names, |node| node.heal(self.lack.fault())).await?;
-        let mut touched = std::mem::take(&mut self.touched);
-        // Want of memory may have ended it, which nobody else will make good.
-        let ended = |name: &str| receipt.measured.get(name).and_then(|measured| measured.get("ended"));
-        touched.retain(|name| ended(name).and_then(Value::as_array).is_some_and(|pids| !pids.is_empty()));
-        if !touched.is_empty() {
-            let started = start_unless_killed(&mut touched, on).await?;
+        let pids = |name: &str| receipt.measured.get(name)?.get("ended")?.as_array();
+        let touched = std::mem::take(&mut self.touched).into_iter();
+        self.ended.extend(touched.filter(|name| pids(name).is_some_and(|pids| !pids.is_empty())));
+        if !self.ended.is_empty() {
+            let started = start_unless_killed(&mut self.ended, on).await?;
             return Ok(Receipt {
                 evidence: format!("{}; {}", receipt.evidence, started.evidence),
                 ..receipt

@@ -179,9 +179,9 @@ impl<'a> Calls<'a> {
         Call::new(self.history, invoke, complete)
     }
 
-    /// The operation that an event completed.
+    /// The operation that an event completed; none that `NONE` did.
     pub(super) fn completed(&self, complete: u32) -> Option<Call<'a>> {
-        let invoke = self.pairs.of(complete as usize)? as u32;
+        let invoke = self.pairs.of((complete != NONE).then_some(complete as usize)?)? as u32;
         Some(Call::new(self.history, invoke, complete))
     }
 

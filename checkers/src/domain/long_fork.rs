@@ -221,6 +221,8 @@ impl<'a> Pass<'a> for Txns {
 
     fn bytes(&self) -> usize {
         self.ids.memory_bytes()
+            + self.values.memory_bytes()
+            + self.aborted.capacity() * size_of::<(u32, u32)>()
             + self.keys.capacity() * size_of::<Key>()
             + self.groups.memory_bytes()
             + self.ends.capacity() * size_of::<u32>()

@@ -60,7 +60,7 @@ pub use watch::Watch;
 use crate::registry::{CheckerEntry, Facts, Object, Order};
 
 fn set(facts: &Facts) -> SetFull {
-    if facts.keyed { SetFull::new().independent() } else { SetFull::new() }
+    if facts.keyed_sets { SetFull::new().independent() } else { SetFull::new() }
 }
 
 /// The ready-made checkers of this family.

@@ -12,6 +12,8 @@ use crate::{History, Type};
 pub struct Facts {
     /// The functions of the clients' operations.
     pub fs: BTreeSet<String>,
+    /// Every one of them failed.
+    pub all_failed: bool,
     /// There are transactions over lists.
     pub lists: bool,
     /// There are transactions over registers.
@@ -20,6 +22,8 @@ pub struct Facts {
     pub logs: bool,
     /// Every value of a single operation on registers, maps or counters is `[key, value]`.
     pub keyed: bool,
+    /// The same of sets. Where nothing is added, reads of anything but lists are of two elements, and not of a key.
+    pub keyed_sets: bool,
     /// A read returned a list: beside its key, where there are keys.
     pub reads_lists: bool,
     /// A read returned a map.
@@ -43,6 +47,8 @@ struct Singles {
     /// A read returned a list, and one beside a key.
     lists: bool,
     lists_keyed: bool,
+    /// A read returned, beside a key, something that is neither a list nor null.
+    scalars_keyed: bool,
     /// A value that is a map, and one that is not.
     maps: bool,
     others: bool,
@@ -60,8 +66,9 @@ struct Seen {
 }
 
 /// Where every value is a pair, and the first item of some is a list: whether elements are pairs, of which a read returned two,
-/// and not keys lists. Elements were added as they are, and of a key something was added to it; where neither is known of
-/// what was read, keys are lists if all those are which something would be added to.
+/// and not keys lists. Elements were added as they are, and of a key something was added to it. Where neither is known of
+/// what was read, it tells that there are keys if something in it is no pair; and if nothing tells, keys are lists if all those
+/// are which something would be added to.
 fn reads_sets_of_pairs(history: &History) -> bool {
     let (mut keys, mut elements, mut scalar) = (HashSet::new(), HashSet::new(), false);
     let ops = || history.iter().filter(|op| op.is_client());
@@ -74,14 +81,12 @@ fn reads_sets_of_pairs(history: &History) -> bool {
     }
     let mut pairs = None;
     for read in ops().filter(|op| Kind::of(op.f()) == Some(Kind::Read) && op.kind() == Type::Ok) {
-        let Some((first, second)) = read.raw().pair().filter(|(first, _)| first.items().is_some()) else {
-            continue;
-        };
+        let Some((first, second)) = read.raw().pair() else { continue };
         let [key, value] = [first, second].map(|item| item.to_value().to_string());
         let added = [&key, &value].into_iter().filter(|&item| elements.contains(item)).count();
         if added > usize::from(keys.contains(&key)) {
             return true;
-        } else if keys.contains(&key) || second.pair().is_none() {
+        } else if keys.contains(&key) || [first, second].iter().any(|item| item.pair().is_none()) {
             pairs = Some(false);
         }
     }
@@ -97,7 +102,10 @@ impl Facts {
             ..Facts::default()
         };
         let (mut singles, mut seen) = (Singles::default(), Seen::default());
+        let (mut begun, mut failed) = (0usize, 0usize);
         for op in history.iter().filter(|op| op.is_client()) {
+            begun += usize::from(op.kind() == Type::Invoke);
+            failed += usize::from(op.kind() == Type::Fail);
             if !facts.fs.contains(op.f()) {
                 facts.fs.insert(op.f().to_owned());
             }
@@ -110,8 +118,10 @@ impl Facts {
                 },
             }
         }
+        facts.all_failed = begun > 0 && begun == failed;
         facts.keyed = singles.keying.keyed()
             && !(facts.has("add") && singles.lists_first && reads_sets_of_pairs(history));
+        facts.keyed_sets = facts.keyed && (facts.has("add") || !singles.scalars_keyed);
         facts.reads_lists = if facts.keyed { singles.lists_keyed } else { singles.lists };
         facts.maps = singles.maps && !singles.others;
         facts.lists = seen.appends || seen.lists && !seen.writes;
@@ -132,7 +142,9 @@ impl Facts {
         if kind == Kind::Read {
             self.reads_maps |= is_map;
             seen.lists |= op.raw().items().is_some();
-            seen.lists_keyed |= pair.is_some_and(|(_, value)| value.items().is_some());
+            let beside_key = pair.map(|(_, value)| value).filter(|value| *value != Raw::Null);
+            seen.lists_keyed |= beside_key.is_some_and(|value| value.items().is_some());
+            seen.scalars_keyed |= beside_key.is_some_and(|value| value.items().is_none());
         }
     }
 

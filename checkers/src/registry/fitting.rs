@@ -200,6 +200,19 @@ mod tests {
             (vec![json!([["x", 1], 5])], json!([["x", 1], 5]), ("linearizable-counter", Valid::True)),
             (vec![json!([["x", 1], 5])], json!([["x", 1], 6]), ("linearizable-counter", Valid::False)),
             (vec![json!([["x", 1], 5])], json!([["y", 1], 0]), ("linearizable-counter", Valid::True)),
+            // A read of another key tells as much: of a set with pairs for elements this would be no element.
+            (vec![json!([7, 100]), json!([["a", 1], 100])], json!([7, [100]]), ("set-full", Valid::Unknown)),
+            (vec![json!([7, 100]), json!([["a", 1], 100])], json!([7, []]), ("set-full", Valid::False)),
+            (
+                vec![json!(["x", 5]), json!([["a", 1], 5])],
+                json!(["x", 5]),
+                ("linearizable-counter", Valid::True),
+            ),
+            (
+                vec![json!(["x", 5]), json!([["a", 1], 5])],
+                json!(["x", 4]),
+                ("linearizable-counter", Valid::False),
+            ),
             // Elements may be pairs of a list and something else, too.
             (
                 vec![json!([[1, 2], 3]), json!([[4, 5], 6])],
@@ -265,6 +278,26 @@ mod tests {
         let history = asked_and_told(&ages);
         let verdict = (named("staleness").build)(&Facts::of(&history)).check(&history);
         assert_eq!((verdict.valid, &verdict.stats["stale"]), (Valid::True, &json!(0)));
+    }
+
+    /// A witness without an add was taken for a read of a key: it was unknown, where it should fail by itself.
+    #[test]
+    fn reads_of_two_elements_alone_are_judged() {
+        for (told, fails) in [
+            (json!([5, 5]), true),
+            (json!([1.5, true]), true),
+            (json!([5, [5]]), true),
+            // Of a key to which nothing was added.
+            (json!([5, []]), false),
+            (json!([5, null]), false),
+        ] {
+            let history = asked_and_told(&[("read", Value::Null, told)]);
+            for name in ["set", "set-full"] {
+                let entry = all().find(|entry| entry.name == name).unwrap();
+                let verdict = (entry.build)(&Facts::of(&history)).check(&history);
+                assert_eq!(verdict.valid == Valid::False, fails, "{name}: {verdict:?}");
+            }
+        }
     }
 
     /// A witness may be one peek, and a priority queue may only be filled: for neither was there said to be a checker.

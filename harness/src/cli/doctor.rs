@@ -20,6 +20,7 @@ use squall_targets::target::TargetOptions;
 use squall_targets::{Client, Cluster, NodeHandle, Target, Unavailable};
 
 use super::args::DoctorArgs;
+use super::signals::Signals;
 use super::{BadArgument, Ended, runtime};
 use crate::Squall;
 use crate::environment::{Environment, EnvironmentArgs, Kind};
@@ -87,7 +88,19 @@ pub(super) fn doctor(squall: &Squall, args: &DoctorArgs, store: &Store, json: bo
                 checks.extend(runtime()?.block_on(asked.on_cluster(&environment, "this machine")));
             }
         }
-        Environment::Ssh(options) => checks.extend(runtime()?.block_on(asked.on_nodes(options))),
+        Environment::Ssh(options) => {
+            let found = runtime()?.block_on(async {
+                let mut signals = Signals::listen()?;
+                anyhow::Ok(tokio::select! {
+                    found = asked.on_nodes(options) => Ok(found),
+                    exit = signals.next() => Err(exit),
+                })
+            })?;
+            match found {
+                Ok(found) => checks.extend(found),
+                Err(exit) => return Ok(Ended::Exit(exit)),
+            }
+        }
     }
     let fine = checks.iter().all(|check| check.ok || !check.needed);
     if json {
@@ -201,7 +214,7 @@ impl<'a> Asked<'a> {
     /// Starts the environment, and tries everything there.
     async fn on_cluster(&self, environment: &Environment, on: &str) -> Vec<Check> {
         let mut checks = Vec::new();
-        let folder = Scratch::new();
+        let folder = Scratch::new(environment);
         let started = match &folder {
             Ok(folder) => environment.start(&folder.id, &folder.path, &[]).await,
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
@@ -245,7 +258,7 @@ impl<'a> Asked<'a> {
         let (name, target) = self.target.as_ref()?;
         let tried = async {
             let schedule = self.schedule(self.nemeses.as_deref().unwrap_or("none"))?;
-            let folder = Scratch::new()?;
+            let folder = Scratch::new(environment)?;
             let cluster = environment.start(&folder.id, &folder.path, &schedule.preparations(SEED)).await?;
             let started = start_target(target.as_ref(), &cluster, &folder.path).await;
             cluster.close().await;
@@ -293,7 +306,7 @@ impl<'a> Asked<'a> {
     /// Whether they are different machines.
     async fn together(&self, options: &SshOptions) -> Check {
         let tried = async {
-            let folder = Scratch::new()?;
+            let folder = Scratch::new(&Environment::Ssh(options.clone()))?;
             let cluster = SshCluster::start(options, &folder.id, &folder.path, &[]).await?;
             let ips: Vec<String> =
                 cluster.nodes.iter().map(|node| format!("{} {}", node.name(), node.node.ip)).collect();
@@ -341,12 +354,17 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new() -> Result<Scratch> {
+    fn new(environment: &Environment) -> Result<Scratch> {
         // Nodes are tried at the same time.
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let id = format!("doctor-{:x}-{}-{number}", crate::seed::fresh(), std::process::id());
-        let path = std::env::temp_dir().join(format!("squall-{id}"));
+        let parent = match environment {
+            // A cell's own, which vanishes with it, whatever ends it.
+            Environment::Local(_) => PathBuf::from("/run"),
+            Environment::Ssh(_) => std::env::temp_dir(),
+        };
+        let path = parent.join(format!("squall-{id}"));
         fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(Scratch { id, path })
     }

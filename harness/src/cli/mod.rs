@@ -7,6 +7,7 @@ mod doctor;
 mod heal;
 mod list;
 mod runs;
+mod signals;
 mod test;
 
 use std::ffi::OsString;

@@ -11,10 +11,10 @@ use squall_results::{Run, RunConfig, Store, Timestamp, Totals, seed_hex};
 use squall_targets::cluster::local::{self, Place};
 use squall_targets::target::TargetOptions;
 use squall_workloads::workload::Options;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::args::{Cli, DemoArgs, TestArgs, parse_concurrency};
+use super::signals::Signals;
 use super::{BadArgument, Ended};
 use crate::environment::Environment;
 use crate::exit::Exit;
@@ -266,15 +266,9 @@ fn keep_and_tell(dir: &Run, ran: &mut Ran, verdict: &Verdict, json: bool) -> Res
 
 /// The first signal ends the run early, which heals and judges; the second ends the program, and the cell with it.
 async fn stop_on_signal(stop: watch::Sender<bool>, signalled: Arc<OnceLock<Exit>>) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut signals = Signals::listen()?;
     loop {
-        let exit = tokio::select! {
-            _ = interrupt.recv() => Exit::Interrupted,
-            _ = terminate.recv() => Exit::Terminated,
-            _ = hangup.recv() => Exit::Terminated,
-        };
+        let exit = signals.next().await;
         if signalled.set(exit).is_err() {
             std::process::exit(exit as i32);
         }

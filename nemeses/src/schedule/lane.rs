@@ -90,11 +90,6 @@ impl Mix {
         Duration::from_nanos(self.interval_ns)
     }
 
-    /// When it acts next, from the beginning of its phase.
-    pub(super) fn due(&self) -> Duration {
-        Duration::from_nanos(self.due_ns)
-    }
-
     fn act(&mut self, plot: &Plot) -> Act {
         let act = match self.healthy {
             true => Act::Inject(vec![(self.fault, (plot.faults[self.fault].draw)(&mut self.rng))]),

@@ -1,3 +1,5 @@
+//! What a schedule says and a run is too short for.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -109,9 +111,9 @@ impl Plot {
         let swarm = self.phases[phase].swarm.as_ref();
         let drawn = swarm.map(|swarm| swarm.draw(&self.faults, seed, round, phase)).unwrap_or_default();
         for lane in self.lanes(seed, round, phase, &drawn) {
+            let at = begun.at.saturating_add(Duration::from_nanos(lane.due_ns()));
             let Lane::Mix(mix) = lane else { continue };
             let key = (phase, mix.fault());
-            let at = begun.at.saturating_add(mix.due());
             if at < begun.end {
                 mixed.insert(key, None);
                 continue;

@@ -258,7 +258,7 @@ impl Mechanism for Netem {
                 }
             }
         }
-        // By the old flows, and by the new ones.
+        // One sender stands for the damage: another one perhaps from now on, whose count begins with what there is.
         self.count_damaged(&mut before);
         self.flows = flows.to_vec();
         self.count_damaged(&mut before);
