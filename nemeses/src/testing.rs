@@ -39,7 +39,10 @@ impl AgentLink for FakeAgent {
                 runs.insert(self.name.clone(), spawn.argv);
                 return Ok(Reply::Pid { pid: 9 });
             }
-            Request::Wipe => ("wipe".to_owned(), Receipt::confirmed("wiped")),
+            Request::Wipe => {
+                self.calls.lock().unwrap().push(format!("{}: wipe", self.name));
+                return Ok(Reply::Done);
+            }
             Request::Pids => {
                 let pids = if runs.contains_key(&self.name) { vec![9] } else { vec![] };
                 return Ok(Reply::Pids { pids });

@@ -1,6 +1,11 @@
 //! Where namespaces are forbidden: said at once, with what to do about it, and nothing half-made.
 
-use super::squall::{Folder, Said, ended};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::squall::{Folder, SQUALL, Said, ended, said};
 
 /// `squall` as an ordinary user where no user namespace may be made: in one of its own, whose limit is none. The limit
 /// of a user namespace is its own, so the machine's stays as it is.
@@ -43,6 +48,16 @@ fn doctor_finds_nothing_missing_here_and_names_the_remedy_where_something_is() {
     let fine = folder.squall("doctor").code(0);
     assert!(!fine.stdout.contains("MISSING"), "{fine:#?}");
     assert!(fine.stdout.contains("squall demo can run"));
+
+    // What it keeps for a moment stayed for ever when it was killed.
+    let kept = tempfile::tempdir().unwrap();
+    for moment_ms in [100, 200, 400] {
+        let child = folder.command(SQUALL).arg("doctor").env("TMPDIR", kept.path()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(moment_ms));
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
+        let _ = said(child);
+        assert!(kept.path().read_dir().unwrap().next().is_none(), "something is left");
+    }
 
     let said = forbidden(&folder, "doctor").code(3);
     assert!(said.stdout.contains("MISSING user namespaces"), "{said:#?}");

@@ -311,6 +311,15 @@ fn doctor_says_of_each_node_what_a_run_would_find_and_heal_removes_what_is_left(
             let end = format!("\nsquall test -t refkv {reached} --ssh-config {} can run\n", config.display());
             assert!(fine.stdout.ends_with(&end), "{fine:#?}");
             machines.until_clean();
+            // What it keeps for a moment stayed for ever when it was ended.
+            let kept = tempfile::tempdir().unwrap();
+            let child = machines.command("doctor").env("TMPDIR", kept.path()).spawn().unwrap();
+            let is_empty = || kept.path().read_dir().unwrap().next().is_none();
+            until("something kept", || (!is_empty()).then_some(()));
+            kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+            said(child).code(143);
+            assert!(is_empty(), "something is left");
+            machines.until_clean();
             // Who asks for nothing is told what was tried, and by which way.
             let said = machines.squall("doctor --ssh-option Port=23").code(3);
             println!("{}", said.stdout);
